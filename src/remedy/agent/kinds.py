@@ -1,0 +1,220 @@
+"""The kinds of module: what a module MUST and MAY answer, so that the engine can do the rest.
+
+Check mode, diff, "changed", verification and rollback follow from these answers; no module computes them.
+A module file in `modules/target/` holds: a docstring (one sentence, then details), `PARAMS` (a tuple of Param),
+`kind(params)` (the class for these parameters), and MAY hold `FREE_FORM` (the parameter that takes bare text),
+`EXAMPLES` (YAML text) and `prepare(params, source)` (its half on the control machine, see modules/prepare.py).
+"""
+
+REQUIRED = object()
+
+
+class Param(object):
+    """One parameter: its name, type, default, choices, aliases, whether it is secret, and one sentence of help.
+
+    Types: str, path, int, float, bool, list, dict, raw, mode (octal or symbolic), size (bytes; "10M"),
+    duration (seconds; "3d"), percent (0 to 100; "85%"). `elements` is the type of a list's items.
+    """
+
+    def __init__(
+        self, name, type="str", default=None, choices=(), aliases=(), secret=False, elements=None, help=""
+    ):
+        self.name = name
+        self.type = type
+        self.default = default
+        self.choices = tuple(choices)
+        self.aliases = tuple(aliases)
+        self.secret = secret
+        self.elements = elements
+        self.help = help
+
+    @property
+    def required(self):
+        return self.default is REQUIRED
+
+
+class Failed(Exception):
+    """A module cannot do what it was asked; the message says what, expected, and what to do.
+
+    `result` holds further return values (rc, stdout...). `cause` is disk_full, no_inodes, read_only, permission,
+    timeout or None.
+    """
+
+    def __init__(self, message, cause=None, **result):
+        Exception.__init__(self, message)
+        self.message = message
+        self.cause = cause
+        self.result = result
+
+
+class Skipped(Exception):
+    """There is nothing to do by the user's own condition (creates, removes); the message says why."""
+
+
+class Unknown(Exception):
+    """Check mode cannot tell what would happen; the message says what it hangs on."""
+
+
+class Irreversible(object):
+    """Returned by `Resource.keep` instead of what undo needs: why the change cannot be undone."""
+
+    def __init__(self, reason):
+        self.reason = reason
+
+
+class Item(object):
+    """One thing a Sweep found: its id, the reason to take or keep it, its size in bytes.
+
+    `identity` is a plain list that `drain` compares before it acts (device, inode, size, mtime; session id and
+    start; image id), so that what changed since is skipped.
+    """
+
+    def __init__(self, id, take, reason, size=0, identity=()):
+        self.id = id
+        self.take = take
+        self.reason = reason
+        self.size = size
+        self.identity = list(identity)
+
+
+class Module(object):
+    """What all kinds share. `params` are checked and complete; `host` is the agent's `Host`.
+
+    A class MAY set `destructive` (D: it destroys something), `disruptive` (R: it interrupts a service),
+    `interruptible` = False (a deadline or a lost link lets the step under way finish), `deadline` (seconds).
+    """
+
+    kind = ""
+    destructive = False
+    disruptive = False
+    interruptible = True
+    deadline = 60
+
+    def __init__(self, params, host):
+        self.params = params
+        self.host = host
+
+
+class Probe(Module):
+    """Reads. MUST answer `read`; can never report a change. `cost` is "cheap" or "expensive"."""
+
+    kind = "probe"
+    cost = "cheap"
+
+    def read(self):
+        """Return the return values, a dict."""
+        raise NotImplementedError
+
+
+class Resource(Module):
+    """One object with a state. MUST answer key, read, wanted and write; MAY answer the rest.
+
+    A state is plain data (dict, or None: absent); a hash stands for content. States are compared with ==, so
+    they hold what the module looks after and nothing that changes by itself (no mtime).
+    """
+
+    kind = "resource"
+
+    def key(self):
+        """Return the object's canonical id, such as "file:/etc/hosts"."""
+        raise NotImplementedError
+
+    def read(self):
+        """Return the state now; cheap."""
+        raise NotImplementedError
+
+    def wanted(self, have):
+        """Return the state that should be, made from `have` and the parameters; `have` itself where it fits."""
+        raise NotImplementedError
+
+    def write(self, have, want):
+        """Bring the object from `have` to `want`."""
+        raise NotImplementedError
+
+    def keep(self, have):
+        """Return what `undo` needs (a dict, bytes allowed), or Irreversible(reason)."""
+        return {"state": have}
+
+    def undo(self, kept):
+        """Bring back what `keep` returned."""
+        self.write(self.read(), kept["state"])
+
+    def needs(self, have, want):
+        """Return the ids of the sources whose content `write` will ask for: they travel with the word."""
+        return []
+
+    def diff(self, have, want):
+        """Return {"before": text, "after": text} and MAY add headers; {"after_source": id} for content that is
+        still on the control machine. None: the engine shows the two states."""
+        return None
+
+    def why(self, have):
+        """Return why nothing is to be done."""
+        return "already as wanted"
+
+    def returns(self, have, now):
+        """Return further return values; `now` is the state after the write, or the wanted one in check mode."""
+        return {}
+
+    def predict(self, have, want):
+        """Check mode: tell the host's view what the tasks that follow should see."""
+
+
+class Sweep(Module):
+    """Drains many items. MUST answer find and drain. Always irreversible."""
+
+    kind = "sweep"
+    destructive = True
+
+    def key(self):
+        """Return what is swept, such as "old files in /tmp"."""
+        raise NotImplementedError
+
+    def find(self):
+        """Return the Items, those to take and those to keep, each with the reason; cut-offs are frozen once."""
+        raise NotImplementedError
+
+    def drain(self, item):
+        """Take one item; return the bytes freed, or a text: why it was left after all (it changed, it is open)."""
+        raise NotImplementedError
+
+    def returns(self, taken, kept):
+        """Return further return values."""
+        return {}
+
+
+class Action(Module):
+    """Something that happens: restart, reboot, forced rotation. MUST answer key, do and proof."""
+
+    kind = "action"
+
+    def key(self):
+        """Return what is acted on, such as "unit:nginx.service"."""
+        raise NotImplementedError
+
+    def ready(self):
+        """Return None when it can be done, else raise Failed; return a text: why there is nothing to do."""
+        return None
+
+    def state(self):
+        """Return what `proof` compares (boot id, InvocationID)."""
+        return None
+
+    def do(self):
+        """Do it; return further return values."""
+        raise NotImplementedError
+
+    def proof(self, before):
+        """Return the state after; raise Failed when it did not happen."""
+        raise NotImplementedError
+
+
+class Command(Module):
+    """What the user wrote. MUST answer run. Skipped in check mode unless the task says otherwise."""
+
+    kind = "command"
+    deadline = 1800
+
+    def run(self):
+        """Run it; return the return values with "rc"; raise Skipped by creates or removes."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""One run: sections, a cursor for each host, batches, handlers, gates."""

@@ -1,0 +1,217 @@
+"""What happens in a run, as data: the engine emits events; whoever prints, stores or counts listens.
+
+Every event is frozen, and every field is plain data (str, int, float, bool, None, list, dict; `bytes` only in
+`Intent.kept`), so that a sink can write it down as it is. `time` is seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import time as _time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """The root of all events."""
+
+    time: float = field(default_factory=_time.time)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted(Event):
+    """A run begins; `mode` is apply, check, diagnose or rollback; `hosts` in inventory order."""
+
+    run: str
+    playbook: str
+    inventory: str
+    mode: str
+    user: str
+    hosts: list[str]
+    arguments: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlayStarted(Event):
+    """A play begins on these hosts; `runbook` says that it has a diagnose section."""
+
+    play: str
+    hosts: list[str]
+    runbook: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SectionStarted(Event):
+    """A host enters a section: diagnose, tasks, handlers, verify or diagnose again (`after`)."""
+
+    host: str
+    play: str
+    section: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostConnected(Event):
+    """The agent on a host said hello; `hello` is its handshake (see docs/protocol.md)."""
+
+    host: str
+    hello: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostLeftOut(Event):
+    """A host is not worked on any further; `reason` is a key of errors.REASONS, `refused` marks a lock."""
+
+    host: str
+    reason: str
+    message: str
+    refused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundTrips(Event):
+    """What a host's work cost so far, in trips, when the host is done with a play."""
+
+    host: str
+    setup_trips: int
+    round_trips: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskStarted(Event):
+    """A task's step was handed to the agent (or is about to run in the engine)."""
+
+    host: str
+    task: str
+    module: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intent(Event):
+    """An object on a host is about to change: what it was, what it will be, and what undo needs.
+
+    `change` identifies the change within the run. `kind` is resource, sweep, action or command. `kept` is what
+    `undo` takes (may hold bytes), None where it cannot be undone (`irreversible` then says why). `params` are the
+    module's parameters. `become` is the identity it ran as. `secret` asks for encryption of `kept` and `params`.
+    """
+
+    host: str
+    change: str
+    play: str
+    section: str
+    task: str
+    position: str
+    module: str
+    kind: str
+    object: str
+    before: Any
+    want: Any
+    kept: Any
+    irreversible: str | None
+    params: dict[str, Any]
+    become: dict[str, Any]
+    notify: list[str]
+    secret: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changed(Event):
+    """A change happened (mode check: is predicted); `after` is the state read back, `change` its Intent."""
+
+    host: str
+    change: str
+    play: str
+    section: str
+    task: str
+    module: str
+    kind: str
+    object: str
+    before: Any
+    after: Any
+    diff: str
+    reversible: bool
+    reason: str
+    seconds: float
+    bytes_freed: int | None = None
+    predicted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskDone(Event):
+    """A task ended on a host: status ok, changed, failed, skipped, unknown or not_run.
+
+    `result` is what `register` would hold, without what `no_log` hides; `ignored` says that a failure does not
+    count; `rescued` that a rescue section took it; `kept` lists what was left alone, as {item, reason}.
+    """
+
+    host: str
+    play: str
+    section: str
+    task: str
+    position: str
+    module: str
+    status: str
+    reason: str
+    seconds: float
+    result: dict[str, Any]
+    kept: list[dict[str, str]] = field(default_factory=list)
+    ignored: bool = False
+    rescued: bool = False
+    reads: bool = False
+    no_log: bool = False
+    item: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FindingRaised(Event):
+    """Something is wrong on a host; raised again by the last diagnose when `again`."""
+
+    host: str
+    play: str
+    id: str
+    severity: str
+    title: str
+    evidence: Any
+    advice: str | None
+    again: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FindingResolved(Event):
+    """The last diagnose did not raise a finding again."""
+
+    host: str
+    play: str
+    id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Warned(Event):
+    """Something the operator should know that is no failure."""
+
+    message: str
+    host: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message(Event):
+    """A text that the playbook wants shown (debug, a failed assert's message)."""
+
+    host: str
+    task: str
+    message: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnded(Event):
+    """The run is over; `outcome` is ok, failed, refused, unreachable, interrupted, findings or changes_pending."""
+
+    run: str
+    outcome: str
+    exit_code: int
+    seconds: float
+
+
+Sink = Callable[[Event], None]
+"""A listener; called from several threads, one call at a time, in one order for all sinks."""

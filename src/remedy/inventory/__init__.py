@@ -1,0 +1,1 @@
+"""Hosts, groups and patterns, and variables as named layers."""

@@ -1,0 +1,1 @@
+"""The run journal, written ahead, and what undoes a run."""

@@ -1,0 +1,1 @@
+"""Disposable hosts for drills and tests."""

@@ -1,0 +1,1 @@
+"""What a task can do; the folder says where it runs."""

@@ -1,0 +1,1 @@
+"""Modules that run in the engine and touch no host."""

@@ -1,0 +1,1 @@
+"""Modules that run on the control machine and reach a service through a tunnel."""

@@ -1,0 +1,1 @@
+"""Sandboxed templates, and the vault."""

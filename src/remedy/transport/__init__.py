@@ -1,0 +1,1 @@
+"""SSH by fabric and paramiko, local processes, identities."""
