@@ -1,0 +1,174 @@
+"""Which modules there are: found by scanning the folders, loaded one by one when a task names them."""
+
+from __future__ import annotations
+
+import ast
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, cast
+
+from remedy.agent.kinds import Module, Param
+from remedy.errors import InputError, Position, RemedyError, nearest
+
+Place = Literal["target", "controller", "control", "raw"]
+
+_FOLDERS: tuple[Place, ...] = ("target", "controller", "control")
+_PREFIXES = ("ansible.builtin.", "ansible.legacy.", "remedy.")
+_ALIASES = re.compile(r"^ALIASES = (\(.*\))$", re.MULTILINE)
+
+# ansible-core 2.19: a name on this list that no folder holds is one remedy lacks, not a slip of the pen.
+_ANSIBLE = """
+add_host apt apt_key apt_repository assemble assert async_status blockinfile command copy cron
+deb822_repository debconf debug dnf dnf5 dpkg_selections expect fail fetch file find gather_facts
+get_url getent git group group_by hostname import_playbook import_role import_tasks include_role
+include_tasks include_vars iptables known_hosts lineinfile meta mount_facts package package_facts
+pause ping pip raw reboot replace rpm_key script service service_facts set_fact set_stats setup
+shell slurp stat subversion systemd systemd_service sysvinit tempfile template unarchive uri user
+validate_argument_spec wait_for wait_for_connection yum yum_repository
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSpec:
+    """A module as the engine and `remedy doc` see it.
+
+    `place` says where it runs: target (shipped to the host), controller, control (in the engine) or raw (by
+    the transport, without Python). `free_form` names the parameter that takes bare text. `internal` names the
+    parameters that `prepare` or the engine add. `any_params` accepts every name (set_fact).
+    """
+
+    name: str
+    place: Place
+    summary: str
+    details: str
+    params: tuple[Param, ...]
+    free_form: str | None
+    examples: str
+    internal: tuple[str, ...]
+    aliases: tuple[str, ...]
+    any_params: bool
+    loaded: ModuleType = field(repr=False, compare=False)
+
+    @property
+    def import_name(self) -> str:
+        """The Python name under which the host imports it, such as "remedy.modules.target.ping"."""
+        return self.loaded.__name__
+
+    def kind(self, params: Mapping[str, Any]) -> type[Module]:
+        """Return the class for these parameters; control modules have none (RemedyError)."""
+        if self.place == "control":
+            raise RemedyError(f"'{self.name}' runs in the engine and has no class")
+        return cast("type[Module]", self.loaded.kind(params))
+
+    def kind_name(self, params: Mapping[str, Any]) -> str:
+        """Return probe, resource, sweep, action, command or control."""
+        return "control" if self.place == "control" else self.kind(params).kind
+
+    def sources(self) -> dict[str, str]:
+        """Return what the host needs to run it besides the agent, {import name: source}."""
+        found: dict[str, str] = {}
+        missing = [self.import_name]
+        while missing:
+            name = missing.pop()
+            if name not in found:
+                found[name] = _source(name)
+                missing.extend(_siblings(found[name]))
+        return found
+
+
+def find(name: str, position: Position | None = None) -> ModuleSpec:
+    """Return the module that a task names, by its short name or an alias, also behind ansible.builtin.
+
+    `ansible.legacy.` and `remedy.` may stand there too. Raises InputError for a name that no folder holds.
+    """
+    short = name
+    for prefix in _PREFIXES:
+        short = short.removeprefix(prefix)
+    places = _places()
+    known = short if short in places else _aliases().get(short)
+    if known is not None:
+        return _load(known, places[known])
+    if short in _ANSIBLE.split():
+        raise InputError(
+            f"remedy does not have Ansible's module '{short}' yet",
+            where=position,
+            hint="`remedy doc` lists the modules there are; `command` and `shell` run what is missing",
+        )
+    if "." in short:
+        raise InputError(
+            f"no module '{name}': remedy has no collections",
+            where=position,
+            hint=nearest(short.rpartition(".")[2], places),
+        )
+    raise InputError(f"no module '{name}'", where=position, hint=nearest(short, places))
+
+
+def names() -> list[str]:
+    """Return the names of all modules, sorted, without aliases."""
+    return sorted(_places())
+
+
+@cache
+def _places() -> dict[str, Place]:
+    """Where each module is; a file such as assert_.py holds the module whose name Python keeps for itself."""
+    found: dict[str, Place] = {}
+    for folder in _FOLDERS:
+        package = import_module(f"remedy.modules.{folder}")
+        for entry in pkgutil.iter_modules(package.__path__):
+            if not entry.ispkg and not entry.name.startswith("_"):
+                found[entry.name.rstrip("_")] = folder
+    return found
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    """Read the aliases from the files' text: importing every module to learn them would cost every start."""
+    found: dict[str, str] = {}
+    for name, folder in _places().items():
+        for match in _ALIASES.finditer(_path(name, folder).read_text(encoding="utf-8")):
+            found.update(dict.fromkeys(ast.literal_eval(match[1]), name))
+    return found
+
+
+@cache
+def _load(name: str, folder: Place) -> ModuleSpec:
+    module = import_module(f"remedy.modules.{folder}.{_path(name, folder).stem}")
+    summary, _, details = (module.__doc__ or "").strip().partition("\n\n")
+    return ModuleSpec(
+        name=name,
+        place=getattr(module, "PLACE", folder),
+        summary=" ".join(summary.split()),
+        details=details.strip(),
+        params=tuple(module.PARAMS),
+        free_form=getattr(module, "FREE_FORM", None),
+        examples=getattr(module, "EXAMPLES", "").strip("\n"),
+        internal=tuple(getattr(module, "INTERNAL", ())),
+        aliases=tuple(getattr(module, "ALIASES", ())),
+        any_params=bool(getattr(module, "ANY_PARAMS", False)),
+        loaded=module,
+    )
+
+
+def _path(name: str, folder: Place) -> Path:
+    home = Path(__file__).parent / folder
+    plain = home / f"{name}.py"
+    return plain if plain.exists() else home / f"{name}_.py"
+
+
+def _source(import_name: str) -> str:
+    return _path(import_name.rpartition(".")[2], "target").read_text(encoding="utf-8")
+
+
+def _siblings(source: str) -> Iterator[str]:
+    """Yield the import names of the other target modules that a source uses."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "remedy.modules.target":
+            yield from (f"remedy.modules.target.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("remedy.modules.target."):
+            yield str(node.module)
