@@ -1,0 +1,125 @@
+"""Working inside a host from outside, through its namespaces: it works however sick the host is."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from remedy.lab.cgroups import Cgroup
+from remedy.lab.errors import LabError
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a program in a host left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The inside of one host."""
+
+    name: str
+    cgroup: Cgroup
+
+    def first_process(self) -> int | None:
+        """Return the id of the host's process 1 as the control machine counts, None where it does not run."""
+        for pid in sorted(self.cgroup.members()):
+            # Its ids are listed from our PID namespace inwards: process 1 of the namespace directly below ours.
+            if len(ids := _ids(pid)) == 2 and ids[1] == 1:
+                return pid
+        return None
+
+    def argv(self, argv: Sequence[str], user: str = "root") -> list[str]:
+        """Return the command line that runs `argv` in the host as seen from outside."""
+        first = self.first_process()
+        if first is None:
+            raise LabError("the host is not running", host=self.name, hint="start it: remedy lab up")
+        home = "/root" if user == "root" else f"/home/{user}"
+        enter = ["nsenter", f"--target={first}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        become = [] if user == "root" else ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+        environment = ["env", "-i", f"PATH={_PATH}", f"HOME={home}", f"USER={user}", "LANG=C.UTF-8"]
+        return [*enter, *environment, *become, *argv]
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        user: str = "root",
+        ok: Sequence[int] | None = (0,),
+        timeout: float = 60,
+    ) -> Output:
+        """Run a program in the host; an exit code not in `ok` is a LabError, None allows all."""
+        process = subprocess.Popen(
+            self.argv(argv, user),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            out, err = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"no end after {timeout:g} s: {shlex.join(argv)}", host=self.name) from error
+        finally:
+            _end(process)
+        output = Output(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+        if ok is not None and output.code not in ok:
+            said = (output.stderr or output.stdout).strip()[-2000:] or "nothing was printed"
+            raise LabError(f"exit code {output.code} from: {shlex.join(argv)}\n  {said}", host=self.name)
+        return output
+
+    def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """Write a file in the host, with the folders that lead to it."""
+        script = 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod "$2" "$1"'
+        self.run(["sh", "-c", script, "put", path, f"{mode:o}"], stdin=content)
+
+    def get(self, path: str) -> bytes:
+        """Read a file of the host."""
+        process = subprocess.run(
+            self.argv(["cat", "--", path]),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        if process.returncode:
+            raise LabError(process.stderr.decode(errors="replace").strip(), host=self.name)
+        return process.stdout
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a command; what hangs on a dead mount is left to the end of the host."""
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None and not stream.closed:
+            try:
+                stream.close()
+            except BrokenPipeError:
+                pass
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait(timeout=10)
+
+
+def _ids(pid: int) -> list[int]:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return []
+    return next(
+        ([int(part) for part in line.split()[1:]] for line in status.splitlines() if line[:6] == "NSpid:"), []
+    )

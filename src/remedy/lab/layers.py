@@ -1,0 +1,151 @@
+"""Building root trees once and finding them again."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from remedy.lab.cgroups import Cgroup
+from remedy.lab.errors import LabError
+from remedy.lab.lock import locked
+from remedy.lab.roles import SUITE, Layer, Role
+from remedy.lab.tools import Say, quiet, run
+
+_BUILD_SECONDS = 600
+_HINT = "packages come from this machine's Debian mirror: check that `apt-get update` works, then try again"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCache:
+    """Root trees under one folder; a tree is there whole or not at all."""
+
+    folder: Path
+    say: Say = quiet
+
+    def trees(self, role: Role) -> tuple[Path, ...]:
+        """Return the trees of a role, the lowest first, building those that are missing."""
+        paths = tuple(self.folder / key for key in role.keys())
+        if all(path.is_dir() for path in paths):
+            return paths
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / "lock", self.say):
+            # A build that was killed leaves processes and a folder; neither is ever used.
+            _builders().kill()
+            for leftover in self.folder.glob(".building-*"):
+                shutil.rmtree(leftover)
+            for number, layer in enumerate(role.layers):
+                if not paths[number].is_dir():
+                    self._build(layer, paths[:number], paths[number])
+        return paths
+
+    def _build(self, layer: Layer, below: tuple[Path, ...], final: Path) -> None:
+        started = time.monotonic()
+        self.say(f"building the root tree '{layer.name}' (once; it is kept in {self.folder})")
+        work = self.folder / f".building-{final.name}"
+        tree = work / "tree"
+        (self.folder / "packages" / "partial").mkdir(parents=True, exist_ok=True)
+        tree.mkdir(parents=True)
+        script = work / "build.sh"
+        make = _overlay if below else self._bootstrap
+        script.write_text(self._script(layer, tree, make(layer, below, work, tree)))
+        builders = _builders()
+        builders.create()
+        try:
+            # Mounts of the build live in a namespace of their own: whatever happens, none is left.
+            run(
+                ["unshare", "--mount", "--propagation", "slave", "sh", "-eu", str(script)],
+                timeout=_BUILD_SECONDS,
+                hint=_HINT,
+            )
+        except LabError as error:
+            raise LabError(
+                f"the root tree '{layer.name}' cannot be built: {error.message}", hint=error.hint
+            ) from error
+        finally:
+            builders.kill()
+            builders.remove()
+        (work / "upper" if below else tree).rename(final)
+        shutil.rmtree(work)
+        self.say(f"built '{layer.name}' in {time.monotonic() - started:.0f} s")
+
+    def _bootstrap(self, layer: Layer, _below: tuple[Path, ...], _work: Path, tree: Path) -> str:
+        """Return the commands that make the lowest tree."""
+        packages = self.folder / "packages"
+        archives = '"$1"/var/cache/apt/archives'
+        command = [
+            *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--format=directory"),
+            *("--skip=essential/unlink,cleanup/apt", f"--include={','.join(layer.packages)}"),
+            *(f"--aptopt={option}" for option in _apt_options()),
+            '--aptopt=APT::Install-Recommends "false"',
+            '--aptopt=Acquire::Languages "none"',
+            '--aptopt=APT::Keep-Downloaded-Packages "true"',
+            # A third of the unpacking time is documentation that no host of a lab reads.
+            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "info", "locale")),
+            f"--setup-hook=mkdir -p {archives} && mount --bind {shlex.quote(str(packages))} {archives}",
+            f"--customize-hook=umount {archives}",
+            *(SUITE, str(tree), *_sources()),
+        ]
+        return shlex.join(command)
+
+    def _script(self, layer: Layer, tree: Path, make: str) -> str:
+        inside = shlex.join(["chroot", str(tree), "sh", "-eu", "-c", layer.script or ":"])
+        lines = [f"echo $$ > {path}" for path in _builders().joins()]
+        lines += [make]
+        for path, content in layer.files.items():
+            target = tree / path.lstrip("/").rstrip("!")
+            mode = "755" if path.endswith("!") else "644"
+            lines += [
+                f"printf %s {shlex.quote(content)} | install -D -m {mode} /dev/stdin {shlex.quote(str(target))}"
+            ]
+        return "\n".join([*lines, inside, ""])
+
+
+def _overlay(layer: Layer, below: tuple[Path, ...], work: Path, tree: Path) -> str:
+    """Return the commands that install a layer's packages over the trees below it."""
+    for name in ("upper", "work"):
+        (work / name).mkdir()
+    packages = work.parent / "packages"
+    install = (
+        "export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8; "
+        f"apt-get -q -y install {shlex.join(layer.packages)} || "
+        f"{{ apt-get -q update; apt-get -q -y install {shlex.join(layer.packages)}; }}"
+    )
+    policy = tree / "usr/sbin/policy-rc.d"
+    lower = ":".join(str(path) for path in reversed(below))
+    return "\n".join(
+        [
+            f"mount -t overlay overlay -o lowerdir={lower},upperdir={work}/upper,workdir={work}/work,volatile {tree}",
+            f"mount --bind {packages} {tree}/var/cache/apt/archives",
+            f'mount --bind "$(realpath /etc/resolv.conf)" {tree}/etc/resolv.conf',
+            f"mount -t proc proc {tree}/proc",
+            # Services of the tree must not start on the control machine.
+            f"printf '#!/bin/sh\\nexit 101\\n' > {policy}; chmod 755 {policy}",
+            shlex.join(["chroot", str(tree), "sh", "-eu", "-c", install]),
+            f"rm {policy}",
+        ]
+    )
+
+
+def _builders() -> Cgroup:
+    return Cgroup("remedy-lab-build")
+
+
+def _sources() -> list[str]:
+    """Return this machine's Debian sources, when it runs the same release; else mmdebstrap takes its own."""
+    release = Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""
+    if f"VERSION_CODENAME={SUITE}" not in release.splitlines():
+        return []
+    candidates = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
+    return [str(path) for path in candidates if path.exists() and path.stat().st_size][:1]
+
+
+def _apt_options() -> list[str]:
+    """Return this machine's own apt settings for proxies and dated mirrors; mmdebstrap does not inherit them."""
+    if shutil.which("apt-config") is None:
+        return []
+    wanted = ("Acquire::http", "Acquire::https", "Acquire::Check-Valid-Until", "Acquire::Check-Date")
+    lines = run(["apt-config", "dump"]).splitlines()
+    return [line.rstrip(";") for line in lines if line.startswith(wanted) and '""' not in line]

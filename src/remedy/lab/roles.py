@@ -1,0 +1,118 @@
+"""The root trees of lab hosts, declared as layers; a role is a stack of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+SUITE = "bookworm"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Packages and files on top of the layers below; the same definition is built once and kept."""
+
+    name: str
+    packages: tuple[str, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Path → content; a path ending in `!` is made executable."""
+    script: str = ""
+    """Run by `sh -eu` as root in the tree, after packages and files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a host is for."""
+
+    layers: tuple[Layer, ...]
+    """The lowest first."""
+    nspawn: tuple[str, ...] = ()
+    """More arguments for systemd-nspawn."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment of systemd-nspawn."""
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the folder name of every layer: a layer depends on its definition and on those below it."""
+        names: list[str] = []
+        below = SUITE
+        for layer in self.layers:
+            definition = json.dumps([below, asdict(layer)], sort_keys=True)
+            below = f"{layer.name}-{hashlib.sha256(definition.encode()).hexdigest()[:16]}"
+            names.append(below)
+        return tuple(names)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account that every lab host has."""
+
+    name: str
+    uid: int
+    home: str
+    shell: str = "/bin/bash"
+    what: str = ""
+
+
+USERS = (
+    User("root", 0, "/root", what="password for su, key for login"),
+    User("admin", 2001, "/home/admin", what="sudo and doas without a password"),
+    User("operator", 2002, "/home/operator", what="sudo and doas with a password"),
+    User("plain", 2003, "/home/plain", what="may become nobody"),
+    User("hung", 2004, "/home/hung", "/usr/local/bin/hung-shell", "a login shell that never answers"),
+    User("app", 2005, "/home/app", what="an ordinary account to become"),
+)
+
+# Debian has a group `operator` already.
+_ACCOUNTS = "\n".join(
+    f"getent group {user.name} > /dev/null || groupadd --gid {user.uid} {user.name}\n"
+    f"useradd --create-home --uid {user.uid} --gid {user.name} --shell {user.shell} {user.name}"
+    for user in USERS
+    if user.uid
+)
+
+# Timers would change hosts in the middle of a test; gettys only cost memory where there is no console.
+_UNWANTED = (
+    "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service "
+    "fstrim.timer systemd-pstore.service getty@tty1.service console-getty.service"
+)
+
+BASE = Layer(
+    "base",
+    packages=(
+        *("systemd", "systemd-sysv", "dbus", "cron", "logrotate"),
+        *("openssh-server", "sudo", "opendoas", "ca-certificates"),
+        *("iproute2", "iputils-ping", "netbase"),
+        *("procps", "psmisc", "lsof", "less", "acl", "attr", "e2fsprogs"),
+        "python3",
+    ),
+    files={
+        "/usr/local/bin/hung-shell!": "#!/bin/sh\n# A login that never answers: no prompt, no output, no end.\n"
+        "exec sleep infinity\n",
+        "/etc/ssh/sshd_config.d/50-lab.conf": "UseDNS no\nPermitRootLogin yes\nPasswordAuthentication yes\n"
+        "HostKey /etc/ssh/ssh_host_ed25519_key\n",
+        "/etc/sudoers.d/admin": "admin ALL=(ALL:ALL) NOPASSWD: ALL\n",
+        "/etc/sudoers.d/operator": "operator ALL=(ALL:ALL) ALL\n",
+        "/etc/doas.conf": "permit nopass root\npermit nopass admin\npermit operator\n",
+    },
+    script=f"""
+{_ACCOUNTS}
+chmod 440 /etc/sudoers.d/admin /etc/sudoers.d/operator
+chmod 400 /etc/doas.conf
+rm -f /etc/ssh/ssh_host_*
+systemctl disable -q {_UNWANTED}
+systemctl mask -q console-getty.service
+: > /etc/resolv.conf
+: > /etc/hostname
+: > /etc/machine-id
+""",
+)
+
+APP = Layer("app", packages=("rsyslog", "nginx-light"))
+
+ROLES: Mapping[str, Role] = {
+    "base": Role((BASE,)),
+    "app": Role((BASE, APP)),
+}
+"""Role → its layers. A new one is one line here, such as `"db": Role((BASE, Layer("db", ("mariadb-server",))))`."""

@@ -1,0 +1,46 @@
+"""Fixtures with real lab hosts; loaded as a plugin by tests/conftest.py.
+
+Where no lab can run these fixtures fail with the lab's own error: a test that needs a host is never skipped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from remedy.lab import Host, HostSpec, Lab
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab of this test session: its hosts, network and cgroups are not those of the user's lab."""
+    with Lab.for_tests(say=lambda text: print(f"lab: {text}", file=sys.stderr)) as lab:
+        yield lab
+
+
+HostFactory = Callable[..., Host]
+
+
+@pytest.fixture(scope="module")
+def host_factory(lab: Lab) -> Iterator[HostFactory]:
+    """Make clean hosts for one test module: host_factory("h1", disks=...) or host_factory(*specs).
+
+    Names are the module's own; its hosts end with it. A second call with the same definition returns the
+    running host as it is; `lab.reset(name)` makes it clean again.
+    """
+    made: dict[str, None] = {}
+
+    def make(name: str = "h1", **options: object) -> Host:
+        made[name] = None
+        return lab.up([HostSpec(name, **options)])[0]  # type: ignore[arg-type]
+
+    yield make
+    lab.remove(*(host.name for host in lab.hosts() if host.name in made))
+
+
+@pytest.fixture(scope="module")
+def host(host_factory: HostFactory) -> Host:
+    """One clean base host for a test module."""
+    return host_factory("h1")
