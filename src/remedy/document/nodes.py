@@ -1,7 +1,4 @@
-"""YAML as remedy reads it: every node knows its file, line and column, and texts the author wrote are marked.
-
-Only a marked text is ever a template; what comes from hosts, facts and commands is plain `str` and stays data.
-"""
+"""What a loaded document is made of: texts, mappings and sequences that know where they stand."""
 
 from __future__ import annotations
 
