@@ -1,0 +1,198 @@
+"""The project: where playbooks/, tasks/, inventory/ and remedy.yml are found, and the package's library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from remedy.errors import InputError, Position, nearest
+
+SETTINGS_FILE = "remedy.yml"
+_MARKS = (SETTINGS_FILE, "playbooks", "inventory")
+_YAML = (".yml", ".yaml")
+_INVENTORY = (*_YAML, ".ini", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What remedy.yml may say; paths as written, relative to the project's root."""
+
+    inventory: str | None = None
+    state: str | None = None
+    forks: int | None = None
+    vault_password_file: str | None = None
+
+
+class Found(NamedTuple):
+    """A playbook that can be run by its name; `origin` is project or package."""
+
+    name: str
+    path: Path
+    origin: str
+
+
+def _library() -> Path:
+    """Return the folder with the package's own playbooks/ and tasks/: in the wheel, or the checkout."""
+    installed = Path(__file__).parent / "library"
+    return installed if installed.is_dir() else Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folder a user works in, its settings, and the package's library behind it."""
+
+    root: Path
+    settings: Settings = field(default_factory=Settings)
+    library: Path = field(default_factory=_library)
+
+    @classmethod
+    def find(cls, start: Path) -> Project:
+        """Return the project that `start` lies in; a remedy.yml that cannot be used is an InputError.
+
+        Its root is the nearest parent with remedy.yml, playbooks/ or inventory/, without one `start` itself.
+        """
+        start = start.absolute()
+        home = next(
+            (one for one in (start, *start.parents) if any((one / mark).exists() for mark in _MARKS)), start
+        )
+        written = home / SETTINGS_FILE
+        return cls(home, _read_settings(written) if written.is_file() else Settings())
+
+    @property
+    def state(self) -> Path:
+        """Where the journals of the runs are kept: REMEDY_STATE, remedy.yml, or the user's state folder."""
+        named = os.environ.get("REMEDY_STATE")
+        if named:
+            return Path(named).expanduser().absolute()
+        if self.settings.state is not None:
+            return self._under_root(self.settings.state)
+        base = Path(os.environ.get("XDG_STATE_HOME") or "")
+        return (base if base.is_absolute() else Path.home() / ".local" / "state") / "remedy"
+
+    @property
+    def vault_password_file(self) -> Path | None:
+        """The vault password file that remedy.yml names, if any."""
+        name = self.settings.vault_password_file
+        return None if name is None else self._under_root(name)
+
+    def tasks_folders(self) -> tuple[Path, ...]:
+        """Return the folders with shared tasks files, the project's before the package's."""
+        return self._folders("tasks")
+
+    def playbooks(self) -> list[Found]:
+        """Return the playbooks that can be run by name, sorted; the project's hide the package's."""
+        found: dict[str, Found] = {}
+        for folder in self._folders("playbooks"):
+            origin = "package" if folder.parent == self.library else "project"
+            for path in _yaml_files(folder):
+                name = path.relative_to(folder).with_suffix("").as_posix()
+                found.setdefault(name, Found(name, path, origin))
+        return [found[name] for name in sorted(found)]
+
+    def playbook(self, name: str) -> Path:
+        """Return the file of a playbook: a path, or a name in the project's or the package's playbooks/."""
+        if ("/" in name or name.endswith(_YAML)) and Path(name).is_file():
+            return Path(name)
+        for folder in self._folders("playbooks"):
+            for path in (folder / name, *(folder / f"{name}{ending}" for ending in _YAML)):
+                if path.suffix in _YAML and path.is_file():
+                    return path
+        hint = nearest(name, [one.name for one in self.playbooks()])
+        looked = ", ".join(str(folder) for folder in self._folders("playbooks")) or "no playbooks/ folder"
+        raise InputError(f"no playbook '{name}'", hint=f"{hint}\n  looked in {looked}")
+
+    def inventory(self, name: str | None = None) -> Path | str:
+        """Return an inventory's file or folder, or a host list as it is; None asks for the project's own.
+
+        `prod` is inventory/prod.yml, .yaml, .ini, or the folder or file inventory/prod; else what exists is a
+        path; what contains a comma is a list of hosts.
+        """
+        if name is None:
+            return self._own_inventory()
+        if "," in name:
+            return name
+        path = Path(name).expanduser()
+        if "/" not in name:
+            found = self._in_inventory(name)
+            if found is not None:
+                return found
+        if path.exists():
+            return path
+        if "/" in name:
+            raise InputError(
+                f"no inventory at '{name}'", hint="expected a file, a folder, or a list such as 'web1,web2,'"
+            )
+        folder = self.root / "inventory"
+        known = (
+            sorted({one.stem for one in folder.iterdir() if one.suffix in _INVENTORY})
+            if folder.is_dir()
+            else []
+        )
+        known = [one for one in known if one not in ("group_vars", "host_vars")]
+        raise InputError(
+            f"no inventory '{name}'",
+            hint=f"{nearest(name, known)}\n  looked in {folder}; a single host has a comma: '{name},'",
+        )
+
+    def _own_inventory(self) -> Path | str:
+        named = self.settings.inventory
+        if named is not None:
+            beside = self._under_root(named)
+            return beside if "," not in named and beside.exists() else self.inventory(named)
+        found = self._in_inventory("hosts")
+        if found is None:
+            raise InputError(
+                "no inventory was named",
+                hint=f"write -i NAME, an 'inventory:' in {self.root / SETTINGS_FILE}, "
+                f"or the file {self.root / 'inventory' / 'hosts.yml'}",
+            )
+        return found
+
+    def _in_inventory(self, name: str) -> Path | None:
+        candidates = (self.root / "inventory" / f"{name}{ending}" for ending in _INVENTORY)
+        return next((path for path in candidates if path.exists()), None)
+
+    def _folders(self, kind: str) -> tuple[Path, ...]:
+        both = dict.fromkeys((self.root / kind, self.library / kind))
+        return tuple(folder for folder in both if folder.is_dir())
+
+    def _under_root(self, written: str) -> Path:
+        return self.root / Path(written).expanduser()
+
+
+def _yaml_files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.suffix in _YAML and path.is_file())
+
+
+def _read_settings(path: Path) -> Settings:
+    from remedy.document import Map, load_file
+
+    written = load_file(path)
+    if written is None:
+        return Settings()
+    if not isinstance(written, Map):
+        raise InputError(
+            "the settings are no mapping",
+            where=Position(str(path), 1),
+            hint="expected lines such as 'forks: 20'",
+        )
+    known = Settings.__dataclass_fields__
+    values: dict[str, Any] = {}
+    for name, value in written.items():
+        if name not in known:
+            raise InputError(
+                f"no setting '{name}'", where=written.keys_at.get(name), hint=nearest(name, known)
+            )
+        at = written.values_at.get(name)
+        if name == "forks":
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(
+                    f"'forks' is {value!r}", where=at, hint="expected a number of hosts, 1 or more"
+                )
+        elif not isinstance(value, str) or not value:
+            raise InputError(f"'{name}' is {value!r}", where=at, hint="expected a text: a path or a name")
+        values[name] = value if isinstance(value, int) else str(value)
+    return Settings(**values)
