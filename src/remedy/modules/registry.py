@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -69,17 +69,6 @@ class ModuleSpec:
     def kind_name(self, params: Mapping[str, Any]) -> str:
         """Return probe, resource, sweep, action, command or control."""
         return "control" if self.place == "control" else self.kind(params).kind
-
-    def sources(self) -> dict[str, str]:
-        """Return what the host needs to run it besides the agent, {import name: source}."""
-        found: dict[str, str] = {}
-        missing = [self.import_name]
-        while missing:
-            name = missing.pop()
-            if name not in found:
-                found[name] = _source(name)
-                missing.extend(_siblings(found[name]))
-        return found
 
 
 def find(name: str, position: Position | None = None) -> ModuleSpec:
@@ -159,16 +148,3 @@ def _path(name: str, folder: Place) -> Path:
     home = Path(__file__).parent / folder
     plain = home / f"{name}.py"
     return plain if plain.exists() else home / f"{name}_.py"
-
-
-def _source(import_name: str) -> str:
-    return _path(import_name.rpartition(".")[2], "target").read_text(encoding="utf-8")
-
-
-def _siblings(source: str) -> Iterator[str]:
-    """Yield the import names of the other target modules that a source uses."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module == "remedy.modules.target":
-            yield from (f"remedy.modules.target.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("remedy.modules.target."):
-            yield str(node.module)

@@ -9,7 +9,7 @@ PARAMS = (
     Param(
         "data",
         default="pong",
-        help="the text to answer; crash makes the module fail, to try out what follows",
+        help="The text to answer; crash makes the module fail, to try out what follows.",
     ),
 )
 

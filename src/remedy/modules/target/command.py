@@ -1,0 +1,127 @@
+"""Run a program, without a shell.
+
+The words of `cmd` (or of the task's bare text) are split as a shell would, but nothing in them is special: no
+pipes, no redirection. Returns `cmd`, `rc`, `stdout`, `stderr`, their `_lines`, `start`, `end`, `delta`, `msg`.
+With `reads: true` the task promises to read only: it is then allowed in `diagnose`.
+"""
+
+import glob
+import os
+import re
+import shlex
+import time
+
+from remedy.agent.kinds import Command, Failed, Param, Skipped
+
+COMMON = (
+    Param("chdir", "path", help="Change to this folder first."),
+    Param("creates", "path", help="Skip when this file (or any that matches the pattern) exists."),
+    Param("removes", "path", help="Skip when this file (or any that matches the pattern) does not exist."),
+    Param("stdin", help="Text for the program's standard input."),
+    Param("stdin_add_newline", "bool", default=True, help="End that text with a newline."),
+    Param("strip_empty_ends", "bool", default=True, help="Cut empty lines from the end of the output."),
+    Param("reads", "bool", default=False, help="A promise that it only reads: allowed in diagnose."),
+)
+
+PARAMS = (
+    Param("cmd", help="The program and its arguments as one text."),
+    Param("argv", "list", elements="str", help="The program and its arguments as a list."),
+    Param("executable", "path", help="Accepted for Ansible's sake, and without effect: see shell."),
+    Param("expand_argument_vars", "bool", default=True, help="Replace $NAME and ~ in the arguments."),
+) + COMMON
+
+FREE_FORM = "cmd"
+
+EXAMPLES = """
+- command: mysqladmin ping
+- command:
+    argv: [tar, -tf, "{{ archive }}"]
+    reads: true
+"""
+
+_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
+
+
+def kind(params):
+    return RunCommand
+
+
+def check_params(params):
+    if params["cmd"] and params["argv"]:
+        return "give cmd or argv, not both"
+    if not params["cmd"] and not params["argv"]:
+        return "give cmd, argv, or the command line as bare text"
+    return None
+
+
+class RunCommand(Command):
+    def argv(self):
+        """Return the words to run, and what `cmd` shows."""
+        if self.params["executable"]:
+            self.host.warn("command does not use 'executable'; shell does")
+        try:
+            words = self.params["argv"] or shlex.split(self.params["cmd"])
+        except ValueError as error:
+            raise Failed("cannot split %r into words: %s; close the quote" % (self.params["cmd"], error))
+        words = [str(word) for word in words]
+        if self.params["expand_argument_vars"]:
+            words = [self._expand(word) for word in words]
+        if not words:
+            raise Failed("there is no program to run: cmd is blank")
+        return words, words
+
+    def run(self):
+        folder = self._folder()
+        self._conditions(folder)
+        words, shown = self.argv()
+        text = self.params["stdin"]
+        if text is not None:
+            text = text.encode("utf-8", "surrogateescape")
+            text += b"\n" if self.params["stdin_add_newline"] else b""
+        begun = time.time()
+        done = self.host.run(words, ok=None, input=text, cwd=folder, environment=self.host.environment)
+        result = {"cmd": shown, "rc": done.rc, "msg": "non-zero return code" if done.rc else ""}
+        for name in ("stdout", "stderr"):
+            output = getattr(done, name).decode("utf-8", "surrogateescape")
+            if self.params["strip_empty_ends"]:
+                output = output.rstrip("\r\n")
+            result[name] = output
+            result[name + "_lines"] = output.splitlines()
+        result["start"] = _moment(begun)
+        result["end"] = _moment(begun + done.seconds)
+        result["delta"] = _span(done.seconds)
+        return result
+
+    def _folder(self):
+        if not self.params["chdir"]:
+            return None
+        folder = self._expand(self.params["chdir"])
+        if not os.path.isdir(folder):
+            raise Failed(
+                "cannot change to %s: there is no such folder; correct chdir" % folder, cmd=None, rc=None
+            )
+        return folder
+
+    def _conditions(self, folder):
+        for name, wanted in (("creates", True), ("removes", False)):
+            pattern = self.params[name]
+            if pattern:
+                place = os.path.join(folder or "", self._expand(pattern))
+                if bool(glob.glob(place)) is wanted:
+                    raise Skipped("%s %s" % (pattern, "exists" if wanted else "does not exist"))
+
+    def _expand(self, word):
+        known = dict(os.environ, **(self.host.environment or {}))
+        return os.path.expanduser(
+            _VARIABLE.sub(lambda m: known.get(m.group(1).strip("{}"), m.group(0)), word)
+        )
+
+
+def _moment(seconds):
+    whole = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    return "%s.%06d" % (whole, seconds % 1 * 1000000)
+
+
+def _span(seconds):
+    minutes, rest = divmod(seconds, 60)
+    return "%d:%02d:%09.6f" % (minutes // 60, minutes % 60, rest)
