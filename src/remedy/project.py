@@ -82,14 +82,28 @@ class Project:
         """Return the folders with shared tasks files, the project's before the package's."""
         return self._folders("tasks")
 
+    def tasks_file(self, name: str, beside: Path, position: Position | None = None) -> Path:
+        """Return a tasks file: from the including file's folder, the project's tasks/ or the package's."""
+        folders = tuple(dict.fromkeys((beside, *self.tasks_folders())))
+        for folder in folders:
+            if (folder / name).is_file():
+                return folder / name
+        known = {
+            path.relative_to(folder).as_posix() for folder in folders[1:] for path in _yaml_files(folder)
+        }
+        known |= {path.name for path in beside.glob("*.yml")}
+        looked = f"looked in {', '.join(str(folder) for folder in folders)}"
+        near = nearest(name, known)
+        hint = f"{near}\n  {looked}" if near.startswith("did you mean") else looked
+        raise InputError(f"no tasks file '{name}'", where=position, hint=hint)
+
     def playbooks(self) -> list[Found]:
         """Return the playbooks that can be run by name, sorted; the project's hide the package's."""
         found: dict[str, Found] = {}
         for folder in self._folders("playbooks"):
             origin = "package" if folder.parent == self.library else "project"
-            for path in _yaml_files(folder):
-                name = path.relative_to(folder).with_suffix("").as_posix()
-                found.setdefault(name, Found(name, path, origin))
+            for path in _yaml_files(folder, "*"):
+                found.setdefault(path.stem, Found(path.stem, path, origin))
         return [found[name] for name in sorted(found)]
 
     def playbook(self, name: str) -> Path:
@@ -163,8 +177,8 @@ class Project:
         return self.root / Path(written).expanduser()
 
 
-def _yaml_files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.suffix in _YAML and path.is_file())
+def _yaml_files(folder: Path, pattern: str) -> Iterator[Path]:
+    return (path for path in sorted(folder.glob(pattern)) if path.suffix in _YAML and path.is_file())
 
 
 def _read_settings(path: Path) -> Settings:

@@ -22,7 +22,6 @@ from remedy.playbook.model import (
     Task,
     walk,
 )
-from remedy.playbook.reading import find_tasks_file
 from remedy.playbook.tags import selected
 
 __all__ = [
@@ -39,7 +38,6 @@ __all__ = [
     "Runbook",
     "Task",
     "batches",
-    "find_tasks_file",
     "list_tags",
     "list_tasks",
     "load",

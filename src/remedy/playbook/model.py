@@ -65,8 +65,8 @@ class LoopControl:
     index_var: str | None = None
     label: Text | None = None
     pause: Number | None = None
-    extended: Flag = False
-    extended_allitems: Flag = True
+    extended: bool = False
+    extended_allitems: bool = True
     break_when: tuple[Condition, ...] = ()
 
 
@@ -155,10 +155,10 @@ class Play(Common):
     handlers: tuple[Task | Include, ...] = ()
     verify: tuple[Node, ...] = ()
     serial: tuple[int | Text, ...] = ()
-    gather_facts: Flag = True
+    gather_facts: bool = True
     max_fail_percentage: Number | None = None
     strategy: str | None = None
-    force_handlers: Flag = False
+    force_handlers: bool = False
 
     @property
     def title(self) -> str:

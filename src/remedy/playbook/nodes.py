@@ -93,6 +93,13 @@ def _read_import(node: Map, word: str, position: Position, reading: Reading) -> 
         hint = "an import is read before there are variables: use include_tasks"
         raise InputError(f"import_tasks of the template '{file}'", where=at, hint=hint)
     values = common(keywords.read(node, IMPORT, skip=(word,)), reading)
+    if reading.section == "handlers" and set(values) - {"name"}:
+        word = next(key for key in values if key != "name")
+        raise InputError(
+            f"'{word}' cannot stand in import_tasks among the handlers",
+            where=node.keys_at.get(word, position),
+            hint="write it on each of the imported handlers",
+        )
     return Block(position=position, block=read_file(reading.imported(file, at)), **values)
 
 

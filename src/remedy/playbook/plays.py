@@ -8,7 +8,7 @@ from remedy.document import Map, Seq
 from remedy.errors import InputError, Position, nearest
 from remedy.playbook import keywords, readers
 from remedy.playbook.keywords import PLAY, place
-from remedy.playbook.model import SECTIONS, Include, Play, Runbook
+from remedy.playbook.model import SECTIONS, Include, Play, Runbook, walk
 from remedy.playbook.nodes import read_nodes
 from remedy.playbook.reading import Reading
 from remedy.playbook.tasks import common
@@ -56,6 +56,7 @@ def _read_play(node: Any, position: Position, reading: Reading) -> Play:
     for name in node:
         if name in SECTIONS:
             values[name] = read_nodes(node[name], name, place(node, name), reading.within(name))
+    values["handlers"] = tuple(handler for handler, _ in walk(values.get("handlers", ())))
     if node.get("runbook") is not None:
         values["runbook"] = _read_runbook(node["runbook"], place(node, "runbook"))
     runbook = bool(values.get("diagnose") or values.get("runbook"))

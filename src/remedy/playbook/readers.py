@@ -228,8 +228,8 @@ _LOOP_CONTROL: dict[str, Reader] = {
     "index_var": identifier,
     "label": lambda value, name, position: text(value, name, position),
     "pause": number(whole=False),
-    "extended": flag,
-    "extended_allitems": flag,
+    "extended": plain_flag,
+    "extended_allitems": plain_flag,
     "break_when": conditions,
 }
 

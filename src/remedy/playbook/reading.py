@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from remedy.document import Decrypt, Text, load_file
-from remedy.errors import InputError, Position, nearest
+from remedy.errors import InputError, Position
 from remedy.project import Project
 
 Warn = Callable[[str, Position | None], None]
@@ -49,7 +49,7 @@ class Reading:
 
     def imported(self, name: str, position: Position) -> Reading:
         """Return the state for a tasks file that import_tasks names; a circle is an InputError."""
-        path = find_tasks_file(name, beside=self.file.parent, project=self.project, position=position)
+        path = self.project.tasks_file(name, self.file.parent, position)
         chain = (*(self.importing or (self.file.resolve(),)), path.resolve())
         if chain[-1] in chain[:-1]:
             way = " imports ".join(one.name for one in chain[chain.index(chain[-1]) :])
@@ -62,27 +62,9 @@ class Reading:
 
     def included(self, name: str, position: Position) -> Reading | None:
         """Return the state for a tasks file that include_tasks names; None where it has been read already."""
-        path = find_tasks_file(name, beside=self.file.parent, project=self.project, position=position)
+        path = self.project.tasks_file(name, self.file.parent, position)
         visit = (path.resolve(), self.section)
         if visit in self.checked:
             return None
         self.checked.add(visit)
         return replace(self, file=path, importing=())
-
-
-def find_tasks_file(name: str, *, beside: Path, project: Project, position: Position | None = None) -> Path:
-    """Return the tasks file: beside the including file, else in the project's tasks/, else in the package's."""
-    folders = (beside, *project.tasks_folders())
-    for folder in folders:
-        path = folder / name
-        if path.is_file():
-            return path
-    near = {path.relative_to(folder).as_posix() for folder in folders[1:] for path in folder.rglob("*.yml")}
-    near |= {path.name for path in beside.glob("*.yml")}
-    looked = ", ".join(str(folder) for folder in dict.fromkeys(folders))
-    raise InputError(f"no tasks file '{name}'", where=position, hint=f"{_near(name, near)}looked in {looked}")
-
-
-def _near(name: str, known: set[str]) -> str:
-    hint = nearest(name, known)
-    return f"{hint}\n  " if hint.startswith("did you mean") else ""

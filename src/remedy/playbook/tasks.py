@@ -30,7 +30,7 @@ def read_task(node: Map, position: Position, reading: Reading) -> Task:
     word, spec = _module(node, position, owner)
     args = _arguments(node, word, spec, place(node, word))
     params = modules.check(spec, args, place(node, word), templates_allowed=True)
-    if reading.section == "diagnose":
+    if reading.section.startswith("diagnose"):  # the engine's last one is "diagnose again"
         refuse_in_diagnose(spec, params, node.keys_at.get(word, position))
     values = common(keywords.read(node, owner, skip=(word, "action", "args")), reading)
     reading.notified.extend(values.get("notify", ()))
