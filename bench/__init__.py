@@ -1,0 +1,1 @@
+"""Speed and cost of remedy beside ansible-core, pyinfra and a bare program; see README.md."""
