@@ -37,6 +37,7 @@ class _End(asyncio.Protocol):
         self.held = 0
         self.blocked = False  # `other` cannot take more at the moment
         self.ended = False
+        self.lost = False
         self.timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -53,8 +54,14 @@ class _End(asyncio.Protocol):
         return True  # half-closed: the other direction lives on
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and self.other is not None and self.other.transport is not None:
-            self.loop.call_later(self.half, self.other.transport.abort)  # a reset travels as well
+        self.lost = True
+        if exc is not None and self.other is not None:
+            self.loop.call_later(self.half, self.other.abort)  # a reset travels as well
+
+    def abort(self) -> None:
+        # asyncio calls connection_lost on nothing if a transport that is gone already is aborted
+        if self.transport is not None and not self.lost:
+            self.transport.abort()
 
     def pause_writing(self) -> None:
         self.other.blocked = True
@@ -115,8 +122,7 @@ class DelayProxy:
         for task in self.opening:
             task.cancel()
         for end in self.ends:
-            if end.transport is not None:
-                end.transport.abort()
+            end.abort()
         await asyncio.sleep(0)
 
     def _accepted(self) -> _End:
@@ -127,7 +133,7 @@ class DelayProxy:
         task = loop.create_task(self._open(near))
         self.opening.add(task)
         task.add_done_callback(self.opening.discard)
-        self.ends = [end for end in self.ends if end.transport is None or not end.transport.is_closing()]
+        self.ends = [end for end in self.ends if not end.lost]
         self.ends.append(near)
         return near
 
@@ -139,10 +145,10 @@ class DelayProxy:
         try:
             await loop.create_connection(lambda: far, *self.upstream)
         except OSError:
-            loop.call_later(self.rtt / 2, near.transport.abort)
+            loop.call_later(self.rtt / 2, near.abort)
             return
         if near.transport.is_closing():  # gave up before we were through
-            far.transport.abort()
+            far.abort()
             return
         self.ends.append(far)
         near.other = far
