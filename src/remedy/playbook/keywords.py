@@ -16,14 +16,8 @@ from remedy.errors import InputError, Position, nearest
 from remedy.playbook import readers
 from remedy.playbook.readers import Reader
 
-PLAY, BLOCK, TASK, HANDLER, INCLUDE, IMPORT = (
-    "play",
-    "block",
-    "task",
-    "handler",
-    "include_tasks",
-    "import_tasks",
-)
+PLAY, BLOCK, TASK, HANDLER = "play", "block", "task", "handler"
+INCLUDE, IMPORT, APPLY = "include_tasks", "import_tasks", "apply"
 
 _EVERYWHERE = (PLAY, BLOCK, TASK, HANDLER, INCLUDE, IMPORT)
 _SHARED = (PLAY, BLOCK, TASK, HANDLER, IMPORT)
@@ -38,6 +32,10 @@ class Keyword:
 
     where: tuple[str, ...]
     read: Reader | None = None
+
+    def allowed(self, owner: str) -> bool:
+        """Say whether it may stand there; `apply` takes what a block shares with its tasks."""
+        return owner in self.where or (owner == APPLY and BLOCK in self.where and self.read is not None)
 
 
 KEYWORDS: Mapping[str, Keyword] = {
@@ -95,12 +93,29 @@ KEYWORDS: Mapping[str, Keyword] = {
     "listen": Keyword((HANDLER,), readers.constants),
 }
 
-# Ansible's other keywords (ansible-core 2.19), and the names that stand where a module could.
-_NOT_YET = """
-async connection debugger delegate_facts delegate_to fact_path gather_subset gather_timeout ignore_unreachable
-import_playbook import_role include include_role local_action module_defaults order poll port remote_user
-rescue_unreachable roles run_once throttle validate_argspec vars_prompt
-"""
+_FILES = "put the role's tasks into a tasks file and use include_tasks"
+_OUT = "take it out"
+
+# Ansible's other keywords (ansible-core 2.19) and what stands where a module could; what to do instead.
+_NOT_YET: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("async", "poll", "throttle", "run_once", "order", "debugger", "ignore_unreachable"), _OUT
+    ),
+    **dict.fromkeys(
+        ("delegate_to", "delegate_facts", "rescue_unreachable", "validate_argspec", "fact_path"), _OUT
+    ),
+    **dict.fromkeys(("roles", "include_role", "import_role"), _FILES),
+    "connection": "set the variable ansible_connection for the hosts",
+    "remote_user": "set the variable ansible_user for the hosts",
+    "port": "set the variable ansible_port for the hosts",
+    "gather_subset": "run the module setup as a task",
+    "gather_timeout": "run the module setup as a task",
+    "import_playbook": "play the two playbooks one after the other",
+    "include": "use include_tasks",
+    "local_action": _OUT,
+    "module_defaults": "write the parameters in each task",
+    "vars_prompt": "give the variable with -e",
+}
 
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 _OWNERS = {PLAY: "a play", BLOCK: "a block", TASK: "a task", HANDLER: "a handler"}
@@ -115,19 +130,18 @@ def short(word: str) -> str:
 
 def refuse_unsupported(word: str, position: Position | None) -> None:
     """Raise InputError for a keyword of Ansible that remedy does not have."""
-    if short(word) in _NOT_YET.split() or word.startswith("with_"):
-        instead = "use 'loop'" if word.startswith("with_") else None
-        raise InputError(
-            f"'{word}' is a keyword of Ansible that remedy does not support yet", where=position, hint=instead
-        )
+    instead = "use 'loop'" if word.startswith("with_") else _NOT_YET.get(short(word))
+    if instead is not None:
+        message = f"'{word}' is a keyword of Ansible that remedy does not support yet"
+        raise InputError(message, where=position, hint=instead)
 
 
 def known(word: str, owner: str, position: Position | None) -> Keyword | None:
     """Return the keyword, None for a word that is none; one that `owner` cannot have is an InputError."""
     refuse_unsupported(word, position)
     keyword = KEYWORDS.get(word)
-    if keyword is not None and owner not in keyword.where:
-        places = " or ".join(dict.fromkeys(_OWNERS.get(place, place) for place in keyword.where))
+    if keyword is not None and not keyword.allowed(owner):
+        places = readers.either([_OWNERS.get(place, place) for place in keyword.where])
         raise InputError(
             f"'{word}' cannot stand in {_OWNERS.get(owner, owner)}",
             where=position,
@@ -138,7 +152,7 @@ def known(word: str, owner: str, position: Position | None) -> Keyword | None:
 
 def unknown(word: str, owner: str, position: Position | None) -> InputError:
     """Return the error for a word that is neither a keyword nor a module."""
-    words = [name for name, keyword in KEYWORDS.items() if owner in keyword.where]
+    words = [name for name, keyword in KEYWORDS.items() if keyword.allowed(owner)]
     if owner in (PLAY, BLOCK):
         return InputError(
             f"no keyword '{word}' in {_OWNERS[owner]}", where=position, hint=nearest(word, words)

@@ -35,7 +35,8 @@ def load_tasks(
 ) -> tuple[Node, ...]:
     """Read a tasks file for a section of a play; the result is the same for every host and may be kept.
 
-    `section` is one of SECTIONS, or "diagnose again". `play` has the handlers that its tasks may notify; without it they are not checked.
+    `section` is one of SECTIONS, or "diagnose again". `play` has the handlers that the tasks may notify;
+    without it they are not checked.
     """
     reading = _reading(path, project, vault_decrypt, warn).within(section)
     nodes = read_file(reading)

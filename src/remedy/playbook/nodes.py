@@ -7,7 +7,7 @@ from typing import Any
 from remedy.document import Map, Seq, Text
 from remedy.errors import InputError, Position
 from remedy.playbook import keywords, readers
-from remedy.playbook.keywords import BLOCK, IMPORT, INCLUDE, place
+from remedy.playbook.keywords import APPLY, BLOCK, IMPORT, INCLUDE, place
 from remedy.playbook.model import Block, Common, Include, Node
 from remedy.playbook.reading import Reading
 from remedy.playbook.tasks import common, read_task
@@ -126,11 +126,4 @@ def _target(node: Map, word: str) -> tuple[Text, Map]:
 def _read_apply(value: Any, position: Position, reading: Reading) -> Common:
     if not isinstance(value, Map):
         raise readers.wrong(value, "apply", position, "a mapping of keywords, such as {tags: [logs]}")
-    for word in ("block", "rescue", "always"):
-        if word in value:
-            raise InputError(
-                f"'{word}' cannot stand in apply",
-                where=value.keys_at.get(word),
-                hint="expected keywords such as tags",
-            )
-    return Common(position=position, **common(keywords.read(value, BLOCK), reading))
+    return Common(position=position, **common(keywords.read(value, APPLY), reading))

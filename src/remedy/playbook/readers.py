@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import keyword as python
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from remedy.document import Map, Seq, Text, VaultText
@@ -18,6 +18,7 @@ Reader = Callable[[Any, str, Position], Any]
 
 _TRUE = ("yes", "true", "on", "y", "t", "1")
 _FALSE = ("no", "false", "off", "n", "f", "0")
+_NAME = "letters, digits and _, no digit first, no word of Python's"
 _PERCENT = re.compile(r"[0-9]+%")
 
 
@@ -44,6 +45,12 @@ def describe(value: Any) -> str:
 def wrong(value: Any, name: str, position: Position, expected: str) -> InputError:
     """Return the error for a value of the wrong type or form."""
     return InputError(f"'{name}' is {describe(value)}", where=position, hint=f"expected {expected}")
+
+
+def either(words: Iterable[str]) -> str:
+    """Return words as a choice: "a, b or c"."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def text(value: Any, name: str, position: Position) -> Text:
@@ -146,7 +153,7 @@ def conditions(value: Any, name: str, position: Position) -> tuple[Condition, ..
 def identifier(value: Any, name: str, position: Position) -> str:
     """Read the name of a variable."""
     if not isinstance(value, str) or not valid_name(value):
-        raise wrong(value, name, position, "the name of a variable: letters, digits and _, no digit first")
+        raise wrong(value, name, position, f"the name of a variable: {_NAME}")
     return str(value)
 
 
@@ -162,7 +169,12 @@ def variables(value: Any, name: str, position: Position) -> Map:
     if not isinstance(value, Map):
         raise wrong(value, name, position, "a mapping of variables, such as {disk_limit: 85%}")
     for variable in value:
-        identifier(variable, name, value.keys_at.get(variable, position))
+        if not valid_name(variable):
+            raise InputError(
+                f"'{variable}' cannot name a variable",
+                where=value.keys_at.get(variable, position),
+                hint=f"expected {_NAME}",
+            )
     return value
 
 
@@ -191,10 +203,10 @@ def choice(*allowed: str, templates: bool = False, others: tuple[str, ...] = ())
         if templates and is_template(value):
             return value  # type: ignore[no-any-return]
         if isinstance(value, str) and value in others:
-            hint = f"expected {' or '.join(allowed)}"
+            hint = f"expected {either(allowed)}"
             raise InputError(f"'{name}: {value}' is not supported yet", where=position, hint=hint)
         if not isinstance(value, str) or value not in allowed:
-            raise wrong(value, name, position, " or ".join(allowed))
+            raise wrong(value, name, position, either(allowed))
         return value if isinstance(value, Text) else Text(value, position)
 
     return read
@@ -255,7 +267,7 @@ def read_mapping(value: Map, name: str, readers: dict[str, Reader]) -> dict[str,
 
 def hosts(value: Any, name: str, position: Position) -> Text:
     """Read a pattern of hosts; a list of patterns is joined by commas."""
+    if value is None or value == []:
+        raise wrong(value or None, name, position, "a pattern of hosts, such as all or web:!web3")
     parts = texts(value, name, position)
-    if not parts:
-        raise wrong(value, name, position, "a pattern of hosts, such as all or web:!web3")
     return parts[0] if len(parts) == 1 else Text(",".join(parts), position)
