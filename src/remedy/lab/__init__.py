@@ -1,8 +1,9 @@
 """The lab: disposable booted hosts on one Linux machine, for drills and tests."""
 
 from remedy.lab.errors import LabError
+from remedy.lab.host import Host
 from remedy.lab.inside import Output
-from remedy.lab.lab import Host, Lab
+from remedy.lab.lab import Lab
 from remedy.lab.spec import Disk, HostSpec
 
 __all__ = ["Disk", "Host", "HostSpec", "Lab", "LabError", "Output"]

@@ -17,17 +17,13 @@ _PAUSE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """One cgroup, by its path below the root of every hierarchy; version 1, hybrid and version 2 look alike."""
+    """One cgroup, by its path below the root of every hierarchy of version 1, version 2 or both."""
 
     name: str
 
     def folders(self) -> list[Path]:
         """Return the folder of this cgroup in every hierarchy, whether or not it exists."""
         return [root / self.name for root in _hierarchies()]
-
-    def exists(self) -> bool:
-        """Tell whether any hierarchy has it."""
-        return any(folder.is_dir() for folder in self.folders())
 
     def create(self) -> None:
         """Make the cgroup in every hierarchy."""
@@ -53,25 +49,15 @@ class Cgroup:
         """Return the files that a process writes its id into to become a member."""
         return [str(folder / "cgroup.procs") for folder in self.folders()]
 
-    def children(self) -> list[str]:
-        """Return the names of the cgroups directly below."""
-        found = {
-            path.name
-            for folder in self.folders()
-            if folder.is_dir()
-            for path in folder.iterdir()
-            if path.is_dir()
-        }
-        return sorted(found)
-
     def members(self) -> set[int]:
         """Return the ids of all living members, those of nested cgroups too."""
         found: set[int] = set()
         for folder in self.folders():
-            for file in folder.rglob("cgroup.procs"):
+            # os.walk passes over nested cgroups that end meanwhile; Path.rglob does not.
+            for nested, _, _ in os.walk(folder):
                 try:
-                    found.update(int(line) for line in file.read_text().split())
-                except OSError:  # a nested cgroup ended meanwhile
+                    found.update(int(line) for line in (Path(nested) / "cgroup.procs").read_text().split())
+                except OSError:
                     pass
         # Process 0 is one of another PID namespace: not ours to see, so not ours to kill.
         return {pid for pid in found if pid and not _dead(pid)}
@@ -89,12 +75,13 @@ class Cgroup:
                 names = ", ".join(f"{pid} ({_command(pid)})" for pid in sorted(members))
                 raise LabError(
                     f"processes do not die within {_KILL_SECONDS:g} s: {names}",
-                    hint="they wait for a filesystem that does not answer; see /sys/fs/fuse/connections/*/abort",
+                    hint="they wait for a filesystem that does not answer: unmount it, then try again",
                 )
             time.sleep(_PAUSE)
 
-    def remove(self) -> None:
-        """Remove the empty cgroup and those below it."""
+    def end(self) -> None:
+        """Kill all members and remove the cgroup with those below it."""
+        self.kill()
         deadline = time.monotonic() + _KILL_SECONDS
         for top in self.folders():
             while top.is_dir():
@@ -102,9 +89,10 @@ class Cgroup:
                     for folder in sorted(top.rglob("*/"), reverse=True):
                         folder.rmdir()
                     top.rmdir()
-                except OSError as error:  # the kernel lets go of dead members a moment later
+                except OSError as error:  # dead members stay for a moment, and one may just have joined
                     if time.monotonic() > deadline:
                         raise LabError(f"the cgroup {top} cannot be removed: {error.strerror}") from error
+                    self.kill()
                     time.sleep(_PAUSE)
 
 

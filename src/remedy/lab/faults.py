@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 from importlib.resources import files
+from pathlib import Path
 
 from remedy.lab.errors import LabError
 from remedy.lab.inside import Inside
@@ -66,7 +67,25 @@ def unfill(inside: Inside, path: str) -> None:
 
 def read_only(inside: Inside, path: str) -> None:
     """Remount a filesystem read-only."""
-    inside.run(["mount", "-o", "remount,ro", path])
+    # The journal's open files would keep the filesystem busy; from here on it writes to /run.
+    inside.run(["journalctl", "--relinquish-var"])
+    try:
+        inside.run(["mount", "-o", "remount,ro", path])
+    except LabError as error:
+        raise LabError(
+            error.message,
+            host=inside.name,
+            hint="stop the services that write there, or use fs_error, which open files do not keep away",
+        ) from error
+
+
+def fs_error(inside: Inside, path: str) -> None:
+    """Let the kernel find an ext4 error on a disk: it goes read-only at once, whoever writes."""
+    device = Path(
+        inside.run(["findmnt", "-n", "-o", "SOURCE", "-t", "ext4", "--mountpoint", path]).stdout.strip()
+    )
+    inside.run(["mount", "-o", "remount,errors=remount-ro", path])
+    Path(f"/sys/fs/ext4/{device.name}/trigger_fs_error").write_text("remedy lab\n")
 
 
 def hang_mount(inside: Inside, path: str) -> None:

@@ -35,7 +35,7 @@ class Inside:
     def first_process(self) -> int | None:
         """Return the id of the host's process 1 as the control machine counts, None where it does not run."""
         for pid in sorted(self.cgroup.members()):
-            # Its ids are listed from our PID namespace inwards: process 1 of the namespace directly below ours.
+            # Its ids are listed from our PID namespace inwards; it is number 1 in the one below ours.
             if len(ids := _ids(pid)) == 2 and ids[1] == 1:
                 return pid
         return None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from remedy.lab import boot, faults
 from remedy.lab.cgroups import Cgroup
 from remedy.lab.errors import LabError
+from remedy.lab.host import Host, load_host, names
 from remedy.lab.identity import Identity, load_identity
 from remedy.lab.inside import Inside, Output
 from remedy.lab.layers import LayerCache
@@ -22,8 +21,8 @@ from remedy.lab.lock import locked
 from remedy.lab.network import FIRST, LAST, Network, raise_inotify, restore_inotify
 from remedy.lab.roles import ROLES
 from remedy.lab.seed import write_hosts, write_seed
-from remedy.lab.spec import Disk, HostSpec, default_file, read_specs
-from remedy.lab.tools import Say, quiet, require
+from remedy.lab.spec import HostSpec, default_file, read_specs
+from remedy.lab.tools import Say, quiet, require, require_root
 
 _BOOT_SECONDS = 60.0
 
@@ -39,26 +38,10 @@ def default_root() -> Path:
     return root
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """One host of a lab, running or not."""
-
-    spec: HostSpec
-    index: int
-    address: str
-    host_key: str
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Its name in the lab and its inventory."""
-        return self.spec.name
-
-
 class Lab:
     """A set of hosts with its own network; labs with different numbers do not see each other.
 
-    The number chooses the bridge (remedyN), the addresses (10.99.N.0/24) and the cgroup; root trees are shared.
+    The number chooses bridge (remedyN), addresses (10.99.N.0/24) and cgroup; labs share root trees.
     """
 
     def __init__(self, number: int = 0, root: Path | None = None, say: Say = quiet) -> None:
@@ -70,6 +53,7 @@ class Lab:
         self.network = Network(number)
         self._say = say
         self._cgroup = Cgroup(f"remedy-lab-{number}")
+        self._cache = LayerCache(self.root / "layers", say)
 
     @classmethod
     @contextmanager
@@ -92,65 +76,69 @@ class Lab:
     # Whole labs
 
     def up(self, specs: Iterable[HostSpec] | None = None) -> list[Host]:
-        """Start the given hosts (those of the shipped lab.yml by default) unless they already run as specified."""
+        """Start hosts (by default those of the shipped lab.yml) unless they already run as specified."""
         wanted = list(specs) if specs is not None else list(read_specs(default_file()))
         require(self._say)
-        cache = LayerCache(self.root / "layers", self._say)
         for role in dict.fromkeys(spec.role for spec in wanted):
-            cache.trees(ROLES[role])
+            self._cache.trees(ROLES[role])
         with self._locked():
             self._prepare()
             have = {host.name: host for host in self.hosts()}
-            names = {spec.name for spec in wanted}
-            taken = {host.index for host in have.values() if host.name not in names}
+            taken = {host.index for host in have.values()}
             fresh: list[Host] = []
             for spec in wanted:
                 old = have.get(spec.name)
                 if old is not None:
-                    taken.add(old.index)
-                    if old.spec == spec and self.running(spec.name):
+                    if (
+                        old.spec == spec
+                        and old.layers == ROLES[spec.role].folders()
+                        and self.running(spec.name)
+                    ):
                         continue
                     self._stop(old)
-                fresh.append(self._define(spec, old.index if old else self._free(taken), cache))
-                taken.add(fresh[-1].index)
+                index = old.index if old else self._free(taken)
+                taken.add(index)
+                fresh.append(self._define(spec, index))
             self._write_known_hosts()
             self._start(fresh)
-            return [self.host(spec.name) for spec in wanted]
+            hosts = [self.host(spec.name) for spec in wanted]
+            self._wait(hosts)
+            return hosts
 
     def reset(self, *names: str) -> None:
         """Throw away everything that happened to these hosts (all by default) and start them again."""
         require(self._say)
         with self._locked():
             hosts = [self.host(name) for name in names] or self.hosts()
-            with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
-                list(pool.map(self._stop, hosts))
+            _each(self._stop, hosts)
             self._prepare()
             self._start(hosts)
+            self._wait(hosts)
 
     def remove(self, *names: str) -> None:
         """End these hosts and forget them."""
+        require_root()
         with self._locked():
             hosts = [self.host(name) for name in names]
-            with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
-                list(pool.map(self._stop, hosts))
+            _each(self._stop, hosts)
             for host in hosts:
                 shutil.rmtree(host.folder)
             self._write_known_hosts()
 
     def down(self) -> None:
-        """End every host of this lab and leave nothing behind but root trees and keys; also after a killed `up`."""
-        if not self.folder.exists():
-            return
+        """End every host and leave nothing behind but root trees and keys; also after a killed `up`."""
+        require_root()
         with self._locked():
-            # Members of the cgroup are all there is: a host whose folder was never finished is found here too.
-            self._cgroup.kill()
+            self.network.check(str(self.folder))
+            # By membership, not by folder: so a host whose `up` was killed half-way ends too.
+            self._cgroup.end()
             for index in range(FIRST, LAST + 1):
                 if Path(f"/sys/class/net/{self.network.port(index)}").exists():
                     self.network.unlink(index)
-            self._cgroup.remove()
             self.network.remove()
             shutil.rmtree(self.folder / "hosts", ignore_errors=True)
-            (self.folder / "known_hosts").unlink(missing_ok=True)
+            self.known_hosts.unlink(missing_ok=True)
+            self._cache.clean()
             with locked(self.root / "lock"):
                 if not any(Path("/sys/class/net").glob("remedy[0-9]*")):
                     restore_inotify(self.root / "inotify.json")
@@ -159,31 +147,12 @@ class Lab:
 
     def hosts(self) -> list[Host]:
         """Return all hosts of this lab by address, running or not."""
-        found = [self.host(path.parent.name) for path in (self.folder / "hosts").glob("*/host.json")]
+        found = [self.host(name) for name in names(self.folder / "hosts")]
         return sorted(found, key=lambda host: host.index)
 
     def host(self, name: str) -> Host:
         """Return one host."""
-        folder = self.folder / "hosts" / name
-        try:
-            kept = json.loads((folder / "host.json").read_text())
-        except OSError as error:
-            known = sorted(path.parent.name for path in (self.folder / "hosts").glob("*/host.json"))
-            hint = (
-                f"running or stopped here: {', '.join(known)}"
-                if known
-                else "start the lab first: remedy lab up"
-            )
-            raise LabError(f"the lab has no host {name!r}", hint=hint) from error
-        spec = kept["spec"]
-        disks = {mount: Disk(**disk) for mount, disk in spec.pop("disks").items()}
-        return Host(
-            HostSpec(**spec, disks=disks),
-            kept["index"],
-            self.network.address(kept["index"]),
-            kept["host_key"],
-            folder,
-        )
+        return load_host(self.folder / "hosts", name, self.network)
 
     def running(self, name: str) -> bool:
         """Tell whether a host runs."""
@@ -236,6 +205,10 @@ class Lab:
         """Mount a filesystem on `path` that never answers: who touches it hangs, beyond SIGKILL."""
         faults.hang_mount(self.inside(name), path)
 
+    def fs_error(self, name: str, path: str) -> None:
+        """Let the ext4 filesystem of a disk find an error: it becomes read-only while files are open."""
+        faults.fs_error(self.inside(name), path)
+
     def revive_mount(self, name: str, path: str) -> None:
         """End a mount that `hang_mount` made, and with it everybody's waiting."""
         faults.revive_mount(self.inside(name), path)
@@ -245,6 +218,7 @@ class Lab:
     @property
     def identity(self) -> Identity:
         """The client key and the passwords of this lab."""
+        require_root()
         return load_identity(self.folder)
 
     @property
@@ -288,45 +262,38 @@ class Lab:
             f"the lab has no address left: {LAST - FIRST + 1} hosts are the most", hint="remedy lab down"
         )
 
-    def _define(self, spec: HostSpec, index: int, cache: LayerCache) -> Host:
-        """Write the folder of a new host; `host.json` comes last, a folder without it is no host."""
+    def _define(self, spec: HostSpec, index: int) -> Host:
+        """Write the folder of a new host."""
         folder = self.folder / "hosts" / spec.name
         shutil.rmtree(folder, ignore_errors=True)
-        key = write_seed(folder / "seed", cache.trees(ROLES[spec.role]), spec, self.identity)
-        kept = {"index": index, "host_key": key, "spec": asdict(spec)}
-        (folder / "host.json").write_text(json.dumps(kept, indent=1))
-        return self.host(spec.name)
+        role = ROLES[spec.role]
+        key = write_seed(folder / "seed", self._cache.trees(role), spec, self.identity)
+        host = Host(spec, index, self.network.address(index), key, role.folders(), folder)
+        host.save()
+        return host
 
     def _plan(self, host: Host) -> boot.Plan:
         role = ROLES[host.spec.role]
-        trees = LayerCache(self.root / "layers", self._say).trees(role)
-        return boot.Plan(
-            host.spec, role, trees, host.folder, self.network, host.index, self._host_cgroup(host.name)
-        )
+        trees = self._cache.trees(role)
+        cgroup = self._host_cgroup(host.name)
+        return boot.Plan(host.spec, role, trees, host.folder, self.network, host.index, cgroup)
 
     def _start(self, hosts: Sequence[Host]) -> None:
         addresses = {host.name: host.address for host in self.hosts()}
-        stop = threading.Event()
 
-        def one(host: Host) -> None:
+        def start(host: Host) -> None:
             write_hosts(host.folder / "seed", host.name, addresses)
-            plan = self._plan(host)
-            boot.start(plan)
-            boot.wait(plan, _BOOT_SECONDS, stop)
+            boot.start(self._plan(host))
 
-        with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
-            try:
-                for done in [pool.submit(one, host) for host in hosts]:
-                    done.result()
-            except BaseException:
-                stop.set()
-                raise
+        _each(start, hosts)
+
+    def _wait(self, hosts: Sequence[Host]) -> None:
+        stop = threading.Event()
+        _each(lambda host: boot.wait(self._plan(host), _BOOT_SECONDS, stop), hosts, stop)
 
     def _stop(self, host: Host) -> None:
-        cgroup = self._host_cgroup(host.name)
-        cgroup.kill()
+        self._host_cgroup(host.name).end()
         self.network.unlink(host.index)
-        cgroup.remove()
         for name in ("root", "disks", "changes"):
             shutil.rmtree(host.folder / name, ignore_errors=True)
 
@@ -337,3 +304,15 @@ class Lab:
         fresh = self.known_hosts.with_suffix(".new")
         fresh.write_text("".join(lines))
         fresh.rename(self.known_hosts)
+
+
+def _each(work: Callable[[Host], None], hosts: Sequence[Host], stop: threading.Event | None = None) -> None:
+    """Do one thing to all hosts at once; the first error stops the waiting of the others."""
+    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
+        try:
+            for done in [pool.submit(work, host) for host in hosts]:
+                done.result()
+        except BaseException:
+            if stop is not None:
+                stop.set()
+            raise

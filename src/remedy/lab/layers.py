@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +28,35 @@ class LayerCache:
 
     def trees(self, role: Role) -> tuple[Path, ...]:
         """Return the trees of a role, the lowest first, building those that are missing."""
-        paths = tuple(self.folder / key for key in role.keys())
+        paths = tuple(self.folder / key for key in role.folders())
         if all(path.is_dir() for path in paths):
             return paths
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / "lock", self.say):
-            # A build that was killed leaves processes and a folder; neither is ever used.
-            _builders().kill()
-            for leftover in self.folder.glob(".building-*"):
-                shutil.rmtree(leftover)
+            self._remove_leftovers()
             for number, layer in enumerate(role.layers):
                 if not paths[number].is_dir():
                     self._build(layer, paths[:number], paths[number])
         return paths
+
+    def clean(self) -> None:
+        """Remove what a killed build left, unless another build is at work."""
+        if self.folder.is_dir():
+            try:
+                with locked(self.folder / "lock", seconds=0):
+                    self._remove_leftovers()
+            except LabError:
+                pass
+
+    def _remove_leftovers(self) -> None:
+        self._builders.end()
+        for leftover in self.folder.glob(".building-*"):
+            shutil.rmtree(leftover)
+
+    @property
+    def _builders(self) -> Cgroup:
+        """The processes of a build; each cache has its own."""
+        return Cgroup(f"remedy-lab-build-{zlib.crc32(str(self.folder).encode()):08x}")
 
     def _build(self, layer: Layer, below: tuple[Path, ...], final: Path) -> None:
         started = time.monotonic()
@@ -51,8 +68,7 @@ class LayerCache:
         script = work / "build.sh"
         make = _overlay if below else self._bootstrap
         script.write_text(self._script(layer, tree, make(layer, below, work, tree)))
-        builders = _builders()
-        builders.create()
+        self._builders.create()
         try:
             # Mounts of the build live in a namespace of their own: whatever happens, none is left.
             run(
@@ -65,8 +81,7 @@ class LayerCache:
                 f"the root tree '{layer.name}' cannot be built: {error.message}", hint=error.hint
             ) from error
         finally:
-            builders.kill()
-            builders.remove()
+            self._builders.end()
         (work / "upper" if below else tree).rename(final)
         shutil.rmtree(work)
         self.say(f"built '{layer.name}' in {time.monotonic() - started:.0f} s")
@@ -92,14 +107,12 @@ class LayerCache:
 
     def _script(self, layer: Layer, tree: Path, make: str) -> str:
         inside = shlex.join(["chroot", str(tree), "sh", "-eu", "-c", layer.script or ":"])
-        lines = [f"echo $$ > {path}" for path in _builders().joins()]
+        lines = [f"echo $$ > {path}" for path in self._builders.joins()]
         lines += [make]
         for path, content in layer.files.items():
             target = tree / path.lstrip("/").rstrip("!")
             mode = "755" if path.endswith("!") else "644"
-            lines += [
-                f"printf %s {shlex.quote(content)} | install -D -m {mode} /dev/stdin {shlex.quote(str(target))}"
-            ]
+            lines += [f"printf %s {shlex.quote(content)} | install -D -m {mode} /dev/stdin {target}"]
         return "\n".join([*lines, inside, ""])
 
 
@@ -115,9 +128,10 @@ def _overlay(layer: Layer, below: tuple[Path, ...], work: Path, tree: Path) -> s
     )
     policy = tree / "usr/sbin/policy-rc.d"
     lower = ":".join(str(path) for path in reversed(below))
+    changes = f"upperdir={work}/upper,workdir={work}/work"
     return "\n".join(
         [
-            f"mount -t overlay overlay -o lowerdir={lower},upperdir={work}/upper,workdir={work}/work,volatile {tree}",
+            f"mount -t overlay overlay -o lowerdir={lower},{changes},volatile {tree}",
             f"mount --bind {packages} {tree}/var/cache/apt/archives",
             f'mount --bind "$(realpath /etc/resolv.conf)" {tree}/etc/resolv.conf',
             f"mount -t proc proc {tree}/proc",
@@ -127,10 +141,6 @@ def _overlay(layer: Layer, below: tuple[Path, ...], work: Path, tree: Path) -> s
             f"rm {policy}",
         ]
     )
-
-
-def _builders() -> Cgroup:
-    return Cgroup("remedy-lab-build")
 
 
 def _sources() -> list[str]:
@@ -143,7 +153,7 @@ def _sources() -> list[str]:
 
 
 def _apt_options() -> list[str]:
-    """Return this machine's own apt settings for proxies and dated mirrors; mmdebstrap does not inherit them."""
+    """Return this machine's apt settings for proxies and dated mirrors; mmdebstrap does not inherit them."""
     if shutil.which("apt-config") is None:
         return []
     wanted = ("Acquire::http", "Acquire::https", "Acquire::Check-Valid-Until", "Acquire::Check-Date")

@@ -43,21 +43,22 @@ class Network:
 
     def create(self, owner: str) -> None:
         """Make the bridge for the lab whose folder is `owner`."""
-        found = self._link()
-        if found is not None and found != owner:
-            raise LabError(
-                f"the network interface {self.bridge} belongs to {found or 'somebody else'}, not to the lab in {owner}",
-                hint=f"end that lab first, or remove the interface: ip link delete {self.bridge}",
-            )
-        if found is None:
-            hint = (
-                "the lab makes a bridge in this network namespace: run it as root outside a restricted container, "
-                "or give the container CAP_NET_ADMIN"
-            )
+        self.check(owner)
+        if self._link() is None:
+            hint = "the lab makes a bridge here: run it outside a container, or give that CAP_NET_ADMIN"
             run(["ip", "link", "add", self.bridge, "type", "bridge"], hint=hint)
             run(["ip", "link", "set", self.bridge, "alias", owner])
         run(["ip", "address", "replace", f"{self.gateway}/24", "dev", self.bridge])
         run(["ip", "link", "set", self.bridge, "up"])
+
+    def check(self, owner: str) -> None:
+        """Refuse to touch a network that another lab made."""
+        found = self._link()
+        if found is not None and found != owner:
+            raise LabError(
+                f"the network interface {self.bridge} belongs to {found or 'somebody else'}, not to {owner}",
+                hint=f"end that lab first, or remove the interface: ip link delete {self.bridge}",
+            )
 
     def unlink(self, index: int) -> None:
         """Remove a host's link at once; the kernel alone takes its time over a dead namespace."""

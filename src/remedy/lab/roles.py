@@ -33,7 +33,7 @@ class Role:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment of systemd-nspawn."""
 
-    def keys(self) -> tuple[str, ...]:
+    def folders(self) -> tuple[str, ...]:
         """Return the folder name of every layer: a layer depends on its definition and on those below it."""
         names: list[str] = []
         below = SUITE
@@ -88,8 +88,7 @@ BASE = Layer(
         "python3",
     ),
     files={
-        "/usr/local/bin/hung-shell!": "#!/bin/sh\n# A login that never answers: no prompt, no output, no end.\n"
-        "exec sleep infinity\n",
+        "/usr/local/bin/hung-shell!": "#!/bin/sh\n# A login that never answers.\nexec sleep infinity\n",
         "/etc/ssh/sshd_config.d/50-lab.conf": "UseDNS no\nPermitRootLogin yes\nPasswordAuthentication yes\n"
         "HostKey /etc/ssh/ssh_host_ed25519_key\n",
         "/etc/sudoers.d/admin": "admin ALL=(ALL:ALL) NOPASSWD: ALL\n",
@@ -115,4 +114,4 @@ ROLES: Mapping[str, Role] = {
     "base": Role((BASE,)),
     "app": Role((BASE, APP)),
 }
-"""Role → its layers. A new one is one line here, such as `"db": Role((BASE, Layer("db", ("mariadb-server",))))`."""
+"""A new role is one line, such as `"db": Role((BASE, Layer("db", ("mariadb-server",))))`."""

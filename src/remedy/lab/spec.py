@@ -33,7 +33,12 @@ class Disk:
     def __post_init__(self) -> None:
         parse_size(self.size)
         if self.fs not in ("ext4", "xfs"):
-            raise InputError(f"unknown filesystem {self.fs!r}", hint=nearest(self.fs, ("ext4", "xfs")))
+            raise InputError(f"unknown filesystem {self.fs!r}", hint=nearest(str(self.fs), ("ext4", "xfs")))
+        _check_count(self.inodes)
+        if not isinstance(self.reserved, int) or not 0 <= self.reserved <= 50:
+            raise InputError(
+                f"{self.reserved!r} is no share of reserved blocks", hint="expected 0 to 50 percent"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,9 @@ class HostSpec:
                 hint="expected: a lower-case letter, then up to 30 of a-z, 0-9 and -",
             )
         if self.role not in ROLES:
-            raise InputError(f"host {self.name}: unknown role {self.role!r}", hint=nearest(self.role, ROLES))
+            raise InputError(
+                f"host {self.name}: unknown role {self.role!r}", hint=nearest(str(self.role), ROLES)
+            )
         for mount in self.disks:
             if not mount.startswith("/") or mount == "/" or ".." in mount:
                 raise InputError(
@@ -71,14 +78,21 @@ class HostSpec:
         for size in (self.memory, self.root_size):
             if size is not None:
                 parse_size(size)
+        for number in (self.pids, self.root_inodes):
+            _check_count(number)
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: object) -> int:
     """Return the bytes of a size such as 64M."""
-    found = _SIZE.match(text)
+    found = _SIZE.match(text) if isinstance(text, str) else None
     if found is None:
         raise InputError(f"{text!r} is no size", hint="expected a whole number with K, M or G, such as 64M")
     return int(found[1]) * _UNITS[found[2]]
+
+
+def _check_count(number: object) -> None:
+    if number is not None and (not isinstance(number, int) or number < 1):
+        raise InputError(f"{number!r} is no count", hint="expected a whole number from 1")
 
 
 def default_file() -> Path:
@@ -107,17 +121,20 @@ def read_specs(path: Path) -> tuple[HostSpec, ...]:
 def _host(name: str, body: object, where: Position) -> HostSpec:
     known = {"role", "disks", "memory", "pids", "root_size", "root_inodes", "sshd"}
     values = dict(_mapping(body if body is not None else {}, f"hosts.{name}", where, known))
-    disks = _mapping(values.pop("disks", {}), f"hosts.{name}.disks", where)
+    disks = {
+        str(mount): _disk(name, str(mount), disk, where)
+        for mount, disk in _mapping(values.pop("disks", {}), f"hosts.{name}.disks", where).items()
+    }
     sshd = _mapping(values.pop("sshd", {}), f"hosts.{name}.sshd", where)
     try:
         return HostSpec(
             name=name,
-            disks={str(mount): _disk(name, str(mount), disk, where) for mount, disk in disks.items()},
+            disks=disks,
             sshd={str(key): str(value) for key, value in sshd.items()},
             **values,
         )
     except InputError as error:
-        raise InputError(f"hosts.{name}: {error.message}", where=where, hint=error.hint) from error
+        raise InputError(error.message, where=where, hint=error.hint) from error
 
 
 def _disk(host: str, mount: str, body: object, where: Position) -> Disk:
@@ -125,7 +142,10 @@ def _disk(host: str, mount: str, body: object, where: Position) -> Disk:
     values = _mapping(body, here, where, {"size", "fs", "reserved", "inodes"})
     if "size" not in values:
         raise InputError(f"{here} has no size", where=where, hint="expected: {size: 64M}")
-    return Disk(**{str(key): value for key, value in values.items()})
+    try:
+        return Disk(**{str(key): value for key, value in values.items()})
+    except InputError as error:
+        raise InputError(f"{here}: {error.message}", where=where, hint=error.hint) from error
 
 
 def _mapping(value: object, what: str, where: Position, known: set[str] | None = None) -> Mapping[Any, Any]:

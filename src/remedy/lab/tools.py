@@ -72,13 +72,9 @@ def require(say: Say = quiet) -> None:
     if not sys.platform.startswith("linux"):
         raise LabError(
             f"the lab needs Linux, this is {sys.platform}",
-            hint="run it on a Linux machine or in a Linux virtual machine; the rest of remedy works without a lab",
+            hint="run it on Linux or in a Linux virtual machine; the rest of remedy works without a lab",
         )
-    if os.geteuid() != 0:
-        raise LabError(
-            "the lab needs root: it mounts filesystems and makes network links",
-            hint="run it as root, for example: sudo remedy lab up",
-        )
+    require_root()
     if "overlay" not in Path("/proc/filesystems").read_text() and not _load("overlay"):
         raise LabError(
             "this kernel has no overlay filesystem",
@@ -90,6 +86,15 @@ def require(say: Say = quiet) -> None:
             hint="load them (modprobe loop), or give the container that this runs in access to them",
         )
     install({NEEDED[program] for program in NEEDED if shutil.which(program) is None}, say)
+
+
+def require_root() -> None:
+    """Refuse to go on as an ordinary user."""
+    if os.geteuid() != 0:
+        raise LabError(
+            "the lab needs root: it mounts filesystems and makes network links",
+            hint="run it as root, for example: sudo remedy lab up",
+        )
 
 
 def install(packages: set[str], say: Say = quiet) -> None:
