@@ -89,7 +89,9 @@ class Project:
             if (folder / name).is_file():
                 return folder / name
         known = {
-            path.relative_to(folder).as_posix() for folder in folders[1:] for path in _yaml_files(folder)
+            path.relative_to(folder).as_posix()
+            for folder in folders[1:]
+            for path in _yaml_files(folder, "**/*")
         }
         known |= {path.name for path in beside.glob("*.yml")}
         looked = f"looked in {', '.join(str(folder) for folder in folders)}"

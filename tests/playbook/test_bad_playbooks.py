@@ -1,4 +1,4 @@
-"""What a user reads when a playbook cannot be run: one file in bad/ is one mistake and the whole text of its error.
+"""What a user reads when a playbook cannot be run: a file in bad/ is one mistake and its whole error.
 
 A fixture has sections that begin with `=== NAME`: files of a project, and last the error. play.yml is loaded.
 """
