@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from remedy.agent.kinds import Failed
 
 PROPERTIES = (
-    "Id Description LoadState LoadError ActiveState SubState UnitFileState FragmentPath Type RemainAfterExit Result"
-    " MainPID ExecMainPID ExecMainStatus ExecMainCode InvocationID NRestarts Restart CanReload ReloadResult"
+    "Id Description LoadState LoadError ActiveState SubState UnitFileState FragmentPath Type RemainAfterExit"
+    " Result MainPID ExecMainPID ExecMainStatus ExecMainCode InvocationID NRestarts Restart CanReload ReloadResult"
     " NeedDaemonReload Job ActiveEnterTimestamp ActiveEnterTimestampMonotonic InactiveEnterTimestamp"
     " StatusText MemoryCurrent TasksCurrent TriggeredBy ConditionResult"
 ).split()

@@ -1,8 +1,8 @@
 """Run a program, without a shell.
 
-The words of `cmd` (or of the task's bare text) are split as a shell would, but nothing in them is special: no
-pipes, no redirection. Returns `cmd`, `rc`, `stdout`, `stderr`, their `_lines`, `start`, `end`, `delta`, `msg`.
-With `reads: true` the task promises to read only: it is then allowed in `diagnose`.
+The words of `cmd` (or of the task's bare text) are split as a shell would, but nothing in them is special:
+no pipes, no redirection. Returns `cmd`, `rc`, `stdout`, `stderr`, their `_lines`, `start`, `end`, `delta`,
+`msg`. With `reads: true` the task promises to read only: it is then allowed in `diagnose`.
 """
 
 import glob

@@ -1,10 +1,11 @@
 """Start, stop, restart, reload, enable or mask a unit of systemd.
 
-`started`, `stopped`, `enabled` and `masked` are states: nothing happens where they hold, and they can be rolled
-back. `restarted` and `reloaded` happen each time; a restart counts only when the unit has a new invocation id. A
-unit that is not running is started by both. `daemon_reload` reads unit files again where systemd says that they
-changed. Where no systemd runs, `state` works through the `service` program, `enabled` and `masked` are refused.
-Returns `name`, `state`, `enabled` and `status` (the unit's main properties).
+`started`, `stopped`, `enabled` and `masked` are states: nothing happens where they hold, and they can be
+rolled back. `restarted` and `reloaded` happen each time; a restart counts only when the unit has a new
+invocation id. A unit that is not running is started by both. `daemon_reload` reads unit files again where
+systemd says that they changed. Where no systemd runs, `state` works through the `service` program,
+`enabled` and `masked` are refused. Returns `name`, `state`, `enabled` and `status` (the unit's main
+properties).
 """
 
 import os
@@ -168,12 +169,8 @@ class Unit(_Named, Resource):
             units.change("mask", name)
 
     def keep(self, have):
-        return {"state": {key: have[key] for key in have if key != "reload_needed"}}
-
-    def undo(self, kept):
-        have = self.read()
-        self._queued = None
-        self.write({key: have[key] for key in kept["state"]}, kept["state"])
+        # Unit files that were not read in yet are nothing to go back to.
+        return {"state": dict(have, reload_needed=False) if "reload_needed" in have else have}
 
     def why(self, have):
         words = [have.get("active"), have.get("enabled"), "masked" if have.get("masked") else None]

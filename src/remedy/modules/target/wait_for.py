@@ -1,7 +1,7 @@
 """Wait until a port answers or falls silent, a file appears or goes, or a text turns up in either.
 
-With neither port nor path it waits for `timeout` seconds. Returns `elapsed`, `state`, `port`, `path`, `search_regex`,
-`match_groups` and `match_groupdict`.
+With neither port nor path it waits for `timeout` seconds. Returns `elapsed`, `state`, `port`, `path`,
+`search_regex`, `match_groups` and `match_groupdict`.
 """
 
 import os
@@ -72,9 +72,9 @@ def check_params(params):
 
 
 def kind(params):
-    timeout = params["timeout"]
-    # A template is not rendered yet when the kind is asked for; the deadline is asked for after that.
-    seconds = timeout + params["delay"] if isinstance(timeout, (int, float)) else 0
+    # Asked before the templates are rendered, too: then the class matters, and its deadline does not.
+    times = [params["timeout"], params["delay"]]
+    seconds = sum(time for time in times if isinstance(time, (int, float)))
     return type("WaitFor", (WaitFor,), {"deadline": seconds + 30})
 
 
