@@ -34,8 +34,7 @@ def list_tasks(play: Play, only: Collection[str] = (), skip: Collection[str] = (
         for node, outer in walk(nodes):
             tags = {tag for one in (play, *outer, node) for tag in one.tags}
             if section in _NEVER_LEFT_OUT or selected(tags, only, skip):
-                title = node.title if node.name is None or not outer else node.name
-                found.append(Listed(section, title, tuple(sorted(tags)), node.position))
+                found.append(Listed(section, node.title, tuple(sorted(tags)), node.position))
     return found
 
 
