@@ -60,6 +60,27 @@ class ModuleSpec:
         """The Python name under which the host imports it, such as "remedy.modules.target.ping"."""
         return self.loaded.__name__
 
+    @property
+    def own(self) -> bool:
+        """Say whether the module is remedy's, and not one that Ansible also has."""
+        return self.name not in _OF_ANSIBLE
+
+    @property
+    def classes(self) -> tuple[type[Module], ...]:
+        """The kinds that the module's parameters may choose from."""
+        found = (value for value in vars(self.loaded).values() if isinstance(value, type))
+        return tuple(each for each in found if issubclass(each, Module) and each.kind)
+
+    @property
+    def may_change(self) -> bool:
+        """Say whether any parameters make it more than a Probe."""
+        return self.place != "control" and any(each.kind != "probe" for each in self.classes)
+
+    @property
+    def may_ask(self) -> bool:
+        """Say whether any parameters make it destroy or interrupt something."""
+        return any(each.destructive or each.disruptive for each in self.classes)
+
     def kind(self, params: Mapping[str, Any]) -> type[Module]:
         """Return the class for these parameters; control modules have none (RemedyError)."""
         if self.place == "control":
