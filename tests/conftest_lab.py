@@ -41,6 +41,6 @@ def host_factory(lab: Lab) -> Iterator[HostFactory]:
 
 
 @pytest.fixture(scope="module")
-def host(host_factory: HostFactory) -> Host:
+def lab_host(host_factory: HostFactory) -> Host:
     """One clean base host for a test module."""
     return host_factory("h1")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from remedy.lab.cgroups import Cgroup
 from remedy.lab.errors import LabError
+from remedy.lab.inside import Inside
 from remedy.lab.network import Network
 from remedy.lab.roles import Role
 from remedy.lab.spec import Disk, HostSpec, parse_size
@@ -21,6 +22,7 @@ from remedy.lab.tools import run
 
 _REBOOT = 133  # exit code of systemd-nspawn --keep-unit when the host asked for a reboot
 _PAUSE = 0.03
+_PATIENCE = 3.0  # seconds until a host that does not greet is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +84,42 @@ def start(plan: Plan) -> None:
 
 
 def wait(plan: Plan, seconds: float, stop: threading.Event) -> None:
-    """Return when the host's sshd greets or `stop` is set; a LabError shows the end of the console."""
+    """Return when the host's sshd greets or `stop` is set; a LabError shows what the host said."""
     started = time.monotonic()
+    inside = Inside(plan.spec.name, plan.cgroup)
     while not stop.wait(_PAUSE):
         if _greets(plan.address):
             return
         waited = time.monotonic() - started
-        gone = waited > 1 and not plan.cgroup.members()
-        if gone or waited > seconds:
-            what = "ended while booting" if gone else f"has no answering sshd after {seconds:g} s"
-            said = plan.console.read_text(errors="replace").strip().splitlines()[-25:]
-            raise LabError(
-                f"the host {what}; the end of its console ({plan.console}):\n    " + "\n    ".join(said),
-                host=plan.spec.name,
-                hint="look at the console, then try again: remedy lab reset " + plan.spec.name,
-            )
+        if waited > 1 and not plan.cgroup.members():
+            raise _failure(plan, "the host ended while booting", plan.console.read_text(errors="replace"))
+        if waited > seconds or (waited > _PATIENCE and _sshd_failed(inside)):
+            what = f"the host has no answering sshd after {waited:.0f} s"
+            raise _failure(plan, what, _journal(inside) or plan.console.read_text(errors="replace"))
+
+
+def _failure(plan: Plan, what: str, said: str) -> LabError:
+    lines = "".join(f"\n    {line}" for line in said.strip().splitlines()[-25:])
+    return LabError(
+        f"{what}; the last it said:{lines or ' nothing'}",
+        host=plan.spec.name,
+        hint=f"its console is kept in {plan.console}; start it again: remedy lab reset {plan.spec.name}",
+    )
+
+
+def _sshd_failed(inside: Inside) -> bool:
+    try:
+        return inside.run(["systemctl", "is-failed", "--quiet", "ssh"], ok=None, timeout=5).code == 0
+    except LabError:
+        return False
+
+
+def _journal(inside: Inside) -> str:
+    """Return what a running host's sshd has to say for itself."""
+    try:
+        return inside.run(["journalctl", "--quiet", "-u", "ssh", "-o", "cat", "-n", "25"], timeout=5).stdout
+    except LabError:
+        return ""
 
 
 def _greets(address: str) -> bool:
@@ -185,7 +208,7 @@ def _image(plan: Plan, name: str, disk: Disk) -> Path:
     with image.open("wb") as file:
         file.truncate(parse_size(disk.size))
     if disk.fs == "xfs":
-        run(["mkfs.xfs", "-q", str(image)], hint="install mkfs.xfs: apt-get install xfsprogs")
+        run(["mkfs.xfs", "-q", str(image)])
         return image
     inodes = ["-N", str(disk.inodes)] if disk.inodes is not None else []
     # Small images would get 1 KiB blocks, which no server has.

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+from remedy.errors import InputError
 from remedy.lab import boot, faults
 from remedy.lab.cgroups import Cgroup
 from remedy.lab.errors import LabError
@@ -78,7 +79,13 @@ class Lab:
     def up(self, specs: Iterable[HostSpec] | None = None) -> list[Host]:
         """Start hosts (by default those of the shipped lab.yml) unless they already run as specified."""
         wanted = list(specs) if specs is not None else list(read_specs(default_file()))
-        require(self._say)
+        for number, spec in enumerate(wanted):
+            if any(spec.name == other.name for other in wanted[:number]):
+                raise InputError(
+                    f"the host {spec.name} is specified twice", hint="give each host its own name"
+                )
+        xfs = any(disk.fs == "xfs" for spec in wanted for disk in spec.disks.values())
+        require(self._say, {"mkfs.xfs": "xfsprogs"} if xfs else None)
         for role in dict.fromkeys(spec.role for spec in wanted):
             self._cache.trees(ROLES[role])
         with self._locked():
@@ -88,17 +95,14 @@ class Lab:
             fresh: list[Host] = []
             for spec in wanted:
                 old = have.get(spec.name)
+                same = old is not None and old.spec == spec and old.layers == ROLES[spec.role].folders()
                 if old is not None:
-                    if (
-                        old.spec == spec
-                        and old.layers == ROLES[spec.role].folders()
-                        and self.running(spec.name)
-                    ):
+                    if same and self.running(spec.name):
                         continue
                     self._stop(old)
                 index = old.index if old else self._free(taken)
                 taken.add(index)
-                fresh.append(self._define(spec, index))
+                fresh.append(old if old is not None and same else self._define(spec, index))
             self._write_known_hosts()
             self._start(fresh)
             hosts = [self.host(spec.name) for spec in wanted]

@@ -67,8 +67,8 @@ def run(
     return done.stdout
 
 
-def require(say: Say = quiet) -> None:
-    """Refuse where no lab can run, and install the missing programs through apt-get."""
+def require(say: Say = quiet, more: Mapping[str, str] | None = None) -> None:
+    """Refuse where no lab can run, and install the missing programs, NEEDED and `more`, through apt-get."""
     if not sys.platform.startswith("linux"):
         raise LabError(
             f"the lab needs Linux, this is {sys.platform}",
@@ -85,7 +85,8 @@ def require(say: Say = quiet) -> None:
             "this machine has no loop devices (/dev/loop-control is missing)",
             hint="load them (modprobe loop), or give the container that this runs in access to them",
         )
-    install({NEEDED[program] for program in NEEDED if shutil.which(program) is None}, say)
+    needed = {**NEEDED, **(more or {})}
+    install({package for program, package in needed.items() if shutil.which(program) is None}, say)
 
 
 def require_root() -> None:
