@@ -1,0 +1,86 @@
+"""Running a Sweep: one approved list, drained item by item, then looked at again."""
+
+from remedy.agent import faults
+from remedy.agent.kinds import Failed
+
+
+def run(module, step, talk, outcome):
+    """Find, tell the whole list, drain it, and find again: no approved item may be left without a reason."""
+    outcome.object = module.key()
+    found = module.find()
+    taking = [item for item in found if item.take]
+    outcome.kept = _left(item for item in found if not item.take)
+    if not taking:
+        outcome.ok("nothing to take", module.returns([], [item for item in found if not item.take]))
+        return
+    listed = [_listed(item) for item in taking]
+    size = sum(item.size or 0 for item in taking)
+    change = outcome.plan({"items": len(taking), "bytes": size}, {"items": 0, "bytes": 0}, None)
+    change["items"] = listed
+    change["irreversible"] = "what is swept away is not kept"
+    if step.get("check"):
+        change["bytes_freed"] = size
+        returned = module.returns(taking, [item for item in found if not item.take])
+        outcome.changed(returned, after=change["want"], predicted=True)
+        return
+    talk.ask(outcome.intent(kept=None, needs=[], items=listed))
+    taken, left, errors = _drain(module, taking, talk, outcome, change)
+    again = [item for item in module.find() if item.take]
+    _judge(taking, left, errors, again)
+    still = [item for item in found if not item.take] + [item for item in taking if item.id in left]
+    returned = dict(module.returns(taken, still))
+    known = {item.id for item in taking}
+    returned["newcomers"] = [_listed(item) for item in again if item.id not in known]
+    returned["bytes_freed"] = change["bytes_freed"]
+    if taken:
+        outcome.changed(returned, after=change["after"])
+    else:
+        outcome.ok("every item had changed or was gone", returned)
+
+
+def _drain(module, taking, talk, outcome, change):
+    """Take the items one by one; return those taken, {id: why left}, {id: what went wrong}."""
+    taken, left, errors = [], {}, {}
+    change["bytes_freed"] = 0
+    for item in taking:
+        if talk.stopping():
+            raise talk.Gone()
+        try:
+            freed = module.drain(item)
+        except Failed as error:
+            errors[item.id] = error
+        except OSError as error:
+            errors[item.id] = faults.explain(error)
+        else:
+            if isinstance(freed, str):
+                left[item.id] = freed
+                outcome.kept.append({"item": item.id, "reason": freed})
+            else:
+                taken.append(item)
+                change["bytes_freed"] += freed or 0
+                rest = change["before"]["items"] - len(taken)
+                outcome.wrote({"items": rest, "bytes": change["before"]["bytes"] - change["bytes_freed"]})
+    return taken, left, errors
+
+
+def _judge(taking, left, errors, again):
+    if errors:
+        first = next(item.id for item in taking if item.id in errors)
+        raise Failed(
+            "%d of %d items could not be taken; %s: %s"
+            % (len(errors), len(taking), first, errors[first].message),
+            errors[first].cause,
+            errors={name: error.message for name, error in errors.items()},
+        )
+    there = {item.id for item in again}
+    stayed = [item.id for item in taking if item.id in there and item.id not in left]
+    if stayed:
+        raise Failed("did not converge: still there: %s" % ", ".join(stayed[:20]), stayed=stayed)
+
+
+def _listed(item):
+    return {"item": item.id, "reason": item.reason, "size": item.size, "identity": item.identity}
+
+
+def _left(items):
+    return [{"item": item.id, "reason": item.reason} for item in items]
