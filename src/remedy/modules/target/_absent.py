@@ -1,0 +1,74 @@
+"""Nothing at a path, as `file` with state absent makes it."""
+
+import os
+
+from remedy.agent import atomic
+from remedy.agent.atomic import failed, native, text
+from remedy.agent.kinds import Failed
+from remedy.modules.target import _undo
+from remedy.modules.target._inodes import Existing
+
+_SHOWN = 100  # names in a diff
+
+
+class Absent(Existing):
+    """Nothing: a folder goes with all that is in it, up to a mount point, which is a refusal."""
+
+    destructive = True
+    deadline = 300
+
+    def locate(self):
+        return self.files.real(self.files.path(self.params["path"]), follow=False)
+
+    def wanted(self, have):
+        if self.path == "/":
+            raise Failed("/ cannot be removed; name what is in it")
+        inside = _undo.mounts_below(self.path) if have is not None else []
+        if inside:
+            raise Failed(
+                "cannot remove %s: %s is a mount point; unmount it first" % (self.path, ", ".join(inside)),
+                path=self.path,
+            )
+        return None
+
+    def keep(self, have):
+        return _undo.keep(self.files, self.path, have)
+
+    def undo(self, kept):
+        if kept["entries"]:
+            _undo.restore(self.files, kept)
+        else:
+            self.write(self.read(), None)
+
+    def write(self, have, want):
+        if have is None:
+            return
+        if have["type"] == "directory":
+            _undo.remove_tree(self.path)
+            return
+        try:
+            os.unlink(native(self.path))
+            atomic.sync(os.path.dirname(self.path))
+        except OSError as error:
+            raise failed(error, "remove", self.path)
+
+    def diff(self, have, want):
+        if have is None:
+            return None  # an undo
+        names = [self.path]
+        if have["type"] == "directory":
+            for folder, below, plain in os.walk(native(self.path)):
+                names.extend(text(os.path.join(folder, name)) for name in below + plain)
+                if len(names) > _SHOWN:
+                    names[_SHOWN:] = ["(and more)"]
+                    break
+        return {"before": "\n".join(names) + "\n", "after": "", "before_header": self.path}
+
+    def why(self, have):
+        return "there is nothing"
+
+    def predict(self, have, want):
+        self.files.predict(self.path, None)
+
+    def returns(self, have, now):
+        return {"path": self.path, "state": "absent"}
