@@ -49,6 +49,15 @@ def test_a_full_root_is_full_for_users_too_and_the_host_still_runs(lab: Lab, sic
     assert lab.run(sick, ["systemctl", "is-active", "ssh"]).stdout == "active\n"
 
 
+def test_the_disk_of_the_machine_is_never_filled(lab: Lab, host_factory: HostFactory) -> None:
+    host_factory("bare")
+    for fill in (lab.fill, lab.fill_inodes):
+        with pytest.raises(
+            LabError, match=r"host bare: /var/log lies on the root .* this machine's own disk"
+        ):
+            fill("bare", "/var/log")
+
+
 @pytest.mark.parametrize("path", ["/", "/few"])
 def test_a_filesystem_without_inodes(lab: Lab, sick: str, path: str) -> None:
     lab.fill_inodes(sick, path)

@@ -20,7 +20,7 @@ def read(folder: Path, text: str) -> tuple[HostSpec, ...]:
 
 def test_the_shipped_file_declares_the_default_hosts() -> None:
     specs = {spec.name: spec for spec in read_specs(default_file())}
-    assert specs["app1"] == HostSpec("app1", role="app", disks={"/var/log": Disk("96M")})
+    assert specs["app1"] == HostSpec("app1", role="app", disks={"/var/log": Disk("96M")}, root_size="1G")
     assert set(specs) == {"app1", "app2"}
 
 

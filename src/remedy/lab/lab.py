@@ -191,10 +191,12 @@ class Lab:
 
     def fill(self, name: str, path: str) -> None:
         """Fill the filesystem of `path` to the last byte, for root too."""
+        self._refuse_machine(name, path)
         faults.fill(self.inside(name), path)
 
     def fill_inodes(self, name: str, path: str) -> None:
         """Use up the inodes of the filesystem of `path`."""
+        self._refuse_machine(name, path)
         faults.fill_inodes(self.inside(name), path)
 
     def unfill(self, name: str, path: str) -> None:
@@ -252,6 +254,16 @@ class Lab:
 
     def _host_cgroup(self, name: str) -> Cgroup:
         return Cgroup(f"{self._cgroup.name}/{name}")
+
+    def _refuse_machine(self, name: str, path: str) -> None:
+        """Refuse to fill a root whose changes lie on the disk of the machine itself."""
+        mounted = self.run(name, ["findmnt", "-n", "-o", "TARGET", "--target", path]).stdout.strip()
+        if mounted == "/" and self.host(name).spec.root_size is None:
+            raise LabError(
+                f"{path} lies on the root of the host, and that would fill this machine's own disk",
+                host=name,
+                hint='give the host a root of its own: HostSpec(..., root_size="64M")',
+            )
 
     def _prepare(self) -> None:
         with locked(self.root / "lock"):
