@@ -1,0 +1,87 @@
+"""Filters over numbers and sizes, and chance."""
+
+from __future__ import annotations
+
+import math
+import random as chance
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
+from remedy.template.trouble import FilterError
+
+_POWERS: dict[str, int] = {letter: 1024**power for power, letter in enumerate("BKMGTPEZY")}
+_SIZE = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*")
+
+
+def human_readable(size: Any, isbits: bool = False, unit: str | None = None) -> str:
+    """Return bytes (or bits) as a number with two decimals and a unit of 1024: "10.00 KB"."""
+    try:
+        number = float(size)
+    except (TypeError, ValueError) as error:
+        raise FilterError(f"human_readable: '{size}' is no number") from error
+    wanted = unit[:1].upper() if unit else None
+    if wanted is not None and wanted not in _POWERS:
+        raise FilterError(
+            f"human_readable: the unit '{unit}' is not known; expected one of {', '.join(_POWERS)}"
+        )
+    if wanted is None:
+        wanted = next((letter for letter, power in reversed(_POWERS.items()) if number >= power), "B")
+    base = "bits" if isbits else "Bytes"
+    suffix = base if wanted == "B" else wanted + base[0]
+    return f"{number / _POWERS[wanted]:.2f} {suffix}"
+
+
+def human_to_bytes(size: Any, default_unit: str | None = None, isbits: bool = False) -> int:
+    """Return a size such as "2.5 MB" or "10K" as a number of bytes (or bits), units of 1024."""
+    found = _SIZE.fullmatch(str(size))
+    unit = (found[2] or default_unit or "B") if found else ""
+    if found is None or unit[0].upper() not in _POWERS:
+        raise FilterError(f"human_to_bytes: '{size}' is no size; expected for example 10K, 2.5 MB or 1G")
+    rest = unit[1:] if unit.lower() not in ("byte", "bytes", "bit", "bits") else ""
+    if rest and rest.lower() not in ("b", "byte", "bytes", "bit", "bits"):
+        raise FilterError(f"human_to_bytes: the unit '{unit}' is not known; expected for example KB or MB")
+    if rest in ("b", "B") and (rest == "b") != isbits:
+        raise FilterError(f"human_to_bytes: '{unit}' is {'bits' if rest == 'b' else 'bytes'}; see isbits")
+    return round(float(found[1]) * _POWERS[unit[0].upper()])
+
+
+@pass_context  # a context keeps Jinja from drawing while it compiles
+def random(context: Context, end: Any, start: Any = None, step: Any = None, seed: Any = None) -> Any:
+    """Return a random number below `end`, or a random item of a list; `seed` makes it repeatable."""
+    generator = chance.Random(seed) if seed is not None else chance.SystemRandom()
+    if isinstance(end, int):
+        return generator.randrange(start or 0, end, step or 1)
+    if start is not None or step is not None:
+        raise FilterError("random: start and step go with a number, not with a list")
+    return generator.choice(list(end))
+
+
+@pass_context
+def shuffle(context: Context, items: Iterable[Any], seed: Any = None) -> list[Any]:
+    generator = chance.Random(seed) if seed is not None else chance.SystemRandom()
+    shuffled = list(items)
+    generator.shuffle(shuffled)
+    return shuffled
+
+
+def logarithm(value: float, base: float = math.e) -> float:
+    return math.log10(value) if base == 10 else math.log(value, base)
+
+
+def root(value: float, base: float = 2) -> float:
+    return math.sqrt(value) if base == 2 else math.pow(value, 1.0 / float(base))
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "human_readable": human_readable,
+    "human_to_bytes": human_to_bytes,
+    "random": random,
+    "shuffle": shuffle,
+    "log": logarithm,
+    "pow": math.pow,
+    "root": root,
+}
