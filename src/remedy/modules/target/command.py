@@ -2,7 +2,8 @@
 
 The words of `cmd` (or of the task's bare text) are split as a shell would, but nothing in them is special:
 no pipes, no redirection. Returns `cmd`, `rc`, `stdout`, `stderr`, their `_lines`, `start`, `end`, `delta`,
-`msg`. With `reads: true` the task promises to read only: it is then allowed in `diagnose`.
+`msg`. With `reads: true` the task promises to read only: it is then
+allowed in `diagnose`, and reports no change.
 """
 
 import glob
@@ -90,6 +91,8 @@ class RunCommand(Command):
         result["start"] = _moment(begun)
         result["end"] = _moment(begun + done.seconds)
         result["delta"] = _span(done.seconds)
+        if self.params["reads"]:
+            result["changed"] = False
         return result
 
     def _folder(self):
