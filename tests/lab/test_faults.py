@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest_lab import HostFactory
 from remedy.lab import Disk, Lab, LabError
+from tests.conftest_lab import HostFactory
 
 pytestmark = pytest.mark.lab
 

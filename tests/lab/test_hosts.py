@@ -8,8 +8,8 @@ import time
 import paramiko
 import pytest
 
-from conftest_lab import HostFactory
 from remedy.lab import Disk, Host, HostSpec, Lab, LabError
+from tests.conftest_lab import HostFactory
 
 pytestmark = pytest.mark.lab
 

@@ -20,7 +20,10 @@ from remedy.lab.roles import Role
 from remedy.lab.spec import Disk, HostSpec, parse_size
 from remedy.lab.tools import run
 
-_REBOOT = 133  # exit code of systemd-nspawn --keep-unit when the host asked for a reboot
+_REBOOT = 133  # exit code of systemd-nspawn --keep-unit when the host asks for a reboot
+# Mounts, loop devices and links live in namespaces that only the host's processes hold: with the last
+# of them the kernel takes everything back, however the host ended.
+_APART = ("setsid", "--fork", "unshare", "--mount", "--net", "--propagation", "slave")
 _PAUSE = 0.03
 _PATIENCE = 3.0  # seconds until a host that does not greet is looked at
 
@@ -59,22 +62,9 @@ def start(plan: Plan) -> None:
     plan.cgroup.create()
     memory = plan.spec.memory
     plan.cgroup.limit(parse_size(memory) if memory else None, plan.spec.pids)
-    # Mounts, loop devices and links live in namespaces that only the host's processes hold: with the last
-    # of them the kernel takes everything back, however the host ended.
     with plan.console.open("wb") as console:
         subprocess.run(
-            [
-                "setsid",
-                "--fork",
-                "unshare",
-                "--mount",
-                "--net",
-                "--propagation",
-                "slave",
-                "sh",
-                "-eu",
-                str(script),
-            ],
+            [*_APART, "sh", "-eu", str(script)],
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,

@@ -82,6 +82,8 @@ class LayerCache:
             ) from error
         finally:
             self._builders.end()
+        # Written out before it gets its name: a power cut must not leave a tree of empty files.
+        run(["sync", "--file-system", str(work)], timeout=_BUILD_SECONDS)
         (work / "upper" if below else tree).rename(final)
         shutil.rmtree(work)
         self.say(f"built '{layer.name}' in {time.monotonic() - started:.0f} s")
