@@ -67,7 +67,7 @@ def find(nonce, length, label, interpreter=None):
     return (
         "for p in %s; do"
         ' if command -v "$p" >/dev/null 2>&1; then'
-        ' "$p" -I -B -c %s %s %d %s;'
+        ' "$p" -I -S -B -c %s %s %d %s;'
         " r=$?; case $r in 1|2|97|126|127) ;; *) exit $r;; esac;"
         " fi;"
         " done; echo %s %s; exit 97"

@@ -1,0 +1,39 @@
+"""Agents for the tests: real processes, started the way a login shell starts them, on every Python at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from driver import Agent, interpreters
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Agent]]:
+    """Start agents; all are gone after the test."""
+    agents: list[Agent] = []
+
+    def starting(*args: Any, **options: Any) -> Agent:
+        agents.append(Agent(*args, **options))
+        return agents[-1]
+
+    yield starting
+    for agent in agents:
+        agent.close()
+
+
+@pytest.fixture
+def agent(start: Callable[..., Agent]) -> Agent:
+    """An agent on the Python that the host offers first, its hello read."""
+    agent = start()
+    agent.hello()
+    return agent
+
+
+@pytest.fixture(params=interpreters())
+def any_agent(request: pytest.FixtureRequest, start: Callable[..., Agent]) -> Agent:
+    """An agent on each Python of this machine, its hello read."""
+    agent = start(request.param)
+    agent.greeting = agent.hello()
+    return agent
