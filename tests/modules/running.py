@@ -1,6 +1,8 @@
 """Runs a target module as the agent would, in this process, on the real machine."""
 
-from remedy.agent import runner
+import json
+
+from remedy.agent import bootstrap, runner
 from remedy.agent.host import Host
 from remedy.modules import check, coerce, find
 
@@ -60,3 +62,50 @@ def run(name, *, in_check=False, talk=None, internal=(), environment=None, **giv
     }
     host.begin(step, "test")
     return runner.run(step, host, talk)
+
+
+_STANDALONE = """
+import json, sys
+sources = json.loads(SOURCES)
+memory_code = compile(sources["remedy.agent.importer"], "importer", "exec")
+names = {"__name__": "remedy.agent.importer"}
+exec(memory_code, names)
+sys.meta_path.insert(0, names["Memory"](sources))
+from remedy.agent import bootstrap, runner
+from remedy.agent.host import Host
+
+class Gone(BaseException):
+    pass
+
+class Talk:
+    Gone = Gone
+    waited = 0.0
+    warnings = []
+    def ask(self, intent): return {}
+    def warn(self, text): self.warnings.append(text)
+    def stopping(self): return False
+    def running(self, seconds, interruptible, kind): pass
+
+talk = Talk()
+found = []
+for step in json.loads(STEPS):
+    host = Host(talk)
+    host.begin(step, "test")
+    found.append(dict(runner.run(step, host, talk), warnings=talk.warnings))
+print(json.dumps(found))
+"""
+
+
+def step(name, *, in_check=False, internal=(), **given):
+    """Return a step for `in_lab`."""
+    spec = find(name)
+    ready = params(name, internal, **given)
+    return {"id": "1", "module": spec.import_name, "params": ready, "check": in_check, "environment": {}}
+
+
+def in_lab(lab, host, *steps):
+    """Run steps in a lab host, from sources shipped as the agent ships them; return their result frames."""
+    sources = bootstrap.sources([each["module"] for each in steps])
+    program = f"SOURCES = {json.dumps(sources)!r}\nSTEPS = {json.dumps(steps)!r}\n{_STANDALONE}"
+    done = lab.run(host, ["python3", "-I", "-B", "-"], stdin=program.encode())
+    return json.loads(done.stdout)

@@ -9,6 +9,13 @@ from remedy.modules.target._facts_system import read
 _DISKS = re.compile(r"(loop|ram|zram|dm-|md|sr|fd|nbd)\d*")
 
 
+_DMI = (
+    "product_name product_version product_serial product_uuid board_vendor board_name board_version"
+    " board_serial board_asset_tag chassis_vendor chassis_version chassis_serial chassis_asset_tag bios_vendor"
+    " bios_version bios_date"
+).split()
+
+
 def facts(host, timeout):
     """Return the facts of the group hardware, without the ansible_ before their names."""
     found = {}
@@ -17,17 +24,15 @@ def facts(host, timeout):
     found["mounts"] = _mounted(host, timeout)
     found["devices"] = _devices()
     found["uptime_seconds"] = int(float(read("/proc/uptime").split()[0]))
-    for name, file in (
-        ("product_name", "product_name"),
-        ("product_version", "product_version"),
-        ("system_vendor", "sys_vendor"),
-        ("board_name", "board_name"),
-        ("bios_version", "bios_version"),
-        ("bios_date", "bios_date"),
-        ("form_factor", "chassis_type"),
-    ):
-        found[name] = read("/sys/class/dmi/id/" + file).strip() or "NA"
+    found["system_vendor"] = _dmi("sys_vendor")
+    found["form_factor"] = _dmi("chassis_type")
+    for name in _DMI:
+        found[name] = _dmi(name)
     return found
+
+
+def _dmi(name):
+    return read("/sys/class/dmi/id/" + name).strip() or "NA"
 
 
 def _processors():

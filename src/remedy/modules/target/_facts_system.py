@@ -11,6 +11,8 @@ import stat
 import sys
 import time
 
+from remedy.agent.kinds import Failed
+
 NAMES = {
     "almalinux": "AlmaLinux",
     "alpine": "Alpine",
@@ -56,8 +58,9 @@ _MANAGERS = (
 def facts(host, fact_path):
     """Return the facts of the group min, without the ansible_ before their names."""
     found = {}
-    for part in (_platform, _distribution, _user, _date_time, _python, _security, _managers):
+    for part in (_distribution, _user, _date_time, _python, _security, _managers, _host_keys):
         found.update(part())
+    found.update(_platform(host))
     found["env"] = dict(os.environ, **host.environment)
     found["cmdline"], found["proc_cmdline"] = _cmdline()
     found["dns"] = _dns()
@@ -80,12 +83,12 @@ def read(path):
         return ""
 
 
-def _platform():
+def _platform(host):
     about = os.uname()
     name = socket.gethostname()
-    try:
-        fqdn = socket.getaddrinfo(name, None, 0, 0, 0, socket.AI_CANONNAME)[0][3] or name
-    except OSError:
+    try:  # a resolver that does not answer must not hold up the rest
+        fqdn = host.in_child(lambda: socket.getaddrinfo(name, 0, 0, 0, 0, socket.AI_CANONNAME)[0][3], 2)
+    except (Failed, OSError):
         fqdn = name
     fqdn = fqdn if "." in fqdn else name
     machine_id = read("/etc/machine-id").strip() or read("/var/lib/dbus/machine-id").strip()
@@ -246,6 +249,17 @@ def _security():
         "policyvers": int(read("/sys/fs/selinux/policyvers").strip() or 0),
     }
     return {"selinux": found, "selinux_python_present": True}
+
+
+def _host_keys():
+    found = {}
+    for path in glob.glob("/etc/ssh/ssh_host_*_key.pub"):
+        words = read(path).split()
+        name = os.path.basename(path)[len("ssh_host_") : -len("_key.pub")]
+        if len(words) > 1:
+            found["ssh_host_key_%s_public" % name] = words[1]
+            found["ssh_host_key_%s_public_keytype" % name] = words[0]
+    return found
 
 
 def _managers():

@@ -85,23 +85,17 @@ class Setup(Probe):
 
 
 def _groups(subsets):
-    """Return the groups to gather: min always, unless !min is written beside !all."""
-    chosen, left_out = set(), set()
+    """Return the groups to gather: all unless some are named, without those marked !, and min unless !min."""
+    named, left_out = set(), set()
     for subset in subsets:
         name = subset.lstrip("!")
-        groups = (
-            set(SUBSETS)
-            if name == "all"
-            else {g for g, names in SUBSETS.items() if name == g or name in names.split()}
-        )
+        groups = [
+            group for group, names in SUBSETS.items() if name in ("all", group) or name in names.split()
+        ]
         if not subset.startswith("!"):
-            chosen |= groups
-        elif name == "all":
-            left_out |= groups - {"min"}
+            named.update(groups)
         elif name in SUBSETS:
-            left_out |= groups
-    if not any(not subset.startswith("!") for subset in subsets):
-        chosen = set(SUBSETS)
-    elif "!min" not in subsets:
-        chosen.add("min")
-    return chosen - left_out
+            left_out.add(name)
+    if not named and "!all" not in subsets:
+        named = set(SUBSETS)
+    return (named | {"min"}) - left_out
