@@ -1,1 +1,22 @@
 """The run journal, written ahead, and what undoes a run."""
+
+from remedy.journal.history import delete_run, find_run, list_runs
+from remedy.journal.journal import Journal
+from remedy.journal.record import RunRecord, is_active, read_run
+from remedy.journal.summary import RunSummary
+from remedy.journal.undo import NotUndone, UndoPlan, UndoStep, undo_plan
+
+__all__ = [
+    "Journal",
+    "NotUndone",
+    "RunRecord",
+    "RunSummary",
+    "UndoPlan",
+    "UndoStep",
+    "delete_run",
+    "find_run",
+    "is_active",
+    "list_runs",
+    "read_run",
+    "undo_plan",
+]

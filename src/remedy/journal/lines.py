@@ -1,0 +1,86 @@
+"""One event, one line: JSON in pure ASCII, so that no text from a host can break it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from datetime import date, datetime
+from datetime import time as clock
+from typing import Any, NamedTuple
+
+from remedy import events
+from remedy.events import Event
+
+KINDS = {
+    kind.__name__: kind
+    for kind in vars(events).values()
+    if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
+}
+
+
+class Line(NamedTuple):
+    """A line read back: `blob` names the file with the rest of an Intent, if it has one."""
+
+    seq: int
+    event: Event
+    blob: str | None
+
+
+def write_line(
+    seq: int, event: Event, *, without: frozenset[str] = frozenset(), blob: str | None = None
+) -> bytes:
+    """Return the line of an event; fields in `without` stand in the blob."""
+    values: dict[str, Any] = {"seq": seq, "event": type(event).__name__}
+    values.update(
+        (each.name, getattr(event, each.name)) for each in fields(event) if each.name not in without
+    )
+    if blob is not None:
+        values["blob"] = blob
+    return _dump(values).encode("ascii") + b"\n"
+
+
+def read_line(line: bytes) -> Line | None:
+    """Return what a line says, None for an event of a newer remedy; ValueError where it is no line.
+
+    What stands in a blob is None in the event ({} for params).
+    """
+    values = json.loads(line)
+    if not isinstance(values, dict) or not isinstance(values.get("seq"), int):
+        raise ValueError("not a line of a journal")
+    kind = KINDS.get(str(values.get("event")))
+    if kind is None:
+        return None
+    given = {}
+    for each in fields(kind):
+        if each.name in values:
+            given[each.name] = values[each.name]
+        elif each.default is MISSING and each.default_factory is MISSING:
+            given[each.name] = {} if each.name == "params" else None
+    return Line(values["seq"], kind(**given), values.get("blob"))
+
+
+def _dump(values: dict[str, Any]) -> str:
+    try:
+        return json.dumps(values, default=_odd, separators=(",", ":"))
+    except TypeError:  # keys that JSON has no word for
+        return json.dumps(with_text_keys(values), default=_odd, separators=(",", ":"))
+
+
+def with_text_keys(value: Any) -> Any:
+    """Return the value with every key of its mappings as text."""
+    if isinstance(value, Mapping):
+        return {str(key): with_text_keys(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_text_keys(item) for item in value]
+    return value
+
+
+def _odd(value: Any) -> Any:
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", "surrogateescape")
+    if isinstance(value, datetime | date | clock):
+        return value.isoformat()
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    return str(value)

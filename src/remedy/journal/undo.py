@@ -1,0 +1,237 @@
+"""What undoes a run: its changes in reverse order, and what cannot be undone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from remedy.errors import RemedyError
+from remedy.events import Changed, Intent, RunStarted, TaskDone
+from remedy.journal.history import list_runs
+from remedy.journal.lines import Line
+from remedy.journal.record import RunRecord, read_run
+from remedy.journal.summary import CUT_OFF, RUNNING
+from remedy.secret import MASK
+
+_WHY = {
+    "sweep": "what was swept away is gone",
+    "action": "an action cannot be taken back",
+    "command": "a command of the user's: remedy does not know what undoes it",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UndoStep:
+    """One change to undo. `module` with `params`, run as `become`, gives `kept` to its `undo`.
+
+    `expect` are the states in which the object may be found: what the run left, and for a change that was cut
+    off either side of it. `before` is what it should become. `notify` are the handlers that the change
+    notified. `undone_by` is the rollback that has undone it already. `secret`: hide the states.
+    """
+
+    host: str
+    change: str
+    play: str
+    task: str
+    position: str
+    module: str
+    object: str
+    params: Mapping[str, Any]
+    become: Mapping[str, Any]
+    kept: Any
+    before: Any
+    expect: tuple[Any, ...]
+    notify: tuple[str, ...]
+    secret: bool
+    undone_by: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotUndone:
+    """Something the run did, or may have done, that cannot be undone, and why."""
+
+    host: str
+    play: str
+    task: str
+    position: str
+    module: str
+    kind: str
+    object: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UndoPlan:
+    """What undoes a run: for each host, in inventory order, the steps from the last change to the first."""
+
+    run: str
+    hosts: Mapping[str, tuple[UndoStep, ...]]
+    not_undone: tuple[NotUndone, ...]
+    warnings: tuple[str, ...]
+
+    def notify(self, host: str) -> tuple[str, ...]:
+        """Return the handlers to notify on a host, each once."""
+        return tuple(dict.fromkeys(name for step in self.hosts.get(host, ()) for name in step.notify))
+
+
+@dataclass(slots=True)
+class _Told:
+    """An Intent, and what the journal tells of its fate."""
+
+    line: Line
+    intent: Intent
+    changed: Changed | None = None
+    done: TaskDone | None = None
+
+
+def undo_plan(record: RunRecord) -> UndoPlan:
+    """Return what undoes a run; warnings tell of a run cut off and of earlier rollbacks."""
+    told, unannounced = _tell(record)
+    undone = _undone_already(record)
+    steps: dict[str, list[UndoStep]] = {name: [] for name in _inventory_order(record)}
+    lost: list[NotUndone] = []
+    for each in reversed(told):
+        reason = _why_not(each)
+        if reason is None:
+            rollbacks = undone.get((each.intent.host, each.intent.object))
+            try:
+                step = _step(record, each, rollbacks.pop(0) if rollbacks else None)
+                steps.setdefault(each.intent.host, []).append(step)
+            except RemedyError as error:
+                reason = error.message
+        if reason:
+            lost.append(_not_undone(each.intent, reason))
+    lost += [
+        _not_undone(event, event.reason or _WHY.get(event.kind, "nothing was kept")) for event in unannounced
+    ]
+    hosts = {host: tuple(found) for host, found in steps.items() if found}
+    return UndoPlan(run=record.id, hosts=hosts, not_undone=tuple(lost), warnings=_warnings(record, hosts))
+
+
+def _inventory_order(record: RunRecord) -> list[str]:
+    return next((event.hosts for event in record.events if isinstance(event, RunStarted)), [])
+
+
+def _tell(record: RunRecord) -> tuple[list[_Told], list[Changed]]:
+    """Return the intents with their fates, and the changes that nobody announced.
+
+    Ids of changes come again in the next play: a change belongs to the last intent of its id before it.
+    """
+    told: list[_Told] = []
+    last: dict[tuple[str, str], _Told] = {}
+    waiting: dict[tuple[str, str, str], list[_Told]] = defaultdict(list)
+    unannounced = []
+    for line in record.lines:
+        event = line.event
+        if isinstance(event, Intent):
+            each = _Told(line, event)
+            told.append(each)
+            last[event.host, event.change] = each
+            waiting[event.host, event.section, event.position].append(each)
+        elif isinstance(event, Changed) and not event.predicted:
+            found = last.pop((event.host, event.change), None)
+            if found is not None:
+                found.changed = event
+            else:
+                unannounced.append(event)
+        elif isinstance(event, TaskDone):
+            for each in waiting.pop((event.host, event.section, event.position), ()):
+                each.done = event
+    return told, unannounced
+
+
+def _why_not(told: _Told) -> str | None:
+    """Return why a change cannot be undone, "" where nothing happened, None where it can."""
+    intent = told.intent
+    if intent.kind == "resource" and intent.irreversible is None:
+        return None
+    reason = intent.irreversible or _WHY.get(intent.kind, "nothing was kept")
+    if told.changed is not None:
+        return reason
+    if told.done is None:
+        return f"it may have happened, the run was cut off there; {reason}"
+    return f"it failed, and may have happened in part; {reason}" if told.done.status == "failed" else ""
+
+
+def _step(record: RunRecord, told: _Told, undone_by: str | None) -> UndoStep:
+    intent = record.intent(told.line)
+    return UndoStep(
+        host=intent.host,
+        change=intent.change,
+        play=intent.play,
+        task=intent.task,
+        position=intent.position,
+        module=intent.module,
+        object=intent.object,
+        params=intent.params,
+        become=intent.become,
+        kept=intent.kept,
+        before=intent.before,
+        expect=_expect(intent, told.changed),
+        notify=tuple(intent.notify),
+        secret=intent.secret,
+        undone_by=undone_by,
+    )
+
+
+def _expect(intent: Intent, changed: Changed | None) -> tuple[Any, ...]:
+    states: tuple[Any, ...]
+    if changed is None:
+        states = (intent.want, intent.before)
+    elif (changed.after is None and intent.secret) or _masked(changed.after):
+        states = (intent.want,)  # the event hides the state; converged means that it is the wanted one
+    else:
+        states = (changed.after,)
+    if any(map(_masked, states)):
+        raise RemedyError(
+            "its state holds a secret that the journal does not know: nobody could tell if it changed"
+        )
+    return states
+
+
+def _masked(value: Any) -> bool:
+    if isinstance(value, str):
+        return MASK in value
+    if isinstance(value, Mapping):
+        return any(map(_masked, (*value, *value.values())))
+    return isinstance(value, list | tuple) and any(map(_masked, value))
+
+
+def _not_undone(event: Intent | Changed, reason: str) -> NotUndone:
+    return NotUndone(
+        host=event.host,
+        play=event.play,
+        task=event.task,
+        position=event.position if isinstance(event, Intent) else "",
+        module=event.module,
+        kind=event.kind,
+        object=event.object,
+        reason=reason,
+    )
+
+
+def _undone_already(record: RunRecord) -> dict[tuple[str, str], list[str]]:
+    """Return which later rollbacks of this run changed what: {(host, object): [run, ...]}, oldest first."""
+    undone = defaultdict(list)
+    for run in reversed(list_runs(record.folder.parent.parent)):
+        named = run.arguments[1:2] if run.arguments[:1] == ("rollback",) else ()
+        if run.mode == "rollback" and named and named[0] and record.id.startswith(named[0]):
+            for event in read_run(run.folder).events:
+                if isinstance(event, Changed) and not event.predicted:
+                    undone[event.host, event.object].append(run.id)
+    return dict(undone)
+
+
+def _warnings(record: RunRecord, hosts: Mapping[str, tuple[UndoStep, ...]]) -> tuple[str, ...]:
+    warnings = []
+    if record.summary.outcome == RUNNING:
+        warnings.append(f"the run {record.id} is still under way")
+    elif record.summary.outcome == CUT_OFF:
+        warnings.append(f"the run {record.id} was cut off: its last changes may or may not have happened")
+    steps = [step for found in hosts.values() for step in found]
+    for run in dict.fromkeys(step.undone_by for step in steps if step.undone_by is not None):
+        count = sum(step.undone_by == run for step in steps)
+        warnings.append(f"{count} of {len(steps)} changes were undone by the run {run}")
+    return tuple(warnings)
