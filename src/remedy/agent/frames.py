@@ -14,13 +14,11 @@ _RAW = "\0raw"
 
 
 def encode(message):
-    # type: (dict) -> bytes
     """Return the frame of a message."""
     raw = []
     size = [0]
 
     def hoist(value):
-        # type: (object) -> dict
         if not isinstance(value, (bytes, bytearray)):
             raise TypeError("%s cannot travel in a frame" % type(value).__name__)
         place = [size[0], len(value)]
@@ -33,13 +31,11 @@ def encode(message):
 
 
 def decode(text, raw):
-    # type: (bytes, bytes) -> dict
     """Return the message of a frame's two parts."""
     if not raw and _RAW_MARK not in text:
         return json.loads(text.decode("ascii"))
 
     def lower(found):
-        # type: (dict) -> object
         place = found.get(_RAW)
         if place is None:
             return found
@@ -56,7 +52,6 @@ class Broken(Exception):
 
 
 def read(receive):
-    # type: (object) -> object
     """Read one message with `receive(n)`, which returns 1 to n bytes or b"" at the end; None at a clean end."""
     head = _exactly(receive, HEADER.size, True)
     if head is None:
@@ -70,7 +65,6 @@ def read(receive):
 
 
 def _exactly(receive, count, may_end):
-    # type: (object, int, bool) -> object
     parts = []
     missing = count
     while missing:

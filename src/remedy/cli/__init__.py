@@ -1,1 +1,95 @@
-"""The command line: one file a command."""
+"""The command line: one file a command, each imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from remedy.errors import InputError, RemedyError, nearest
+
+_COMMANDS = {
+    "play": "Heal: diagnose the hosts, fix what was found, prove it.",
+    "diagnose": "Look only: what is wrong on which host, with evidence.",
+    "run": "Run one module on hosts.",
+    "rollback": "Take back what a run changed.",
+    "history": "The runs of this machine, and what they changed.",
+    "inventory": "Show hosts and groups, and who set a variable.",
+    "doc": "Describe a module or a runbook.",
+    "lab": "Disposable hosts on this machine, to break and heal.",
+}
+
+
+class _Lazy(click.Group):
+    """Knows its commands by name and first line; a command's imports are paid by whoever calls it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command = getattr(import_module(f"remedy.cli.{name}"), name)
+        return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            raise click.UsageError(f"no command '{args[0]}'; {nearest(args[0], _COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Each command has a --help of its own. Exit codes: 0 done, 2 a host failed, 3 refused, 4 a host could "
+    "not be worked on, 5 bad input, 10 findings, 11 changes pending, 99 interrupted.",
+)
+@click.version_option(None, "--version", package_name="remedy", message="remedy %(version)s")
+def cli() -> None:
+    """Diagnose sick servers over SSH, heal them, prove it, and roll it back.
+
+    \b
+    Look:      remedy diagnose disk-full -i prod
+    Heal:      remedy play disk-full -i prod --check      (what would be done)
+               remedy play disk-full -i prod
+    Take back: remedy rollback
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; whatever goes wrong is one text, never a traceback."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        code = cli.main(arguments, prog_name="remedy", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        return _say("interrupted", 99)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"\n  try '{context.command_path} --help'" if context else ""
+        return _say(error.format_message() + hint, InputError.exit_code)
+    except RemedyError as error:
+        return _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _say("interrupted", 99)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nobody is left to be told.
+        sys.stderr.close()
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True)
+    return code

@@ -63,7 +63,7 @@ class ModuleSpec:
     @property
     def own(self) -> bool:
         """Say whether the module is remedy's, and not one that Ansible also has."""
-        return self.name not in _OF_ANSIBLE
+        return self.name not in _ANSIBLE.split()
 
     @property
     def classes(self) -> tuple[type[Module], ...]:

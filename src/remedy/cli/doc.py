@@ -1,0 +1,98 @@
+"""`remedy doc`: modules and runbooks, described."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from remedy.agent.kinds import REQUIRED, Param
+from remedy.errors import InputError, nearest
+from remedy.modules import ModuleSpec, find, names
+from remedy.playbook import Play
+from remedy.project import Project
+
+
+@click.command()
+@click.argument("name", required=False)
+def doc(name: str | None) -> int:
+    """Describe a module or a runbook; without a NAME, list them all."""
+    project = Project.find(Path.cwd())
+    runbooks = {found.name: found.path for found in project.playbooks()}
+    if name is None:
+        click.echo("Runbooks and playbooks:")
+        for each in runbooks:
+            click.echo(f"  {each}")
+        click.echo("\nModules:")
+        for each in names():
+            click.echo(f"  {each:14} {find(each).summary}")
+        return 0
+    if name in runbooks:
+        _runbook(name, runbooks[name], project)
+        return 0
+    try:
+        spec = find(name)
+    except InputError as error:
+        raise InputError(
+            f"no module or runbook '{name}'", hint=nearest(name, [*names(), *runbooks])
+        ) from error
+    _module(spec)
+    return 0
+
+
+def _module(spec: ModuleSpec) -> None:
+    kinds = ", ".join(dict.fromkeys(each.kind for each in spec.classes)) or "control"
+    guards = {"destroys": any(each.destructive for each in spec.classes),
+              "interrupts": any(each.disruptive for each in spec.classes)}  # fmt: skip
+    asks = "".join(f", {word}" for word, said in guards.items() if said)
+    click.echo(f"{spec.name} ({kinds}{asks}): {spec.summary}")
+    if spec.details:
+        click.echo(f"\n{spec.details}")
+    click.echo("\nParameters:")
+    for param in spec.params:
+        click.echo(f"  {_head(param)}\n      {param.help}")
+    if spec.examples:
+        click.echo(f"\nExamples:\n\n{spec.examples}")
+
+
+def _head(param: Param) -> str:
+    parts = [param.type if not param.elements else f"{param.type} of {param.elements}"]
+    if param.required:
+        parts.append("required")
+    elif param.default not in (None, REQUIRED):
+        parts.append(f"default {param.default}")
+    if param.choices:
+        parts.append("one of " + ", ".join(map(str, param.choices)))
+    if param.aliases:
+        parts.append("also " + ", ".join(param.aliases))
+    return f"{param.name} ({'; '.join(parts)})"
+
+
+def _runbook(name: str, path: Path, project: Project) -> None:
+    from remedy.playbook import load
+
+    for play in load(path, project=project).plays:
+        click.echo(f"{name}: {play.title}   ({path})")
+        _facts(play)
+        if play.vars:
+            click.echo("\nVariables:")
+            for key, value in play.vars.items():
+                click.echo(f"  {key}: {value}")
+
+
+def _facts(play: Play) -> None:
+    book = play.runbook
+    if book is None:
+        return
+    if book.description:
+        click.echo(book.description)
+    click.echo(f"\nSeverity: {book.severity or '-'}")
+    for title, lines in (
+        ("Symptoms", book.symptoms),
+        ("Needs on the host", book.privileges),
+        ("References", book.references),
+    ):
+        if lines:
+            click.echo(f"{title}:")
+            for line in lines:
+                click.echo(f"  {line}")

@@ -1,0 +1,264 @@
+"""From flags to a run: everything a run needs, put together once."""
+
+from __future__ import annotations
+
+import getpass
+import secrets as random
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from remedy.cli.asking import ask_password, extra_vars, vault_passwords
+from remedy.document import Map, Text
+from remedy.engine.bus import Bus
+from remedy.engine.connections import Connections
+from remedy.engine.context import RunContext
+from remedy.engine.options import Options
+from remedy.engine.run import Run
+from remedy.errors import InputError, Position, RemedyError
+from remedy.inventory import Host, Inventory
+from remedy.inventory import load as load_inventory
+from remedy.journal import Journal
+from remedy.modules import find, parse_free_form
+from remedy.playbook import Play, Playbook, Task, list_tags, list_tasks
+from remedy.playbook import load as load_playbook
+from remedy.project import Project
+from remedy.report import Console, JsonReport
+from remedy.secret import Secrets
+from remedy.template import Layer, Templar, Vault
+from remedy.transport import TargetDefaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What the flags say, read and checked; nothing has been contacted."""
+
+    project: Project
+    secrets: Secrets
+    vault: Vault | None
+    inventory: Inventory
+    named: str
+    options: Options
+    extra: Map
+    limit: str | None
+    shape: str
+    color: bool | None
+
+    @classmethod
+    def of(cls, mode: str, flags: Mapping[str, Any]) -> Session:
+        """Read the flags; raises InputError."""
+        project = Project.find(Path.cwd())
+        secrets = Secrets()
+        passwords = vault_passwords(flags, project)
+        vault = Vault(passwords) if passwords else None
+        names = flags.get("inventories") or (None,)
+        sources = [str(project.inventory(name)) for name in names]
+        inventory = load_inventory(sources, root=Path.cwd(), vault=vault)
+        defaults = TargetDefaults(
+            user=flags.get("user"),
+            password=ask_password("SSH password") if flags.get("ask_pass") else None,
+            private_key_file=flags.get("private_key"),
+            timeout=flags.get("timeout"),
+            connection=flags.get("connection") or "ssh",
+            ssh_common_args=flags.get("ssh_common_args") or "",
+            become=bool(flags.get("become")),
+            become_user=flags.get("become_user"),
+            become_method=flags.get("become_method"),
+            become_password=ask_password("BECOME password") if flags.get("ask_become_pass") else None,
+        )
+        key = defaults.private_key_file
+        if key and not Path(key).expanduser().is_file():
+            raise InputError(f"no key file '{key}'", hint="--private-key expects the path of a private key")
+        secrets.add([defaults.password, defaults.become_password])
+        options = Options(
+            mode=mode,
+            forks=flags.get("forks") or project.settings.forks or 50,
+            diff=bool(flags.get("diff")),
+            yes=bool(flags.get("yes")),
+            tags=_words(flags.get("tags", ())),
+            skip_tags=_words(flags.get("skip_tags", ())),
+            verbosity=int(flags.get("verbosity") or 0),
+            defaults=defaults,
+            fail_on=flags.get("fail_on") or "P3",
+            fail_on_change=bool(flags.get("fail_on_change")),
+        )
+        return cls(
+            project=project,
+            secrets=secrets,
+            vault=vault,
+            inventory=inventory,
+            named=", ".join(name or source for name, source in zip(names, sources, strict=True)),
+            options=options,
+            extra=extra_vars(flags.get("extra_vars", ()), vault),
+            limit=flags.get("limit"),
+            shape=flags.get("shape") or "console",
+            color=flags.get("color"),
+        )
+
+    def hosts(self, patterns: Iterable[str]) -> list[Host]:
+        """Return the hosts of all plays, in inventory order; a limit that leaves nobody is an InputError."""
+        chosen: dict[str, Host] = {}
+        patterns = list(patterns)
+        for pattern in patterns:
+            for host in self.inventory.select(pattern):
+                chosen[host.name] = host
+        if self.limit is not None:
+            limited = {host.name for host in self.inventory.select("all", self.limit)}
+            chosen = {name: host for name, host in chosen.items() if name in limited}
+            if not chosen:
+                raise InputError(
+                    f"--limit '{self.limit}' leaves no host of '{', '.join(patterns)}'",
+                    hint=f"the inventory '{self.named}' has: {_some(self.inventory.hosts)}",
+                )
+        if not chosen:
+            raise InputError(
+                f"no host matches '{', '.join(patterns)}'",
+                hint=f"the inventory '{self.named}' has: {_some(self.inventory.hosts) or 'no hosts'}",
+            )
+        return list(chosen.values())
+
+    def run(self, playbook: Playbook, hosts: list[Host]) -> int:
+        """Run a playbook and report; return the exit code."""
+        return self.execute(
+            playbook.path.stem, hosts, lambda run: run.play(playbook, self.named, me(), sys.argv[1:])
+        )
+
+    def execute(self, name: str, hosts: list[Host], work: Any) -> int:
+        """Give `work` a Run with journal and report around it; return its exit code."""
+        id = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{random.token_hex(2)}"
+        journal = Journal(self.project.state / "runs" / id)
+        report: Any = (
+            JsonReport()
+            if self.shape == "json"
+            else Console(
+                sys.stdout, color=self.color, verbosity=self.options.verbosity, diff=self.options.diff
+            )
+        )
+        stop = threading.Event()
+        connections = Connections(stop)
+        context = RunContext(
+            id=id,
+            label=f"remedy {id}, {me()}, since {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
+            options=self.options,
+            project=self.project,
+            inventory=self.inventory,
+            templar=Templar(self.secrets, self.vault),
+            secrets=self.secrets,
+            bus=Bus([journal, report], self.secrets),
+            recorder=journal,
+            connector=connections,
+            stop=stop,
+            decrypt=self.vault.open if self.vault else None,
+            extra_vars=Layer("extra vars", self.extra),
+        )
+        try:
+            code: int = work(Run(context, hosts))
+        except RemedyError as error:
+            if self.shape == "json":
+                click.echo(report.text(error=error))
+            raise
+        finally:
+            connections.shut()
+            journal.close()
+        if self.shape == "json":
+            click.echo(report.text())
+        return code
+
+
+def play_named(name: str, *, mode: str, flags: dict[str, Any]) -> int:
+    """Run, list or check the playbook of this name."""
+    session = Session.of(mode, flags)
+    playbook = load_playbook(
+        session.project.playbook(name),
+        project=session.project,
+        vault_decrypt=session.vault.open if session.vault else None,
+        warn=lambda message, where: click.echo(f"warning: {where}: {message}", err=True),
+    )
+    if mode == "diagnose" and not any(play.diagnose for play in playbook.plays):
+        raise InputError(
+            f"'{name}' has no diagnose section",
+            where=Position(str(playbook.path)),
+            hint="only a runbook can be diagnosed; `remedy play --check` says what an ordinary playbook would change",
+        )
+    hosts = session.hosts(str(play.hosts) for play in playbook.plays)
+    if flags.get("syntax_check"):
+        click.echo(f"{playbook.path}: {len(playbook.plays)} plays, nothing wrong")
+        return 0
+    if flags.get("list_hosts") or flags.get("list_tasks") or flags.get("list_tags"):
+        _list(session, playbook, hosts, flags)
+        return 0
+    return session.run(playbook, hosts)
+
+
+def run_module(pattern: str, module: str, arguments: str, *, mode: str, flags: dict[str, Any]) -> int:
+    """Run one module on the hosts of a pattern."""
+    session = Session.of(mode, flags)
+    hosts = session.hosts([pattern])
+    if flags.get("list_hosts"):
+        click.echo("".join(f"{host.name}\n" for host in hosts), nl=False)
+        return 0
+    position = Position("command line")
+    spec = find(module, position)
+    args = Map(position)
+    for key, value in parse_free_form(spec, Text(arguments, position), position).items():
+        args[key] = value
+        args.keys_at[key] = args.values_at[key] = position
+    from remedy.modules import check
+
+    check(spec, args, position, templates_allowed=True)
+    task = Task(position=position, module=spec.name, spec=spec, args=args)
+    play = Play(
+        position=position,
+        name=Text(f"run {spec.name}"),
+        hosts=Text(pattern),
+        tasks=(task,),
+        gather_facts=False,
+    )
+    if spec.place == "control" or (spec.place == "target" and not spec.may_change):
+        # A probe needs no lock: it may look while another run is at work.
+        session = replace(session, options=replace(session.options, reads_only=True))
+    return session.run(Playbook(path=Path(spec.name), plays=(play,)), hosts)
+
+
+def _list(session: Session, playbook: Playbook, hosts: list[Host], flags: dict[str, Any]) -> None:
+    chosen = {host.name for host in hosts}
+    only, skip = session.options.tags, session.options.skip_tags
+    click.echo(f"playbook: {playbook.path}")
+    for number, play in enumerate(playbook.plays, 1):
+        click.echo(f"\n  play #{number} ({play.hosts}): {play.title}")
+        if flags.get("list_hosts"):
+            names = [host.name for host in session.inventory.select(str(play.hosts)) if host.name in chosen]
+            click.echo(f"    hosts ({len(names)}):")
+            for name in names:
+                click.echo(f"      {name}")
+        if flags.get("list_tasks"):
+            click.echo("    tasks:")
+            for task in list_tasks(play, only, skip):
+                tags = f"  TAGS: [{', '.join(task.tags)}]" if task.tags else ""
+                click.echo(f"      {task.section}: {task.title}{tags}")
+        if flags.get("list_tags"):
+            click.echo(f"    TASK TAGS: [{', '.join(list_tags(play, only, skip))}]")
+
+
+def _words(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word.strip() for text in given for word in text.split(",") if word.strip())
+
+
+def _some(hosts: Iterable[Host]) -> str:
+    names = [host.name for host in hosts]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def me() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "unknown"
+    return f"{name}@{socket.gethostname()}"

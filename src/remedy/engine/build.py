@@ -1,0 +1,262 @@
+"""From a task to what travels: loop, conditions, arguments, identity, each item a step of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+from remedy.agent.kinds import Failed
+from remedy.document import Map
+from remedy.engine.context import PlayContext
+from remedy.engine.control import Desk
+from remedy.engine.cursor import Cursor
+from remedy.engine.flight import FAILED, OK, SKIPPED, UNKNOWN, Entry, Item
+from remedy.engine.keywords import Keywords, environment_of, identity_of
+from remedy.engine.source import TaskSource
+from remedy.engine.state import HostState
+from remedy.engine.unknown import hangs_on
+from remedy.engine.variables import Variables
+from remedy.errors import InputError
+from remedy.modules import ModuleSpec, check, coerce, prepare
+from remedy.playbook import Task
+from remedy.template import Layer, Scope, UnknownValue
+
+READ_ONLY = ("diagnose", "diagnose again")
+
+
+class NeedsHello(Exception):
+    """A module wants to know how far the host's clock is off, and the host has not been heard yet."""
+
+
+class Builder:
+    """Builds the entries of one host in one play."""
+
+    def __init__(self, play: PlayContext, state: HostState, variables: Variables, *, check: bool) -> None:
+        self._play = play
+        self._run = play.run
+        self._state = state
+        self._variables = variables
+        self._check = check
+        self._numbers = count(1)
+
+    def entry(self, task: Task, cursor: Cursor, words: Keywords, section: str) -> Entry:
+        """Return the task, rendered for this host; raises Pending where it needs a result still on its way."""
+        scope = self._variables.scope(task, cursor)
+        entry = Entry(task, cursor, words, scope, section, items=[])
+        try:
+            self._fill(entry)
+        except UnknownValue as unknown:
+            entry.items = [Item(0, status=UNKNOWN, reason=str(unknown.reason))]
+        except InputError as error:
+            if not self._state.contacted:
+                raise
+            entry.items = [_failed(0, (), str(error))]
+        return entry
+
+    def _fill(self, entry: Entry) -> None:
+        task, scope, templar = entry.task, entry.scope, self._run.templar
+        group = str(next(self._numbers))
+        entry.check = entry.words.flag("check_mode", self._check, templar, scope, task)
+        # A task may ask for less than the run allows, never for a write in a run that promised none.
+        entry.no_log = entry.words.flag("no_log", False, templar, scope, task)
+        entry.ignore = entry.words.flag("ignore_errors", False, templar, scope, task)
+        for index, (layers, value) in enumerate(self._passes(entry)):
+            inner = scope.with_layers(layers) if layers else scope
+            false = self._false_condition(entry, inner)
+            if false is not None:
+                entry.items.append(_skipped(index, layers, value, false))
+            else:
+                entry.items.extend(self._items(entry, inner, index, layers, value, group))
+        for item in entry.items:
+            item.looped = entry.looped
+
+    def _passes(self, entry: Entry) -> Iterator[tuple[tuple[Layer, ...], Any]]:
+        task, templar = entry.task, self._run.templar
+        if task.loop is None:
+            yield (), None
+            return
+        entry.looped = True
+        try:
+            values = templar.render(task.loop, entry.scope, where=task.position)
+        except InputError:
+            # As in Ansible, a loop that cannot be rendered does not matter where the task is skipped anyway.
+            if self._false_condition(entry, entry.scope) is not None:
+                return
+            raise
+        if not isinstance(values, list | tuple):
+            raise InputError(
+                f"'loop' is a {type(values).__name__}, expected a list",
+                where=task.position,
+                hint="a mapping becomes a list with `| dict2items`",
+            )
+        yield from loop_layers(task, list(values))
+
+    def _false_condition(self, entry: Entry, scope: Scope) -> str | None:
+        for condition in entry.words.when:
+            if not self._run.templar.condition(condition, scope, where=entry.task.position):
+                return str(condition)
+        return None
+
+    def _items(
+        self, entry: Entry, scope: Scope, index: int, layers: tuple[Layer, ...], value: Any, group: str
+    ) -> list[Item]:
+        task, spec = entry.task, entry.task.spec
+        try:
+            params = self._params(spec, task, scope)
+            if spec.place == "control":
+                return [self._control(entry, scope, params, index, layers, value)]
+            parts = [params] if spec.place == "raw" else self._prepared(spec, task, params, scope)
+        except InputError as error:
+            if not self._state.contacted:
+                raise
+            return [_failed(index, layers, str(error), value)]
+        if entry.check and (reason := hangs_on(self._state.commands, params)):
+            return [Item(index, layers, value, status=UNKNOWN, reason=reason)]
+        for part in parts:
+            if "clock_skew" in spec.internal:
+                if not self._state.heard:
+                    raise NeedsHello
+                part["clock_skew"] = self._state.clock_skew
+        return [self._step(entry, scope, part, index, layers, value, group) for part in parts]
+
+    def _params(self, spec: ModuleSpec, task: Task, scope: Scope) -> dict[str, Any]:
+        raw = getattr(spec.loaded, "UNRENDERED", ())
+        rendered = Map(task.args.position)
+        rendered.keys_at, rendered.values_at = task.args.keys_at, task.args.values_at
+        for name, value in task.args.items():
+            rendered[name] = (
+                value if name in raw else self._run.templar.render(value, scope, where=task.position)
+            )
+        rendered = self._run.templar.without_omitted(rendered)
+        complete = check(spec, rendered, task.position, templates_allowed=False)
+        secrets = [param.name for param in spec.params if param.secret]
+        self._run.secrets.add([complete[name] for name in secrets if complete.get(name)])
+        return coerce(spec, complete)
+
+    def _prepared(
+        self, spec: ModuleSpec, task: Task, params: dict[str, Any], scope: Scope
+    ) -> list[dict[str, Any]]:
+        return prepare(spec, params, TaskSource(self._run.contents, self._play, task, scope))
+
+    def _control(
+        self,
+        entry: Entry,
+        scope: Scope,
+        params: dict[str, Any],
+        index: int,
+        layers: tuple[Layer, ...],
+        value: Any,
+    ) -> Item:
+        desk = Desk(self._run, self._play.play.title, self._state, self._variables, entry, scope)
+        try:
+            result = entry.task.spec.loaded.run(params, desk)
+        except Failed as failed:
+            return _failed(index, layers, failed.message, value, **failed.result)
+        result = {"changed": False, "failed": False, **result}
+        return Item(index, layers, value, kind="control", status=OK, result=result, effect=desk.settle)
+
+    def _step(
+        self,
+        entry: Entry,
+        scope: Scope,
+        params: dict[str, Any],
+        index: int,
+        layers: tuple[Layer, ...],
+        value: Any,
+        group: str,
+    ) -> Item:
+        task, spec, templar = entry.task, entry.task.spec, self._run.templar
+        module = spec.kind(params)
+        reads = bool(params.get("reads"))
+        kind = module.kind
+        if entry.section in READ_ONLY and kind != "probe" and not (kind == "command" and reads):
+            text = f"'{spec.name}' may change the host, and diagnose only reads"
+            return _failed(index, layers, f"{text}; a command that only reads says `reads: true`", value)
+        # Check mode leaves out what the user wrote; a promise to read only, or `check_mode: false`, lets it run.
+        checked = entry.check and not reads
+        identity = identity_of(self._state.name, entry.words, templar, scope, self._run.options.defaults)
+        timeout = entry.words.values.get("timeout")
+        message = {
+            "id": f"{group}.{next(self._numbers)}",
+            "group": group,
+            "op": "raw" if spec.place == "raw" else "run",
+            "module": spec.import_name,
+            "params": params,
+            "check": checked,
+            "diff": True,
+            "timeout": None if timeout is None else float(templar.render(timeout, scope)),
+            "environment": environment_of(entry.words, templar, scope),
+            "ignore": entry.ignore or never_fails(task),
+        }
+        guarded = "destructive" if module.destructive else "disruptive" if module.disruptive else None
+        if guarded and not (spec.own or self._play.play.runbook or self._play.play.diagnose):
+            guarded = None
+        return Item(
+            index,
+            layers,
+            value,
+            message=message,
+            identity=identity,
+            kind=kind,
+            reads=reads,
+            guarded=guarded,
+        )
+
+
+def never_fails(task: Task) -> bool:
+    """Say whether failed_when is the constant false."""
+    return task.failed_when is not None and all(constant(part) is False for part in task.failed_when)
+
+
+def constant(condition: Any) -> bool | None:
+    """Return the value of a condition that is written as a constant, else None."""
+    if isinstance(condition, bool):
+        return condition
+    return {"true": True, "false": False}.get(str(condition).strip().lower())
+
+
+def loop_layers(node: Any, values: list[Any]) -> Iterator[tuple[tuple[Layer, ...], Any]]:
+    """Yield the variables of each pass of a loop, and its item."""
+    control = node.loop_control
+    for index, value in enumerate(values):
+        known: dict[str, Any] = {control.loop_var: value}
+        if control.index_var:
+            known[control.index_var] = index
+        if control.extended is True:
+            known["ansible_loop"] = _extended(values, index)
+        yield (Layer("loop", known, data=True),), value
+
+
+def _extended(values: list[Any], index: int) -> dict[str, Any]:
+    length = len(values)
+    known = {
+        "index": index + 1,
+        "index0": index,
+        "revindex": length - index,
+        "revindex0": length - index - 1,
+        "first": index == 0,
+        "last": index == length - 1,
+        "length": length,
+        "allitems": values,
+    }
+    if index:
+        known["previtem"] = values[index - 1]
+    if index < length - 1:
+        known["nextitem"] = values[index + 1]
+    return known
+
+
+def _skipped(index: int, layers: tuple[Layer, ...], value: Any, condition: str) -> Item:
+    result = {
+        "changed": False,
+        "skipped": True,
+        "skip_reason": "Conditional result was False",
+        "false_condition": condition,
+    }
+    return Item(index, layers, value, status=SKIPPED, reason=f"not: {condition}", result=result)
+
+
+def _failed(index: int, layers: tuple[Layer, ...], message: str, value: Any = None, **result: Any) -> Item:
+    outcome = {"changed": False, "failed": True, "msg": message, **result}
+    return Item(index, layers, value, status=FAILED, reason=message, result=outcome)

@@ -1,0 +1,48 @@
+"""The bus: every event passes here once, masked, to all sinks in one order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Protocol
+
+from remedy.events import Event, Intent, Sink
+from remedy.secret import Secrets
+
+
+class Recorder(Protocol):
+    """Whoever keeps the run's journal; `commit` returns when everything emitted before is on disk."""
+
+    def commit(self) -> None:
+        """Return once all events emitted so far are on disk; raise RemedyError where that fails."""
+        ...
+
+
+class Bus:
+    """Hands events to the sinks, one at a time; secrets are masked before anyone sees them."""
+
+    def __init__(self, sinks: Sequence[Sink], secrets: Secrets) -> None:
+        self._sinks = tuple(sinks)
+        self._secrets = secrets
+        self._turn = threading.Lock()
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to every sink."""
+        event = self._masked(event)
+        with self._turn:
+            for sink in self._sinks:
+                sink(event)
+
+    def _masked(self, event: Event) -> Event:
+        # Undo needs the true content: the journal encrypts it where it is secret, and nobody else reads it.
+        untouched = {"time", "kept", "params"} if isinstance(event, Intent) else {"time"}
+        changed = {}
+        for each in fields(event):
+            if each.name in untouched:
+                continue
+            value = getattr(event, each.name)
+            masked = self._secrets.mask(value)
+            if masked is not value and masked != value:
+                changed[each.name] = masked
+        return replace(event, **changed) if changed else event

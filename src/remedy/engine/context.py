@@ -1,0 +1,198 @@
+"""What the parts of a run share: one RunContext for the run, one PlayContext for each serial batch of a play."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from remedy.document import Map, load_file
+from remedy.engine.approval import Approval
+from remedy.engine.barriers import Barriers
+from remedy.engine.bus import Bus, Recorder
+from remedy.engine.keywords import Keywords
+from remedy.engine.options import Options
+from remedy.engine.source import Contents
+from remedy.engine.state import HostState
+from remedy.engine.variables import Variables
+from remedy.errors import InputError, Refused
+from remedy.inventory import Inventory
+from remedy.playbook import Include, Node, Play, Task, load_tasks, walk
+from remedy.project import Project
+from remedy.secret import Secrets
+from remedy.template import Layer, Scope, Templar
+from remedy.template import Variables as Mapped
+from remedy.transport import Identity, Link, Target
+
+
+class Connector(Protocol):
+    """Opens links to hosts; the tests' one needs no host."""
+
+    def open(
+        self,
+        target: Target,
+        *,
+        start: Mapping[str, Any],
+        identity: Identity | None,
+        first: Mapping[str, Any] | None,
+    ) -> Link:
+        """Return a link whose agent has been sent `start` and, in the same flight, `first`."""
+        ...
+
+    def raw(
+        self, target: Target, command: str, identity: Identity | None, timeout: float
+    ) -> tuple[int, bytes, bytes]:
+        """Run a command without an agent; return (rc, stdout, stderr); TimeoutError after `timeout` seconds."""
+        ...
+
+    def close(self, host: str) -> None:
+        """Close the connection to a host."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """What one run consists of."""
+
+    id: str
+    label: str
+    options: Options
+    project: Project
+    inventory: Inventory
+    templar: Templar
+    secrets: Secrets
+    bus: Bus
+    recorder: Recorder
+    connector: Connector
+    decrypt: Any = None
+    extra_vars: Layer = field(default_factory=lambda: Layer("extra vars", {}))
+    contents: Contents = field(default_factory=Contents)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class PlayContext:
+    """One serial batch of a play."""
+
+    def __init__(
+        self,
+        run: RunContext,
+        path: Path,
+        play: Play,
+        hosts: tuple[str, ...],
+        batch: tuple[str, ...],
+        states: Mapping[str, HostState],
+    ) -> None:
+        self.run = run
+        self.play = play
+        self.playbook_dir = path.resolve().parent
+        self.hosts = hosts
+        self.batch = batch
+        self.states = states
+        self.barriers = Barriers(batch)
+        self.gate: Approval | None = None
+        self.aborted = False
+        self.ended = False
+        self.refused: Refused | None = None
+        self.play_vars = Layer("play vars", play.vars)
+        self._tasks: dict[tuple[Path, str], tuple[Node, ...]] = {}
+        self._layers: dict[str, tuple[Layer, ...]] = {}
+        self._failed: set[str] = set()
+        self._guard = threading.Lock()
+        nodes = [found for _, section in play.sections() for found in walk(section)]
+        self.fatal = any(
+            bool(each.any_errors_fatal) for node, outer in nodes for each in (play, *outer, node)
+        )
+        self.lockstep = len(batch) > 1 and (
+            play.strategy == "linear" or self.fatal or play.max_fail_percentage is not None
+        )
+        asks = not run.options.yes and run.options.changes and any(self._may_ask(node) for node, _ in nodes)
+        if asks:
+            self.gate = Approval(batch)
+
+    @property
+    def asks(self) -> bool:
+        """Say whether the fix needs an approval that nobody has given yet."""
+        return self.gate is not None
+
+    def _may_ask(self, node: Any) -> bool:
+        """Say whether a task may destroy or interrupt: true where only the host's values will tell."""
+        guarded_play = bool(self.play.runbook or self.play.diagnose)
+        if not isinstance(node, Task):
+            return True
+        spec = node.spec
+        if spec.place == "control" or not (guarded_play or spec.own):
+            return False
+        return spec.may_ask
+
+    def inventory_layers(self, name: str) -> tuple[Layer, ...]:
+        """Return the layers that the inventory gives a host (the third to the tenth of Ansible's order)."""
+        with self._guard:
+            if name not in self._layers:
+                host = self.run.inventory.host(name)
+                self._layers[name] = tuple(self.run.inventory.layers(host, self.playbook_dir))
+            return self._layers[name]
+
+    def vars_files(self, scope: Scope) -> tuple[Layer, ...]:
+        """Read the play's vars_files; of a list of alternatives the first that exists counts."""
+        layers = []
+        for written in self.play.vars_files:
+            choices = written if isinstance(written, tuple) else (written,)
+            names = [
+                str(self.run.templar.render(choice, scope, where=self.play.position)) for choice in choices
+            ]
+            paths = [self.playbook_dir / name for name in names]
+            found = next((path for path in paths if path.is_file()), None)
+            if found is None:
+                raise InputError(
+                    f"vars_files: '{names[0]}' does not exist",
+                    where=self.play.position,
+                    hint=f"looked at {', '.join(map(str, paths))}",
+                )
+            values = load_file(found, vault=self.run.decrypt)
+            if values is None:
+                continue
+            if not isinstance(values, Map):
+                raise InputError(
+                    f"'{found}' holds a {type(values).__name__}, expected variables (NAME: VALUE)"
+                )
+            layers.append(Layer(f"vars_files {found.name}", values))
+        return tuple(layers)
+
+    def tasks_file(self, name: str, include: Include, section: str) -> tuple[Node, ...]:
+        """Read what an include_tasks brings; the same file is read once for all hosts."""
+        path = self.run.project.tasks_file(name, Path(include.position.file).parent, include.position)
+        with self._guard:
+            if (path, section) not in self._tasks:
+                self._tasks[path, section] = load_tasks(
+                    path,
+                    project=self.run.project,
+                    section=section,
+                    play=self.play,
+                    vault_decrypt=self.run.decrypt,
+                )
+            return self._tasks[path, section]
+
+    def variables_of(self, name: str) -> Any:
+        """Return what `hostvars` gives of a host: its variables, resolved when they are asked for."""
+        state = self.states.get(name) or HostState(self.run.inventory.host(name))
+        return Mapped(Variables(self, state, check=self.run.options.check).scope())
+
+    def target_scope(self, state: HostState) -> Scope:
+        """Return the scope in which a host's connection variables are read."""
+        return Variables(self, state, check=self.run.options.check).scope()
+
+    def failed(self, name: str, words: Keywords | None) -> None:
+        """A host failed: any_errors_fatal and max_fail_percentage may stop the others."""
+        with self._guard:
+            self._failed.add(name)
+            limit = self.play.max_fail_percentage
+            share = 100 * len(self._failed) / len(self.batch)
+            fatal = bool(self.play.any_errors_fatal) or bool(words and words.values.get("any_errors_fatal"))
+            if fatal or (limit is not None and share > float(limit)):
+                self.aborted = True
+
+    def end(self) -> None:
+        """A task asked for the end of the play on all hosts."""
+        self.ended = self.aborted = True

@@ -1,0 +1,118 @@
+"""A flight: what travels to a host together, in order, and what the engine settles on the way.
+
+An entry is one task, with an item for each pass of its loop. Items with a message go to the agent; the others were
+settled by the engine (skipped, a Control module, an error). Entries are committed in order, so that nothing later
+counts before everything earlier has happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from remedy.engine.cursor import Cursor
+from remedy.engine.keywords import Keywords
+from remedy.playbook import Task
+from remedy.template import Layer, Scope
+from remedy.transport import Identity
+
+OK, CHANGED, FAILED, SKIPPED, UNKNOWN, NOT_RUN = "ok", "changed", "failed", "skipped", "unknown", "not_run"
+
+
+@dataclass(slots=True)
+class Item:
+    """One invocation of a module: the protocol's step (None: settled by the engine), then its outcome."""
+
+    index: int
+    layers: tuple[Layer, ...] = ()
+    value: Any = None
+    looped: bool = False
+    message: dict[str, Any] | None = None
+    identity: Identity | None = None
+    kind: str = ""
+    reads: bool = False
+    guarded: str | None = None
+    status: str = ""
+    reason: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    kept: list[dict[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+    effect: Callable[[], None] | None = None
+
+    @property
+    def done(self) -> bool:
+        return bool(self.status)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One task in flight; `partial`: one item of a loop that goes item by item, and does not count yet."""
+
+    task: Task
+    cursor: Cursor
+    words: Keywords
+    scope: Scope
+    section: str
+    items: list[Item]
+    looped: bool = False
+    ignore: bool = False
+    no_log: bool = False
+    secret: bool = False
+    check: bool = False
+    maybe: bool = False
+    committed: bool = False
+    partial: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Say whether every item has its outcome."""
+        return all(item.done for item in self.items)
+
+    @property
+    def travels(self) -> bool:
+        """Say whether anything of it goes to the host."""
+        return any(item.message is not None for item in self.items)
+
+    @property
+    def notifies(self) -> bool:
+        return bool(self.task.notify)
+
+
+@dataclass(slots=True)
+class Flight:
+    """A request of the walk: take these entries to the host, in order, and bring back their outcomes."""
+
+    entries: list[Entry] = field(default_factory=list)
+
+    def items(self) -> list[Item]:
+        """Return the items that go to the host."""
+        items = (item for entry in self.entries for item in entry.items)
+        return [item for item in items if item.message is not None and not item.done]
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A request of the walk: the handshake is needed (the host's clock) before anything else is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """A request of the walk: wait until every other host has come this far."""
+
+    position: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A request of the walk: wait before going on (until's delay, loop_control.pause)."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A request of the walk: diagnose is over, may the fix begin?"""
+
+
+Request = Flight | Hello | Barrier | Pause | Gate

@@ -1,0 +1,84 @@
+"""What a task's keywords come to, once play, blocks and includes have had their say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from remedy.playbook import Common, Task
+from remedy.template import Scope, Templar, Variables
+from remedy.transport import Identity, TargetDefaults
+
+
+@dataclass(frozen=True, slots=True)
+class Keywords:
+    """The effective keywords of one task, still with their templates; inner values win, `when` adds up."""
+
+    when: tuple[Any, ...]
+    tags: frozenset[str]
+    become: dict[str, Any]
+    environment: tuple[Any, ...]
+    values: dict[str, Any]
+
+    @classmethod
+    def of(cls, task: Common, ancestors: tuple[Common, ...]) -> Keywords:
+        """Collect the keywords of a task below its ancestors (outermost first)."""
+        when: list[Any] = []
+        tags: set[str] = set()
+        become: dict[str, Any] = {}
+        environment: list[Any] = []
+        values: dict[str, Any] = {}
+        for node in (*ancestors, task):
+            when.extend(node.when)
+            tags.update(node.tags)
+            environment.extend([node.environment] if node.environment else [])
+            for word in ("become", "user", "method", "flags", "exe"):
+                value = getattr(node.become, word)
+                if value is not None:
+                    become[word] = value
+            for word in ("ignore_errors", "check_mode", "no_log", "timeout", "any_errors_fatal", "diff"):
+                value = getattr(node, word)
+                if value is not None:
+                    values[word] = value
+        return cls(tuple(when), frozenset(tags), become, tuple(environment), values)
+
+    def flag(self, word: str, default: bool, templar: Templar, scope: Scope, task: Task) -> bool:
+        """Return a yes-or-no keyword, rendered."""
+        value = self.values.get(word)
+        if value is None:
+            return default
+        if isinstance(value, bool):
+            return value
+        return templar.condition(value, scope, where=task.position)
+
+
+def environment_of(words: Keywords, templar: Templar, scope: Scope) -> dict[str, str]:
+    """Return the environment a task adds, the innermost mapping winning."""
+    merged: dict[str, str] = {}
+    for part in words.environment:
+        rendered = templar.render(part, scope)
+        for mapping in rendered if isinstance(rendered, list) else [rendered]:
+            merged.update({str(name): str(value) for name, value in (mapping or {}).items()})
+    return merged
+
+
+def identity_of(
+    host: str, words: Keywords, templar: Templar, scope: Scope, defaults: TargetDefaults
+) -> Identity | None:
+    """Return whom a task runs as, None for the login user; connection variables win over keywords, as in Ansible."""
+    written = {word: templar.render(value, scope) for word, value in words.become.items()}
+    # Nothing that a fact module may bring decides who we are: these variables need not wait for it.
+    settled = Variables(templar.scope(scope.layers))
+    become = written.get("become", defaults.become)
+    if isinstance(become, str):
+        become = become.strip().lower() in ("yes", "true", "on", "1")
+    return Identity.choose(
+        host,
+        settled,
+        become=bool(become),
+        user=written.get("user") or defaults.become_user,
+        method=written.get("method") or defaults.become_method,
+        password=defaults.become_password,
+        exe=written.get("exe"),
+        flags=written.get("flags"),
+    )

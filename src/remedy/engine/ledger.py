@@ -1,0 +1,252 @@
+"""The books of one host in one play: outcomes become variables, notifications and events, in task order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remedy.engine.build import constant
+from remedy.engine.context import PlayContext
+from remedy.engine.cursor import Failure
+from remedy.engine.difference import unified
+from remedy.engine.flight import CHANGED, FAILED, NOT_RUN, OK, SKIPPED, UNKNOWN, Entry, Item
+from remedy.engine.results import combined, text_of_command
+from remedy.engine.state import HostState
+from remedy.engine.variables import Variables
+from remedy.errors import InputError
+from remedy.events import Changed, TaskDone
+from remedy.template import Layer, Scope, Unknowable
+
+HIDDEN = {"censored": "the output is hidden: the task says no_log"}
+
+
+class Ledger:
+    """Takes what the host answers and keeps the books."""
+
+    def __init__(self, play: PlayContext, state: HostState, variables: Variables) -> None:
+        self._play = play
+        self._run = play.run
+        self._state = state
+        self._variables = variables
+        self.guarded: list[dict[str, Any]] = []
+
+    def arrived(self, entry: Entry, item: Item, message: dict[str, Any]) -> None:
+        """Take the result of a step: `changed` and `failed` are decided here, once."""
+        result = dict(message.get("result") or {})
+        item.status = message["status"]
+        item.reason = str(message.get("reason") or "")
+        item.seconds = float(message.get("seconds") or 0.0)
+        item.kept = list(message.get("kept") or [])
+        change = message.get("change")
+        if item.kind == "command" and item.status in (OK, CHANGED):
+            item.status = OK if item.reads else CHANGED
+        result.setdefault("changed", item.status == CHANGED)
+        result.setdefault("failed", item.status == FAILED)
+        result["changed"] = item.status == CHANGED
+        if item.status == FAILED:
+            result.setdefault("msg", item.reason)
+            item.reason = item.reason or str(result["msg"])
+        if item.status == SKIPPED:
+            result["skipped"] = True
+            if entry.check and item.kind == "command" and not item.reads:
+                self._state.commands.append((entry.task.title, text_of_command(item)))
+        item.result = result
+        if item.status == FAILED and entry.check and self._state.commands:
+            item.status = UNKNOWN
+            item.reason = (
+                f"{item.reason} (may hang on '{self._state.commands[-1][0]}', which check mode skipped)"
+            )
+        self._judge(entry, item)
+        if change and item.status in (CHANGED, FAILED):
+            self._changed(entry, item, change)
+        elif item.kind == "command" and item.status == CHANGED:
+            self._changed(entry, item, {"kind": "command", "object": text_of_command(item)})
+
+    def _judge(self, entry: Entry, item: Item) -> None:
+        """Let changed_when and failed_when have their say."""
+        task = entry.task
+        if item.status not in (OK, CHANGED, FAILED) or (
+            task.changed_when is None and task.failed_when is None
+        ):
+            return
+        scope = self.scope_of(entry, item)
+        try:
+            if task.changed_when is not None:
+                changed = self._all(task.changed_when, scope, entry)
+                item.result["changed"] = changed
+                if item.status != FAILED:
+                    item.status = CHANGED if changed else OK
+            if task.failed_when is not None:
+                failed = self._all(task.failed_when, scope, entry)
+                item.result["failed"] = failed
+                item.result["failed_when_result"] = failed
+                if failed:
+                    item.status = FAILED
+                    item.reason = item.reason or "failed_when: " + " and ".join(map(str, task.failed_when))
+                    item.result.setdefault("msg", item.reason)
+                elif item.status == FAILED:
+                    item.status = CHANGED if item.result["changed"] else OK
+        except InputError as error:
+            item.status, item.reason = FAILED, str(error)
+            item.result.update(failed=True, msg=str(error))
+
+    def _all(self, conditions: tuple[Any, ...], scope: Scope, entry: Entry) -> bool:
+        templar = self._run.templar
+        return all(
+            value
+            if (value := constant(part)) is not None
+            else templar.condition(part, scope, where=entry.task.position)
+            for part in conditions
+        )
+
+    def scope_of(self, entry: Entry, item: Item) -> Scope:
+        """Return the scope in which a result is judged: everything earlier is known, and the result itself."""
+        layers = [*entry.scope.layers, *item.layers]
+        if entry.task.register:
+            layers.append(Layer("result", {entry.task.register: item.result}, data=True))
+        return self._run.templar.scope(layers)
+
+    def _changed(self, entry: Entry, item: Item, change: dict[str, Any]) -> None:
+        kind = change.get("kind", item.kind)
+        if item.status == FAILED and not change.get("after") and not change.get("bytes_freed"):
+            return
+        message = item.message or {}
+        hidden = entry.no_log or entry.secret
+        unwanted = hidden or entry.words.values.get("diff") is False
+        diff = "" if unwanted else unified(change.get("diff"), change.get("object", ""), self._run.contents)
+        predicted = bool(change.get("predicted"))
+        if item.guarded:
+            self.guarded.append(
+                {
+                    "guarded": item.guarded,
+                    "object": change.get("object", ""),
+                    "task": entry.task.title,
+                    "bytes": change.get("bytes_freed"),
+                }
+            )
+        if self._state.quiet:
+            return
+        if predicted:
+            self._state.predicted += 1
+        else:
+            self._state.changes += 1
+        irreversible = change.get("irreversible")
+        reversible = kind == "resource" and not irreversible
+        why = irreversible or {
+            "command": "a command of the user's",
+            "sweep": "what is removed is gone",
+            "action": "an action cannot be taken back",
+        }.get(kind, "")
+        self._run.bus.emit(
+            Changed(
+                host=self._state.name,
+                change=str(change.get("id") or message.get("id", "")),
+                play=self._play.play.title,
+                section=entry.section,
+                task=entry.task.title,
+                module=entry.task.module,
+                kind=kind,
+                object=str(change.get("object", "")),
+                before=None if hidden else change.get("before"),
+                after=None if hidden else change.get("after"),
+                diff=diff,
+                reversible=reversible,
+                reason=item.reason or ("" if reversible else why),
+                seconds=item.seconds,
+                bytes_freed=change.get("bytes_freed"),
+                predicted=predicted,
+            )
+        )
+
+    def commit(self, entry: Entry) -> Failure | None:
+        """Let a task count: variables, notifications, its event; return the failure that the walk must obey."""
+        entry.committed = True
+        items = entry.items
+        for item in items:
+            if item.effect is not None:
+                item.effect()
+        status = _overall(items)
+        result = combined(items, entry.looped)
+        failed = status == FAILED
+        reason = next((item.reason for item in items if item.status == status and item.reason), "")
+        self._register(entry, status, result, reason)
+        self._notify(entry, status)
+        rescued = failed and not entry.ignore and entry.cursor.rescues()
+        self._emit(entry, status, reason, result, rescued)
+        if not failed or entry.ignore:
+            return None
+        return Failure(entry.task.title, result)
+
+    def _register(self, entry: Entry, status: str, result: dict[str, Any], reason: str) -> None:
+        name = entry.task.register
+        hangs = status == UNKNOWN or (
+            entry.check and any(item.kind == "command" and item.status == SKIPPED for item in entry.items)
+        )
+        if name:
+            self._variables.in_flight.discard(name)
+            why = reason if status == UNKNOWN else f"hangs on '{entry.task.title}', which check mode skipped"
+            self._state.variables[name] = Unknowable(why) if hangs else result
+        for item in entry.items:
+            facts = item.result.get("ansible_facts")
+            if isinstance(facts, dict) and item.kind == "probe":
+                self._state.facts.update(
+                    {key.removeprefix("ansible_"): value for key, value in facts.items()}
+                )
+
+    def _notify(self, entry: Entry, status: str) -> None:
+        skipped_command = entry.check and any(
+            item.kind == "command" and item.status == SKIPPED and not item.reads and item.message is not None
+            for item in entry.items
+        )
+        if not entry.task.notify or not (
+            status in (CHANGED, UNKNOWN) or skipped_command or _any_changed(entry)
+        ):
+            return
+        sure = status == CHANGED or _any_changed(entry)
+        for name in entry.task.notify:
+            handler = str(self._run.templar.render(name, self._run.templar.scope(entry.scope.layers)))
+            self._state.notified[handler] = self._state.notified.get(handler, False) or sure
+
+    def settled(self, entry: Entry) -> dict[str, Any]:
+        """Return the result of a task that the engine settled, before its turn to count has come."""
+        return combined(entry.items, entry.looped)
+
+    def dropped(self, entry: Entry) -> None:
+        """Tell that a task which was on its way did not run."""
+        self._emit(entry, NOT_RUN, "an earlier task failed", {}, False)
+
+    def _emit(self, entry: Entry, status: str, reason: str, result: dict[str, Any], rescued: bool) -> None:
+        if self._state.quiet:
+            return
+        items = entry.items
+        self._run.bus.emit(
+            TaskDone(
+                host=self._state.name,
+                play=self._play.play.title,
+                section=entry.section,
+                task=entry.task.title,
+                position=str(entry.task.position),
+                module=entry.task.module,
+                status=status,
+                reason="" if entry.no_log and status == FAILED else reason,
+                seconds=sum(item.seconds for item in items),
+                result=dict(HIDDEN, changed=status == CHANGED) if entry.no_log else result,
+                kept=[kept for item in items for kept in item.kept],
+                ignored=status == FAILED and entry.ignore,
+                rescued=rescued,
+                reads=any(item.reads for item in items),
+                no_log=entry.no_log,
+            )
+        )
+
+
+def _any_changed(entry: Entry) -> bool:
+    return any(item.result.get("changed") for item in entry.items)
+
+
+def _overall(items: list[Item]) -> str:
+    """Return a task's status from its items': the worst, and skipped only where all are."""
+    statuses = {item.status for item in items}
+    for status in (FAILED, UNKNOWN, CHANGED, OK):
+        if status in statuses:
+            return status
+    return SKIPPED

@@ -1,0 +1,221 @@
+"""A whole run: plays in order, each in serial batches, every host with a worker of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from remedy.engine.context import PlayContext, RunContext
+from remedy.engine.flight import Request
+from remedy.engine.greeting import Machines
+from remedy.engine.options import CHECK, DIAGNOSE
+from remedy.engine.state import HostState
+from remedy.engine.undo import Undoing, UndoWalk
+from remedy.engine.walk import Walk
+from remedy.engine.worker import Worker
+from remedy.errors import Refused, RemedyError
+from remedy.events import PlayStarted, RunEnded, RunStarted, Warned
+from remedy.inventory import Host
+from remedy.playbook import Play, Playbook, batches
+
+Maker = Callable[[PlayContext, HostState], Walk]
+
+_SEVERITIES = ("P0", "P1", "P2", "P3")
+
+
+class Run:
+    """Plays a playbook on hosts and says how it ended."""
+
+    def __init__(self, context: RunContext, hosts: list[Host]) -> None:
+        self._run = context
+        self._states = {host.name: HostState(host) for host in hosts}
+        self._machines = Machines()
+        self._slots = threading.Semaphore(context.options.forks)
+        self._workers: dict[str, Worker] = {}
+        self._refused: Refused | None = None
+        self._began = time.monotonic()
+
+    def play(self, playbook: Playbook, inventory: str, user: str, arguments: list[str]) -> int:
+        """Run every play; return the exit code. Raises InputError before any host is contacted."""
+        check = self._run.options.mode == CHECK
+
+        def plays() -> None:
+            for play in playbook.plays:
+                if self._over:
+                    return
+                named = self._run.inventory.select(str(play.hosts))
+                names = [host.name for host in named if host.name in self._states]
+                self._play(
+                    playbook.path, play, names, lambda context, state: Walk(context, state, check=check)
+                )
+
+        return self._whole(plays, str(playbook.path), inventory, user, arguments)
+
+    def undo(
+        self,
+        path: Path,
+        undoings: Sequence[Undoing],
+        inventory: str,
+        user: str,
+        arguments: list[str],
+        *,
+        check: bool,
+    ) -> int:
+        """Take changes back, play by play; return the exit code."""
+
+        def plays() -> None:
+            for each in undoings:
+                if self._over:
+                    return
+                names = [name for name in each.hosts if name in self._states]
+                self._play(path, each.play, names, partial(_undo_walk, each, check))
+
+        return self._whole(plays, str(path), inventory, user, arguments)
+
+    @property
+    def _over(self) -> bool:
+        return self._run.stop.is_set() or self._refused is not None
+
+    def _whole(
+        self, plays: Callable[[], None], playbook: str, inventory: str, user: str, arguments: list[str]
+    ) -> int:
+        run = self._run
+        run.bus.emit(
+            RunStarted(
+                run=run.id,
+                playbook=playbook,
+                inventory=inventory,
+                mode=run.options.mode,
+                user=user,
+                hosts=list(self._states),
+                arguments=arguments,
+            )
+        )
+        code = 1
+        try:
+            plays()
+            code = self.exit_code()
+        except RemedyError as error:
+            code = error.exit_code
+            raise
+        finally:
+            self._close()
+            self._end(code)
+        if self._refused is not None:
+            raise self._refused
+        return code
+
+    def _play(self, path: Path, play: Play, named: list[str], make: Maker) -> None:
+        run = self._run
+        alive = [name for name in named if self._states[name].alive]
+        if not alive:
+            return
+        run.bus.emit(PlayStarted(play=play.title, hosts=alive, runbook=bool(play.diagnose)))
+        serial = [run.templar.render(size, run.templar.scope([run.extra_vars])) for size in play.serial]
+        for batch in batches(alive, serial, play.position):
+            context = PlayContext(run, path, play, tuple(alive), tuple(batch), self._states)
+            self._batch(context, make)
+            self._refused = self._refused or context.refused
+            if context.ended or context.aborted or self._over:
+                return
+            if not any(self._states[name].alive for name in batch):
+                run.bus.emit(Warned(message=f"every host of the batch failed: '{play.title}' ends here"))
+                return
+
+    def _batch(self, play: PlayContext, make: Maker) -> None:
+        # All that can be rendered before the first contact is rendered for all hosts before any is contacted.
+        started: list[tuple[Worker, Walk, Iterator[Request], Request | None]] = []
+        for name in play.batch:
+            state = self._states[name]
+            state.findings, state.again = {}, {}
+            worker = self._workers.get(name)
+            if worker is None:
+                worker = self._workers[name] = Worker(self._run, state, self._machines, self._slots)
+            walk = make(play, state)
+            requests = walk.requests()
+            worker.contact.target(play)
+            started.append((worker, walk, requests, next(requests, None)))
+        threads = [
+            threading.Thread(
+                target=worker.drive, args=(play, *rest), name=f"host {worker.state.name}", daemon=True
+            )
+            for worker, *rest in started
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            _join(threads)
+        except KeyboardInterrupt:
+            self._stop(play)
+            _join(threads)
+
+    def _stop(self, play: PlayContext) -> None:
+        """Ask every host to stop: what must not be cut off finishes, nothing new starts."""
+        self._run.stop.set()
+        play.barriers.open()
+        self._run.bus.emit(
+            Warned(message="stopping: steps that must not be cut off finish first (Ctrl-C again: at once)")
+        )
+
+    def _close(self) -> None:
+        threads = [
+            threading.Thread(target=worker.contact.close, daemon=True) for worker in self._workers.values()
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(5)
+
+    def exit_code(self) -> int:
+        """Return the first that applies of DESIGN's exit codes."""
+        states = self._states.values()
+        if any(state.broken for state in states):
+            return 1
+        reasons = {state.left_out for state in states if state.left_out}
+        if "same_machine" in reasons:
+            return 5
+        if self._run.stop.is_set():
+            return 99
+        if self._refused is not None or "locked" in reasons:
+            return 3
+        if reasons:
+            return 4
+        if any(state.failed for state in states):
+            return 2
+        options = self._run.options
+        if options.mode == CHECK and options.fail_on_change and any(state.predicted for state in states):
+            return 11
+        limit = _SEVERITIES.index(options.fail_on)
+        found = (finding.severity for state in states for finding in state.findings.values())
+        if options.mode == DIAGNOSE and any(_SEVERITIES.index(severity) <= limit for severity in found):
+            return 10
+        return 0
+
+    def _end(self, code: int) -> None:
+        outcome = {
+            0: "ok",
+            2: "failed",
+            3: "refused",
+            4: "unreachable",
+            5: "refused",
+            10: "findings",
+            11: "changes_pending",
+            99: "interrupted",
+        }.get(code, "error")
+        with suppress(RemedyError):
+            seconds = time.monotonic() - self._began
+            self._run.bus.emit(RunEnded(run=self._run.id, outcome=outcome, exit_code=code, seconds=seconds))
+
+
+def _undo_walk(undoing: Undoing, check: bool, play: PlayContext, state: HostState) -> Walk:
+    return UndoWalk(play, state, undoing.hosts[state.name], check=check)
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.2)

@@ -1,0 +1,98 @@
+"""What one run knows about one host, from the first play to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from remedy.inventory import Host
+from remedy.playbook import Include, Task
+
+
+@dataclass(slots=True)
+class Finding:
+    """A named fact about what is wrong on a host."""
+
+    id: str
+    severity: str
+    title: str
+    evidence: Any
+    advice: str | None
+
+    def as_variable(self) -> dict[str, Any]:
+        """Return what the magic variable `findings` holds for it."""
+        return {
+            "id": self.id,
+            "severity": self.severity,
+            "title": self.title,
+            "evidence": self.evidence,
+            "advice": self.advice,
+        }
+
+
+@dataclass(slots=True)
+class HostState:
+    """A host's variables and fate; written only by the thread that works on the host.
+
+    `commands` are the commands that check mode skipped, as (task, text). `notified` maps a handler's name to
+    whether it surely runs. `contacted`: something was sent; `heard`: the handshake came. `quiet`: a check pass.
+    """
+
+    host: Host
+    facts: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)
+    findings: dict[str, Finding] = field(default_factory=dict)
+    again: dict[str, Finding] = field(default_factory=dict)
+    commands: list[tuple[str, str]] = field(default_factory=list)
+    notified: dict[str, bool] = field(default_factory=dict)
+    clock_skew: float | None = None
+    contacted: bool = False
+    heard: bool = False
+    failed: bool = False
+    broken: Exception | None = None
+    left_out: str | None = None
+    changes: int = 0
+    predicted: int = 0
+    quiet: bool = False
+
+    _unsure: set[int] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return self.host.name
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the host still takes part."""
+        return not self.failed and self.left_out is None and self.broken is None
+
+    def take_notified(self, handlers: Iterable[Task | Include]) -> tuple[Task | Include, ...]:
+        """Return the handlers to run now, in the order they are defined; they count as no longer notified."""
+        notified, self.notified = self.notified, {}
+        chosen = []
+        for handler in handlers:
+            listens = handler.listen if isinstance(handler, Task) else ()
+            names = {handler.title, *listens} & set(notified)
+            if names:
+                chosen.append(handler)
+                if not any(notified[name] for name in names):
+                    self._unsure.add(id(handler))
+        return tuple(chosen)
+
+    def surely_notified(self, handler: Task) -> bool:
+        """Say whether a handler's notification is certain, and not only possible (check mode)."""
+        return id(handler) not in self._unsure
+
+    def fork(self) -> HostState:
+        """Return a copy for a check pass, which must leave no trace in the host's own variables."""
+        return HostState(
+            host=self.host,
+            facts=dict(self.facts),
+            variables=dict(self.variables),
+            findings=dict(self.findings),
+            clock_skew=self.clock_skew,
+            contacted=self.contacted,
+            heard=self.heard,
+            quiet=True,
+        )

@@ -1,0 +1,136 @@
+"""Taking a run back: the walk of one host through the changes to undo, last one first, then their handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Protocol
+
+from remedy.document import Map, Text
+from remedy.engine.context import PlayContext
+from remedy.engine.cursor import Cursor
+from remedy.engine.flight import Entry, Flight, Item, Request
+from remedy.engine.keywords import Keywords
+from remedy.engine.program import Stage
+from remedy.engine.state import HostState
+from remedy.engine.walk import Walk
+from remedy.errors import Position
+from remedy.modules import find
+from remedy.playbook import Become, Play, Task
+from remedy.template import Variables
+from remedy.transport import Identity
+
+
+class Undoable(Protocol):
+    """One change to undo, as the journal tells it."""
+
+    @property
+    def change(self) -> str: ...
+    @property
+    def play(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def module(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def become(self) -> Mapping[str, Any]: ...
+    @property
+    def kept(self) -> Any: ...
+    @property
+    def expect(self) -> Sequence[Any]: ...
+    @property
+    def notify(self) -> Sequence[str]: ...
+    @property
+    def secret(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """The changes of one play to undo, for each host from the last to the first; `play` has the handlers."""
+
+    play: Play
+    hosts: Mapping[str, Sequence[Undoable]]
+
+
+def empty_play(title: str) -> Play:
+    """Return a play that stands for one whose playbook is gone: it has no handlers."""
+    position = Position("rollback")
+    return Play(position=position, name=Text(title), hosts=Text("all"), gather_facts=False)
+
+
+class UndoWalk(Walk):
+    """Undoes a host's changes in one flight; each object that is no longer as the run left it is skipped."""
+
+    def __init__(
+        self, play: PlayContext, state: HostState, changes: Sequence[Undoable], *, check: bool
+    ) -> None:
+        super().__init__(play, state, check=check, only=("nothing",))
+        self._changes = changes
+        self._numbers = count(1)
+
+    def requests(self) -> Iterator[Request]:
+        """Undo the changes, then run the handlers that they had notified."""
+        flight = Flight([self._entry(change) for change in self._changes])
+        yield flight
+        self.settle(flight)
+        self._program = (Stage("handlers"),)
+        yield from super().requests()
+
+    def settle(self, flight: Flight) -> None:
+        """Commit what is known; a change that cannot be undone does not keep the others from it."""
+        super().settle(flight)
+        while self._failure is not None:
+            self._failure = None
+            self._doomed = True
+            super().settle(flight)
+
+    def _entry(self, change: Undoable) -> Entry:
+        position = Position("rollback")
+        spec = find(change.module.rpartition(".")[2])
+        task = Task(
+            position=position,
+            name=Text(f"undo: {change.task}"),
+            module=spec.name,
+            spec=spec,
+            args=Map(position),
+            become=Become(),
+            notify=tuple(Text(name) for name in change.notify),
+        )
+        number = str(next(self._numbers))
+        message = {
+            "id": f"undo{number}",
+            "group": number,
+            "op": "undo",
+            "module": change.module,
+            "params": dict(change.params),
+            "kept": change.kept,
+            "expect": list(change.expect),
+            "check": self._check,
+            "diff": True,
+            "timeout": None,
+            "environment": {},
+            "ignore": True,
+        }
+        cursor = Cursor.root((task,))
+        scope = self._variables.scope(task, cursor)
+        item = Item(0, message=message, identity=self._identity(change), kind="resource")
+        words = Keywords.of(task, ())
+        entry = Entry(task, cursor, words, scope, "rollback", [item], no_log=change.secret)
+        entry.check = self._check
+        return entry
+
+    def _identity(self, change: Undoable) -> Identity | None:
+        """Return who made the change; the password is today's, the journal has none."""
+        if not change.become:
+            return None
+        scope = self._play.target_scope(self._state)
+        today = Identity.choose(
+            self._state.name,
+            Variables(scope),
+            become=True,
+            password=self._run.options.defaults.become_password,
+        )
+        return Identity(**change.become, password=today.password if today is not None else None)

@@ -1,0 +1,366 @@
+"""The walk of one host through one play: a generator that renders ahead and asks for flights.
+
+It touches neither network nor clock: it yields requests (flight.Request) and whoever drives it carries them out.
+A task that needs a result still on its way raises Pending; then the flight leaves, lands, and the task is tried again.
+A failure takes the walk back to the failing task's cursor and from there to the nearest rescue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+
+from remedy.engine.build import Builder, NeedsHello, constant, loop_layers, never_fails
+from remedy.engine.context import PlayContext
+from remedy.engine.cursor import Cursor, Failure
+from remedy.engine.flight import (
+    FAILED,
+    SKIPPED,
+    UNKNOWN,
+    Barrier,
+    Entry,
+    Flight,
+    Gate,
+    Hello,
+    Item,
+    Pause,
+    Request,
+)
+from remedy.engine.keywords import Keywords
+from remedy.engine.ledger import Ledger
+from remedy.engine.options import CHECK, DIAGNOSE
+from remedy.engine.program import Stage, program
+from remedy.engine.state import HostState
+from remedy.engine.variables import INCLUDE, NeedsBarrier, Variables
+from remedy.errors import InputError, RemedyError
+from remedy.events import FindingResolved, SectionStarted
+from remedy.playbook import Block, Include, Task, selected
+from remedy.template import Layer, Pending, Scope
+
+Going = Generator[Request, None, Cursor | None]
+"""Asks for what it needs, then returns the next cursor; None: the walk is over."""
+
+_MOST_IN_FLIGHT = 500  # a batch of thousands would hold its first results back from the report
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """One pass of an include: the nodes it brings and the variables they see."""
+
+    include: Include
+    nodes: tuple[object, ...]
+    layers: tuple[Layer, ...]
+
+
+class Walk:
+    """One host in one play; `requests()` is driven by a worker."""
+
+    def __init__(
+        self, play: PlayContext, state: HostState, *, check: bool, only: tuple[str, ...] = ()
+    ) -> None:
+        self._play = play
+        self._run = play.run
+        self._state = state
+        self._check = check
+        self._variables = Variables(play, state, check=check)
+        self._builder = Builder(play, state, self._variables, check=check)
+        self.ledger = Ledger(play, state, self._variables)
+        mode = CHECK if check else play.run.options.mode
+        self._program = program(play.play, mode=mode, gate=play.asks, only=only)
+        self._flight = Flight()
+        self._failure: tuple[Entry, Failure] | None = None
+        self._stage = ""
+        self._ended = False
+        self._doomed = False
+
+    @property
+    def variables(self) -> Variables:
+        return self._variables
+
+    def requests(self) -> Iterator[Request]:
+        """Walk the play; the host's state says how it ended."""
+        cursor: Cursor | None = Cursor.root(self._program)
+        while cursor is not None:
+            here, failure = cursor.settled()
+            self._doomed = self._doomed or failure is not None
+            if here is None:
+                cursor = yield from self._land(None)
+                continue
+            cursor = here
+            if len(self._flight.entries) >= _MOST_IN_FLIGHT:
+                cursor = yield from self._land(cursor)
+                continue
+            try:
+                cursor = yield from self._go(cursor)
+            except Pending as pending:
+                if not self._flight.entries:
+                    raise RemedyError(f"'{pending.name}' is awaited, but nothing is on its way") from None
+                cursor = yield from self._land(cursor)
+            except NeedsBarrier:
+                cursor = yield from self._land(here)
+                if cursor is here:
+                    yield Barrier(here.position)
+                    self._variables.barrier_passed = True
+            except NeedsHello:
+                cursor = yield from self._land(here)
+                if cursor is here and not self._state.heard:
+                    yield Hello()
+            except InputError:
+                # Before the first contact nothing may be wrong; but what fails behind a rescue may never be reached.
+                if not any(entry.travels and entry.cursor.rescues() for entry in self._flight.entries):
+                    raise
+                cursor = yield from self._land(here)
+            if self._ended or not self._state.alive:
+                return
+        if self._doomed:
+            self._state.failed = True
+        else:
+            self._conclude()
+
+    # -- one node
+
+    def _go(self, cursor: Cursor) -> Going:
+        node = cursor.node
+        if isinstance(node, Stage):
+            return (yield from self._enter_stage(node, cursor))
+        if isinstance(node, _Pass):
+            return cursor.enter(node.nodes, within=node.include.apply, layers=node.layers)
+        if isinstance(node, Block):
+            return cursor.enter_block(node)
+        words = Keywords.of(node, cursor.ancestors)
+        if not self._selected(words):
+            return cursor.advance()
+        if self._play.lockstep and not self._variables.barrier_passed:
+            landed = yield from self._land(cursor)
+            if landed is not cursor:
+                return landed
+            yield Barrier(cursor.position)
+            if not self._state.alive or self._play.aborted:
+                self._ended = True
+                return cursor
+            self._variables.barrier_passed = True
+        after: Cursor | None
+        if isinstance(node, Include):
+            after = self._include(node, cursor, words)
+        else:
+            after = yield from self._task(node, cursor, words)
+        self._variables.barrier_passed = False
+        return after
+
+    def _selected(self, words: Keywords) -> bool:
+        if self._stage not in ("pre_tasks", "tasks", "post_tasks"):
+            return True
+        return selected(words.tags, self._run.options.tags, self._run.options.skip_tags)
+
+    def _task(self, task: Task, cursor: Cursor, words: Keywords) -> Going:
+        if task.module == "meta":
+            return (yield from self._meta(task, cursor, words))
+        entry = self._builder.entry(task, cursor, words, self._stage)
+        if self._stage == "handlers" and not self._state.surely_notified(task):
+            entry.items = [Item(0, status=UNKNOWN, reason="notified by a task that check mode cannot tell")]
+        if task.until is not None or task.loop_control.pause or task.loop_control.break_when:
+            landed = yield from self._land(cursor)
+            if landed is not cursor:
+                return landed
+            yield from self._one_by_one(entry)
+            if not self._state.alive:
+                return cursor
+            self._flight.entries.append(entry)
+            return (yield from self._land(cursor.advance()))
+        alone = task.spec.place == "raw"
+        if alone and self._flight.entries:
+            landed = yield from self._land(cursor)
+            if landed is not cursor:
+                return landed
+        self._append(entry)
+        if alone or self._ends_batch(entry):
+            return (yield from self._land(cursor.advance()))
+        return cursor.advance()
+
+    def _append(self, entry: Entry) -> None:
+        self._flight.entries.append(entry)
+        variables, name = self._variables, entry.task.register
+        if entry.travels:
+            if name:
+                variables.in_flight.add(name)
+            if entry.task.module == "setup":
+                variables.in_flight.update(("ansible_facts", "ansible_*"))
+        elif name:
+            variables.provisional = {**variables.provisional, name: self.ledger.settled(entry)}
+
+    def _ends_batch(self, entry: Entry) -> bool:
+        task = entry.task
+        if any(item.status == FAILED for item in entry.items) and not entry.ignore:
+            return True
+        if not entry.travels or task.failed_when is None:
+            return False
+        return not (never_fails(task) or all(constant(part) is not None for part in task.failed_when))
+
+    # -- landing
+
+    def _land(self, cursor: Cursor | None) -> Going:
+        """Let the flight happen; return `cursor`, or where a failure leads."""
+        flight, self._flight = self._flight, Flight()
+        if not flight.entries:
+            return cursor
+        yield flight
+        self.settle(flight)
+        self._variables.landed()
+        failed, self._failure = self._failure, None
+        if failed is None:
+            return cursor
+        entry, failure = failed
+        for other in flight.entries:
+            if not other.committed and other.travels and not entry.cursor.rescues():
+                self.ledger.dropped(other)
+        after, _ = entry.cursor.failed(failure)
+        if after is None:
+            self._play.failed(self._state.name, entry.words)
+            if self._play.play.force_handlers and self._state.notified and not self._doomed:
+                after = Cursor.root((Stage("handlers"),))
+            self._doomed = True
+        return after
+
+    def settle(self, flight: Flight) -> None:
+        """Commit, in order, every entry whose outcome is known."""
+        for entry in flight.entries:
+            if self._failure is not None or not entry.done:
+                return
+            if not entry.committed and not entry.partial:
+                failure = self.ledger.commit(entry)
+                if failure is not None:
+                    self._failure = (entry, failure)
+
+    # -- loops that go item by item
+
+    def _one_by_one(self, entry: Entry) -> Iterator[Request]:
+        task, templar = entry.task, self._run.templar
+        control = task.loop_control
+        retries = int(templar.render(task.retries, entry.scope)) if task.retries is not None else 3
+        delay = float(templar.render(task.delay, entry.scope)) if task.delay is not None else 5.0
+        for number, item in enumerate(entry.items):
+            if number and control.pause:
+                yield Pause(float(templar.render(control.pause, entry.scope)))
+            if item.message is None:
+                continue
+            step = item.message["id"]
+            for attempt in range(1, retries + 2):
+                item.status = ""
+                item.message = {**item.message, "ignore": True, "id": f"{step}.{attempt}"}
+                yield Flight([replace(entry, items=[item], partial=True)])
+                if not item.done or not self._state.alive:
+                    return
+                if task.until is None or item.status == SKIPPED:
+                    break
+                item.result["attempts"] = attempt
+                if self._reached(entry, item):
+                    break
+                if attempt == retries + 1:
+                    item.status = FAILED
+                    item.reason = f"'until' was not reached after {attempt} attempts: {_texts(task.until)}"
+                    item.result.update(failed=True)
+                    item.result.setdefault("msg", item.reason)
+                    break
+                yield Pause(delay)
+            if control.break_when and self._all(control.break_when, self.ledger.scope_of(entry, item), task):
+                del entry.items[number + 1 :]
+                return
+
+    def _reached(self, entry: Entry, item: Item) -> bool:
+        try:
+            return self._all(entry.task.until or (), self.ledger.scope_of(entry, item), entry.task)
+        except InputError:
+            return False
+
+    def _all(self, conditions: tuple[object, ...], scope: Scope, task: Task) -> bool:
+        return all(self._run.templar.condition(part, scope, where=task.position) for part in conditions)
+
+    # -- includes, stages, meta
+
+    def _include(self, node: Include, cursor: Cursor, words: Keywords) -> Cursor:
+        templar = self._run.templar
+        scope = self._variables.scope(cursor=cursor)
+        if node.vars:
+            scope = scope.with_layers((Layer(INCLUDE, node.vars),))
+        passes = []
+        loops: list[tuple[tuple[Layer, ...], object]] = [((), None)]
+        if node.loop is not None:
+            loops = list(loop_layers(node, list(templar.render(node.loop, scope, where=node.position))))
+        for layers, _ in loops:
+            inner = scope.with_layers(layers) if layers else scope
+            if not all(templar.condition(part, inner, where=node.position) for part in words.when):
+                continue
+            name = str(templar.render(node.file, inner, where=node.position))
+            nodes = self._play.tasks_file(name, node, self._stage)
+            given = tuple(Layer(INCLUDE, layer.values, data=True) for layer in layers)
+            passes.append(_Pass(node, nodes, (Layer(INCLUDE, node.vars), *given) if node.vars else given))
+        after = cursor.advance()
+        return cursor.enter(tuple(passes)) if passes else after
+
+    def _enter_stage(self, stage: Stage, cursor: Cursor) -> Going:
+        if stage.lands or (
+            stage.name == "handlers" and any(entry.notifies for entry in self._flight.entries)
+        ):
+            landed = yield from self._land(cursor)
+            if landed is not cursor:
+                return landed
+        if stage.name == "gate":
+            yield Gate()
+            return cursor.advance()
+        if stage.when_found and self._play.play.diagnose and not self._state.findings:
+            return cursor.advance()
+        self._stage = stage.name
+        if stage.name == "handlers":
+            return self._flush(cursor)
+        if not self._state.quiet and stage.name != "facts":
+            self._run.bus.emit(
+                SectionStarted(host=self._state.name, play=self._play.play.title, section=stage.name)
+            )
+        return cursor.enter(stage.nodes, within=self._play.play)
+
+    def _flush(self, cursor: Cursor) -> Cursor:
+        """Enter the notified handlers, in the order they are defined, and come back for those they notify."""
+        nodes = self._state.take_notified(self._play.play.handlers)
+        if not nodes:
+            return cursor.advance()
+        return replace(
+            cursor.enter(nodes, within=self._play.play), parent=replace(cursor, index=cursor.index - 1)
+        )
+
+    def _meta(self, task: Task, cursor: Cursor, words: Keywords) -> Going:
+        landed = yield from self._land(cursor)
+        if landed is not cursor:
+            return landed
+        entry = self._builder.entry(task, cursor, words, self._stage)
+        self._flight.entries.append(entry)
+        after = yield from self._land(cursor.advance())
+        if any(item.status in (FAILED, SKIPPED) for item in entry.items):
+            return after
+        action = str(task.args.get("action") or task.args.get("free_form") or "")
+        if action in ("end_host", "end_play"):
+            self._ended = True
+            if action == "end_play":
+                self._play.end()
+        elif action == "clear_facts":
+            self._state.facts.clear()
+        elif action == "flush_handlers":
+            nodes = self._state.take_notified(self._play.play.handlers)
+            if nodes:
+                return cursor.enter(nodes, within=self._play.play)
+        return after
+
+    def _conclude(self) -> None:
+        """Say which findings the last diagnose did not raise again."""
+        if (
+            self._check
+            or self._run.options.mode == DIAGNOSE
+            or not any(s.name == "diagnose again" for s in self._program)
+        ):
+            return
+        for id in self._state.findings:
+            if id not in self._state.again and not self._state.quiet:
+                self._run.bus.emit(FindingResolved(host=self._state.name, play=self._play.play.title, id=id))
+
+
+def _texts(conditions: tuple[object, ...] | None) -> str:
+    return " and ".join(str(part) for part in conditions or ())
