@@ -87,11 +87,13 @@ class Host(object):
         known = self._environment(environment, c_locale)
         words = [self.which(argv[0], known.get("PATH")) or argv[0]] + list(argv[1:])
         try:
-            done = process.run(words, known, input, cwd, timeout)
+            done = process.run(words, known, input, cwd, timeout, self._talk.lost)
         except OSError as error:
             what = "change to %s" % cwd if error.filename == cwd and cwd is not None else "run %s" % argv[0]
             raise Failed("cannot %s: %s" % (what, error.strerror.lower()), rc=error.errno, cmd=argv)
         except process.TimedOut as error:
+            if self._talk.lost():
+                raise self._talk.Gone()
             raise Failed(
                 "%s took longer than %g seconds and was ended" % (_shown(argv), timeout),
                 cause="timeout",

@@ -1,4 +1,4 @@
-"""Starting programs: fork and exec with both streams drained, without the 5 ms that `subprocess` costs to import."""
+"""Starting programs: fork and exec, both streams drained, without the 5 ms that `subprocess` takes to import."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ def close_all_but(keep):
 
 
 def spawn(argv, descriptors, environment, cwd=None, before=None):
-    """Start a program in a session of its own with `descriptors` as 0, 1, 2; return its process id.
+    """Start a program in a session of its own, `descriptors` as its 0, 1, 2; return its process id.
 
     `before` runs in the child ahead of the exec. Raises OSError when the program or `cwd` is not there.
     """
@@ -74,8 +74,12 @@ def spawn(argv, descriptors, environment, cwd=None, before=None):
     return pid
 
 
-def run(argv, environment, input=None, cwd=None, timeout=None):
-    """Run a program (its full path stands in argv[0]) to its end; raises OSError, or TimedOut after `timeout` s."""
+def run(argv, environment, input=None, cwd=None, timeout=None, lost=None):
+    """Run a program (its full path stands in argv[0]) to its end.
+
+    Raises OSError when it cannot be started, TimedOut when it was ended: after `timeout` seconds, or because
+    `lost()` said that nobody waits for it any more.
+    """
     started = time.monotonic()
     null = os.open(os.devnull, os.O_RDWR)
     opened = [null]
@@ -90,7 +94,7 @@ def run(argv, environment, input=None, cwd=None, timeout=None):
             os.close(descriptor)
         deadline = None if not timeout else started + timeout
         talk = _Talk(pid, ours, input, opened)
-        if not talk.until(deadline):
+        if not talk.until(deadline, lost):
             end_group(pid, talk)
             raise TimedOut(talk.completed(started))
         return talk.completed(started)
@@ -129,8 +133,8 @@ class _Talk(object):
             os.set_blocking(self.feed, False)
             self.poll.register(self.feed, select.POLLOUT)
 
-    def until(self, deadline):
-        """Drain until the program has ended; return False when the deadline came first."""
+    def until(self, deadline, lost=None):
+        """Drain until the program has ended; return False when the deadline or `lost()` came first."""
         linger = None
         pause = 0.001
         while True:
@@ -141,7 +145,7 @@ class _Talk(object):
                 linger = linger or now + _LINGER
                 if not self.open or now > linger:
                     return True
-            if deadline is not None and now > deadline:
+            if (deadline is not None and now > deadline) or (lost is not None and lost()):
                 return self.status is not None
             if self.open:
                 for descriptor, _ in self.poll.poll(100 if self.status is None else 20):

@@ -30,6 +30,8 @@ class Talk(object):
         self._memory = memory
         self._host = None
         self._step = None
+        self._interruptible = True
+        self._parent = os.getppid()
         self.waited = 0.0
 
     def serve(self):
@@ -64,6 +66,7 @@ class Talk(object):
 
     def running(self, seconds, interruptible, kind):
         """Tell how long the step may take, and whether it may be interrupted."""
+        self._interruptible = interruptible
         frame = {"t": "running", "seconds": seconds, "interruptible": interruptible, "kind": kind}
         self._send(frame)
 
@@ -86,6 +89,10 @@ class Talk(object):
     def warn(self, text):
         """Pass a warning on."""
         self._send({"t": "warn", "text": text, "step": self._step["id"]})
+
+    def lost(self):
+        """Return whether the agent was killed, and with it who would end what this step has started."""
+        return self._interruptible and os.getppid() != self._parent
 
     def stopping(self):
         """Return whether the other side has closed the line, or asks to stop."""
