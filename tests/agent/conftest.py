@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from driver import Agent, interpreters
+from tests.agent.driver import Agent, interpreters
 
 
 @pytest.fixture

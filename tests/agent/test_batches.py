@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from driver import Agent, results
+from tests.agent.driver import Agent, results
 
 OK: dict[str, Any] = {}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driver import Agent
+from tests.agent.driver import Agent
 
 
 def kinds_of(came: list[dict[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driver import Agent, interpreters
+from tests.agent.driver import Agent, interpreters
 from test_batches import alive, wait_for
 
 from remedy.agent import frames

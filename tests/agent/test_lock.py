@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from driver import Agent
+from tests.agent.driver import Agent
 
 from remedy.agent import lock
 

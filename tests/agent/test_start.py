@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driver import Agent
+from tests.agent.driver import Agent
 
 from remedy.agent import bootstrap
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import telling
+from tests.journal import telling
 
 from remedy.errors import InputError, Refused, RemedyError
 from remedy.journal import Journal, delete_run, find_run, list_runs, read_run

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import telling
+from tests.journal import telling
 
 from remedy.errors import RemedyError
 from remedy.events import Intent, Warned

@@ -12,7 +12,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-import telling
+from tests.journal import telling
 from remedy.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 journal(telling.started("cut"))

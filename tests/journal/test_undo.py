@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import telling
+from tests.journal import telling
 
 from remedy.events import Event
 from remedy.journal import UndoPlan, read_run, undo_plan
