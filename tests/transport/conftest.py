@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -159,20 +158,24 @@ def connector() -> Iterator[Connector]:
         yield connector
 
 
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 @pytest.fixture(autouse=True)
 def no_leaks() -> Iterator[None]:
     """No test may leave a thread behind, nor an open file."""
     before = set(threading.enumerate())
-    files = len(os.listdir("/proc/self/fd"))
+    files = open_files()
     yield
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         left = [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]
-        if not left and len(os.listdir("/proc/self/fd")) <= files:
+        if not left and open_files() <= files:
             return
         time.sleep(0.01)
     assert not left, f"threads left behind: {left}"
-    assert len(os.listdir("/proc/self/fd")) <= files
+    assert open_files() <= files
 
 
 class Listener:
@@ -201,3 +204,45 @@ class Listener:
         self._thread.join(5)
         for line in self.lines:
             line.close()
+
+
+class Relay(Listener):
+    """A TCP proxy in front of a server, which can be cut, or frozen while the kernel still answers."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._running = threading.Event()
+        self._running.set()
+        self._pumps: list[threading.Thread] = []
+        super().__init__(self._pair)
+
+    def _pair(self, line: socket.socket) -> None:
+        other = socket.create_connection(("127.0.0.1", self._target))
+        self.lines.append(other)
+        for source, sink in ((line, other), (other, line)):
+            pump = threading.Thread(target=self._pump, args=(source, sink), daemon=True)
+            self._pumps.append(pump)
+            pump.start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                self._running.wait()
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+
+    def freeze(self) -> None:
+        self._running.clear()
+
+    def cut(self) -> None:
+        for line in self.lines:
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._running.set()
+        self.cut()
+        super().close()
+        for pump in self._pumps:
+            pump.join(5)

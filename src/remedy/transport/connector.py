@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
-from typing import Any
 
 from remedy.errors import Interrupted, Unreachable
 from remedy.transport import failures
@@ -76,7 +75,9 @@ class Connector:
                     deadline = deadline or time.monotonic() + endpoint.timeout
                     return self._attempt(endpoint, password, cancel, deadline)
             except _Failed as failed:
-                if not (failures.may_retry(failed.error) and pause(tries, deadline or 0.0, cancel)):
+                if failed.final or not (
+                    failures.may_retry(failed.error) and pause(tries, deadline or 0.0, cancel)
+                ):
                     raise failures.connecting(
                         failed.error, endpoint, seconds=endpoint.timeout, tries=tries, words=failed.words
                     ) from None
@@ -99,7 +100,7 @@ class Connector:
         except Exception as error:
             if guard is not None and guard.fired == CANCELLED:
                 raise Interrupted("stopped while connecting") from None
-            raise _Failed(_true_cause(error, guard), _words(below)) from error
+            raise _Failed(_true_cause(error, guard), below) from error
 
     def _below(self, endpoint: Endpoint, cancel: threading.Event | None, deadline: float) -> Below:
         if endpoint.via is None:
@@ -150,10 +151,11 @@ class _Gateway:
 class _Failed(Exception):
     """One try to connect failed with a foreign exception."""
 
-    def __init__(self, error: BaseException, words: str) -> None:
+    def __init__(self, error: BaseException, below: Below | None) -> None:
         super().__init__(str(error))
         self.error = error
-        self.words = words
+        self.words = below.words() if below is not None else ""
+        self.final = below is not None and below.final()
 
 
 def _true_cause(error: BaseException, guard: Guard | None) -> BaseException:
@@ -162,10 +164,3 @@ def _true_cause(error: BaseException, guard: Guard | None) -> BaseException:
     if isinstance(error, Silent):
         return failures.NoBanner() if timed_out else error.error
     return TimeoutError() if timed_out else error
-
-
-def _words(below: Any) -> str:
-    try:
-        return str(below.words()) if below is not None else ""
-    except (OSError, ValueError):
-        return ""

@@ -32,7 +32,7 @@ def connecting(
         return error
     reason, message, hint = _explain(error, endpoint, seconds)
     if words:
-        message += f"; the program said: {words}"
+        message = f"no SSH server answers at {endpoint.address}; the program said: {words}"
         hint = "try the ProxyCommand by hand: it must speak SSH on its standard output"
     if tries > 1:
         message += f" ({tries} tries)"
@@ -82,7 +82,8 @@ def _explain(error: BaseException, endpoint: Endpoint, seconds: float) -> tuple[
     if type(error).__name__ == "ChannelException":
         return (
             "refused",
-            f"{endpoint.via.address if endpoint.via else where} cannot open the way to {endpoint.host}:{endpoint.port}: {text}",
+            f"{endpoint.via.address if endpoint.via else where} cannot open the way to "
+            f"{endpoint.host}:{endpoint.port}: {text}",
             "is sshd running on the target, and may the jump host reach it (AllowTcpForwarding, firewall)?",
         )
     if type(error).__name__ == "IncompatiblePeer":

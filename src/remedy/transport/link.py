@@ -20,6 +20,8 @@ PING = 15.0
 SILENCE = 60.0
 """Seconds without a byte from the host after which the link is given up."""
 
+_LONG = 1 << 16  # bytes
+
 _HUNG = "the agent has not answered for {:g} s, though the connection stands"
 
 
@@ -101,14 +103,16 @@ class AgentLink:
     def _write(self, data: bytes) -> None:
         """Write whole frames; the caller holds the lock."""
         self._last_sent = time.monotonic()
+        # a long upload keeps the agent too busy for pongs, not dead; a ping that fits into a buffer proves nothing
+        progress = self._alive if len(data) > _LONG else _nothing
         try:
-            self._stream.send(data, self._progress)
+            self._stream.send(data, progress)
         except (OSError, EOFError):
             raise self._loss() from None
         self._last_sent = time.monotonic()
 
-    def _progress(self) -> None:
-        self._guard.renew(SILENCE)  # a long upload keeps the agent too busy for pongs, not dead
+    def _alive(self) -> None:
+        self._guard.renew(SILENCE)
 
     def _read(self) -> None:
         error: BaseException | None = None
@@ -140,7 +144,7 @@ class AgentLink:
             except TimeoutError:
                 self._ping()
                 continue
-            self._guard.renew(SILENCE)
+            self._alive()
             return data
 
     def _ping(self) -> None:
@@ -162,6 +166,10 @@ class AgentLink:
         said = f"; it said: {' '.join(words.split())[-400:]}" if words else ""
         reason, message, hint = _cause(self._guard.fired is not None, ending, where, error)
         return LinkLost(reason, message + said, hint=hint, host=self._connection.target.name)
+
+
+def _nothing() -> None:
+    """Take a part that was sent as no sign of life."""
 
 
 def _cause(silent: bool, ending: Ending, where: str, error: BaseException | None) -> tuple[str, str, str]:

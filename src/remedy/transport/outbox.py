@@ -35,6 +35,9 @@ class Outbox:
         if message.get("t") == "identity" and self._own is not None and message.get("name") == self._own.name:
             return  # the agent is that user
         if message.get("t") == "batch":
+            # Who the steps run as travels with the batch that asks for it first, also in the first flight.
+            for frame in message.pop("identities", ()):
+                yield from self._expand(frame)
             steps = message.get("steps") or []
             further = self._payloads.further(modules_of(message), self._known)
             if further:

@@ -113,6 +113,12 @@ def _explain(attempt: Attempt) -> tuple[str, str, str]:
             f"the agent of {who} was killed while it started{words}",
             "is the host out of memory? dmesg",
         )
+    if attempt.ending.status is None:
+        return (
+            "hung_shell",
+            f"the login shell of {who} prints without end, and starts no agent{words}",
+            "log in by hand: what do .bashrc, .profile or a forced command run?",
+        )
     return (
         "hung_shell",
         f"the login shell of {who} ended with exit status {attempt.ending.status} and started no agent{words}",

@@ -46,6 +46,10 @@ class Tcp:
         """Return nothing: a TCP connection has no words of its own."""
         return ""
 
+    def final(self) -> bool:
+        """Return whether trying again is pointless."""
+        return False
+
 
 class Program(Tcp):
     """A ProxyCommand: its standard streams are one end of a socket pair, so that timeouts and closing work."""
@@ -93,6 +97,10 @@ class Program(Tcp):
         if status is None or (status < 0 and not self._last):
             return self._last
         return f"{self._last or 'nothing'} (exit status {status})"
+
+    def final(self) -> bool:
+        """Return whether it failed by itself; 255 is ssh's word for a connection that was dropped."""
+        return self._process.returncode not in (None, 255) and self._process.returncode >= 0
 
 
 def dial(endpoint: Endpoint, deadline: float, cancel: threading.Event | None = None) -> Tcp:

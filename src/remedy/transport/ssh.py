@@ -30,6 +30,7 @@ class Below(Protocol):
     def abort(self) -> None: ...
     def close(self) -> None: ...
     def words(self) -> str: ...
+    def final(self) -> bool: ...
 
 
 class SshConnection:
@@ -165,6 +166,10 @@ class Tunnelled:
         """Return nothing: a channel has no words of its own."""
         return ""
 
+    def final(self) -> bool:
+        """Return whether trying again is pointless."""
+        return False
+
 
 def log_in(
     endpoint: Endpoint, below: Below, deadline: float, password: str | None, keyring: Keyring, keys: HostKeys
@@ -235,11 +240,11 @@ def _heard(connection: Any) -> bool:
 def _close(connection: Any, below: Below) -> None:
     """Close everything, and wait for Paramiko's thread: after a failed open Fabric's close() does nothing."""
     transport = connection.client.get_transport()
+    if not isinstance(below, Tunnelled):
+        below.abort()  # before the descriptor is closed, or Paramiko's thread would wait on it for a second more
     if transport is not None:
         transport.packetizer.complete_handshake()  # ends the timer thread of an unfinished handshake
         connection.client.close()
-    if not isinstance(below, Tunnelled):
-        below.abort()  # wakes Paramiko's thread at once
     below.close()
     if transport is not None and transport.is_alive():
         transport.join(5)

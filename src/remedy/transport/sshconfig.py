@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from remedy.errors import Unreachable
@@ -13,73 +13,19 @@ from remedy.transport.tokens import local_user
 _PATIENCE = 15  # seconds: `Match exec` may run programs
 
 _LISTS = ("identityfile", "certificatefile")
-_READ_BY_PARAMIKO = frozenset(
-    [
-        "host",
-        "match",
-        "hostname",
-        "port",
-        "user",
-        "proxyjump",
-        "proxycommand",
-        "identityfile",
-        "identitiesonly",
-        "identityagent",
-        "certificatefile",
-        "userknownhostsfile",
-        "globalknownhostsfile",
-        "stricthostkeychecking",
-        "hostkeyalias",
-        "hashknownhosts",
-        "connecttimeout",
-        "addressfamily",
-        "bindaddress",
-        "ciphers",
-        "kexalgorithms",
-        "macs",
-        "hostkeyalgorithms",
-        "pubkeyacceptedalgorithms",
-        "pubkeyauthentication",
-        "passwordauthentication",
-        "kbdinteractiveauthentication",
-        "revokedhostkeys",
-        "knownhostscommand",
-        "pkcs11provider",
-        "proxyusefdpass",
-    ]
-)
-_WITHOUT_MEANING_HERE = frozenset(
-    [
-        "controlmaster",
-        "controlpath",
-        "controlpersist",
-        "serveraliveinterval",
-        "serveralivecountmax",
-        "tcpkeepalive",
-        "compression",
-        "forwardagent",
-        "forwardx11",
-        "forwardx11trusted",
-        "sendenv",
-        "setenv",
-        "loglevel",
-        "requesttty",
-        "addkeystoagent",
-        "visualhostkey",
-        "batchmode",
-        "updatehostkeys",
-        "localforward",
-        "remoteforward",
-        "dynamicforward",
-        "gssapiauthentication",
-        "gssapidelegatecredentials",
-        "usekeychain",
-        "ignoreunknown",
-        "checkhostip",
-        "numberofpasswordprompts",
-        "escapechar",
-    ]
-)
+_READ_BY_PARAMIKO = """
+    host match hostname port user proxyjump proxycommand identityfile identitiesonly identityagent certificatefile
+    userknownhostsfile globalknownhostsfile stricthostkeychecking hostkeyalias hashknownhosts connecttimeout
+    addressfamily bindaddress ciphers kexalgorithms macs hostkeyalgorithms pubkeyacceptedalgorithms
+    pubkeyauthentication passwordauthentication kbdinteractiveauthentication revokedhostkeys knownhostscommand
+    pkcs11provider proxyusefdpass
+    """
+_WITHOUT_MEANING_HERE = """
+    controlmaster controlpath controlpersist serveraliveinterval serveralivecountmax tcpkeepalive compression
+    forwardagent forwardx11 forwardx11trusted sendenv setenv loglevel requesttty addkeystoagent visualhostkey
+    batchmode updatehostkeys localforward remoteforward dynamicforward gssapiauthentication usekeychain
+    gssapidelegatecredentials ignoreunknown checkhostip numberofpasswordprompts escapechar
+    """
 
 
 class Settings:
@@ -146,7 +92,9 @@ def _ask_ssh(host: str, program: str, name: str, arguments: Sequence[str]) -> Se
         raise Unreachable(
             "configuration",
             f"ssh refuses its configuration for '{name}': {said}",
-            hint=f"try: ssh -G {name}; correct ~/.ssh/config, or ansible_ssh_common_args in the inventory",
+            hint="exclude the jump server from the pattern that sets ProxyJump: Host * !bastion"
+            if "loop" in said
+            else f"try: ssh -G {name}; correct ~/.ssh/config, or ansible_ssh_common_args in the inventory",
             host=host,
         )
     values: dict[str, list[str]] = {}
@@ -167,8 +115,14 @@ def _ask_paramiko(host: str, name: str, arguments: Sequence[str]) -> Settings:
             text = Path(file).expanduser().read_text(errors="surrogateescape")
         except OSError:
             continue
-        notes += _unread(file, text)
-        kept = "\n".join(line for line in text.splitlines() if not line.strip().lower().startswith("include"))
+        lines = text.splitlines()
+        unread = {
+            number
+            for number, line in enumerate(lines, 1)
+            if _directive(line)[0] not in _READ_BY_PARAMIKO.split()
+        }
+        notes += _notes(file, lines, unread)
+        kept = "\n".join(line for number, line in enumerate(lines, 1) if number not in unread)
         try:
             found = paramiko.SSHConfig.from_text(kept).lookup(name)
         except Exception as error:  # it raises many kinds for lines it does not understand
@@ -218,11 +172,12 @@ def _directive(line: str) -> tuple[str, str]:
     return text[:end].lower(), text[end:].strip().removeprefix("=").strip().strip('"')
 
 
-def _unread(file: str, text: str) -> Iterator[str]:
-    for number, line in enumerate(text.splitlines(), 1):
-        key, _ = _directive(line)
-        if key and not key.startswith("#") and key not in _READ_BY_PARAMIKO | _WITHOUT_MEANING_HERE:
-            yield f"{file}:{number}: {line.split()[0]} was not read: there is no ssh program here"
+def _notes(file: str, lines: Sequence[str], unread: Iterable[int]) -> Iterator[str]:
+    for number in sorted(unread):
+        directive, _ = _directive(lines[number - 1])
+        if directive and not directive.startswith("#") and directive not in _WITHOUT_MEANING_HERE.split():
+            word = lines[number - 1].split()[0]
+            yield f"{file}:{number}: {word} was not read: there is no ssh program here"
 
 
 def _with_defaults(name: str, values: dict[str, list[str]]) -> dict[str, list[str]]:
