@@ -32,6 +32,7 @@ class Draft:
     def __init__(self) -> None:
         self._hosts: dict[str, _Host] = {}
         self._groups: dict[str, _Group] = {ALL: _Group(), UNGROUPED: _Group()}
+        self.add_child(ALL, UNGROUPED, None)  # before all others, as in Ansible: hosts keep that order
 
     def add_group(self, name: str) -> None:
         """Make sure that there is such a group."""

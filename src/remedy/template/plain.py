@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jinja2 import Undefined, UndefinedError
 from markupsafe import Markup
 
 from remedy.document import Text, VaultText
@@ -44,6 +45,8 @@ def plain(value: Any) -> Any:
         return str.__str__(value)
     if isinstance(value, Missing):
         value._fail_with_undefined_error()
+    if isinstance(value, Undefined):
+        raise UndefinedError(value._undefined_message)
     if isinstance(value, _SCALARS):
         return value
     if isinstance(value, Unknowable):
@@ -61,6 +64,8 @@ def _key(key: Any) -> Any:
 
 def as_text(value: Any) -> str:
     """Return a value as it stands in a text between others: nothing for null."""
+    if type(value) is Undefined:  # "{{ 'x' if no }}": Jinja's inline if without else
+        return ""
     value = plain(value)
     if value is OMIT:
         raise ValueError("omit stands for a whole argument and cannot be a part of a text")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
+from jinja2 import Undefined
 from jinja2.tests import TESTS as OF_JINJA
 
 from remedy.template.filters.text import to_bool
@@ -90,7 +91,7 @@ def is_nan(value: Any) -> bool:
 def defined(value: Any) -> bool:
     if isinstance(value, Broken):
         value.reveal()
-    return not isinstance(value, Missing)
+    return not isinstance(value, Undefined)
 
 
 def undefined(value: Any) -> bool:

@@ -16,6 +16,7 @@ import yaml
 from remedy.template.plain import plain
 from remedy.template.trouble import FilterError
 
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # as Ansible: libyaml ends no scalar with "..."
 _NAMESPACE = uuid.UUID("361E6D51-FAEC-444A-9079-341386DA8E2E")  # the one Ansible's to_uuid uses
 _URL_PARTS = ("fragment", "hostname", "netloc", "password", "path", "port", "query", "scheme", "username")
 
@@ -79,12 +80,11 @@ def from_json(value: str) -> Any:
 
 def to_yaml(value: Any, default_flow_style: bool | None = None, **options: Any) -> str:
     options.setdefault("allow_unicode", True)
-    return str(yaml.safe_dump(plain(value), default_flow_style=default_flow_style, **options))
+    return str(yaml.dump(plain(value), Dumper=_Dumper, default_flow_style=default_flow_style, **options))
 
 
 def to_nice_yaml(value: Any, indent: int = 4, default_flow_style: bool = False, **options: Any) -> str:
-    options.setdefault("allow_unicode", True)
-    return str(yaml.safe_dump(plain(value), indent=indent, default_flow_style=default_flow_style, **options))
+    return to_yaml(value, default_flow_style, indent=indent, **options)
 
 
 def from_yaml(value: Any) -> Any:

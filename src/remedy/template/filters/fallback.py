@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from jinja2 import Undefined
+
 from remedy.template.missing import Broken, Missing
 from remedy.template.trouble import FilterError
 
@@ -12,7 +14,7 @@ from remedy.template.trouble import FilterError
 def default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
     if isinstance(value, Broken):
         value.reveal()
-    if isinstance(value, Missing) or (boolean and not value):
+    if isinstance(value, Undefined) or (boolean and not value):
         return default_value
     return value
 
@@ -28,7 +30,7 @@ def mandatory(value: Any, msg: str | None = None) -> Any:
 
 
 def type_debug(value: Any) -> str:
-    return "undefined" if isinstance(value, Missing) else type(value).__name__
+    return "undefined" if isinstance(value, Undefined) else type(value).__name__
 
 
 FILTERS: dict[str, Callable[..., Any]] = {

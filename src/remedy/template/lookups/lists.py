@@ -52,7 +52,11 @@ def of_subelements(request: Request, *terms: Any) -> list[Any]:
     if len(terms) < 2:
         raise FilterError("lookup subelements: expected a list, and the name of a list in its elements")
     skip = bool(terms[2].get("skip_missing")) if len(terms) > 2 and isinstance(terms[2], Mapping) else False
-    return [list(pair) for pair in subelements(terms[0], terms[1], skip)]
+    # As in Ansible the lookup leaves the list out of its element; the filter keeps it.
+    return [
+        [{key: value for key, value in element.items() if key != terms[1]}, item]
+        for element, item in subelements(terms[0], terms[1], skip)
+    ]
 
 
 def sequence(request: Request, *terms: Any, **options: Any) -> list[Any]:
