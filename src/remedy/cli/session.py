@@ -30,7 +30,6 @@ from remedy.modules import find, parse_free_form
 from remedy.playbook import Play, Playbook, Task, list_tags, list_tasks
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
-from remedy.report import Console, JsonReport
 from remedy.secret import Secrets
 from remedy.template import Layer, Templar, Vault
 from remedy.transport import TargetDefaults
@@ -132,6 +131,8 @@ class Session:
 
     def execute(self, name: str, hosts: list[Host], work: Any) -> int:
         """Give `work` a Run with journal and report around it; return its exit code."""
+        from remedy.report import Console, JsonReport
+
         id = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{random.token_hex(2)}"
         journal = Journal(self.project.state / "runs" / id)
         report: Any = (
