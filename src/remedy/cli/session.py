@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import secrets as random
+import signal
 import socket
 import sys
 import threading
@@ -159,6 +160,9 @@ class Session:
             decrypt=self.vault.open if self.vault else None,
             extra_vars=Layer("extra vars", self.extra),
         )
+        # A run that is told to end ends like one that is interrupted: what must not be cut off finishes.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
         try:
             code: int = work(Run(context, hosts))
         except RemedyError as error:

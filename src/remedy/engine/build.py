@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from remedy.agent.kinds import Failed
-from remedy.document import Map
+from remedy.document import Map, Text
 from remedy.engine.context import PlayContext
 from remedy.engine.control import Desk
 from remedy.engine.cursor import Cursor
@@ -18,7 +18,7 @@ from remedy.engine.state import HostState
 from remedy.engine.unknown import hangs_on
 from remedy.engine.variables import Variables
 from remedy.errors import InputError
-from remedy.modules import ModuleSpec, check, coerce, prepare
+from remedy.modules import ModuleSpec, check, coerce, find, prepare
 from remedy.playbook import Task
 from remedy.template import Layer, Scope, UnknownValue
 
@@ -53,6 +53,17 @@ class Builder:
                 raise
             entry.items = [_failed(0, (), str(error))]
         return entry
+
+    def stumble(self, cursor: Cursor, section: str, error: InputError) -> Entry:
+        """Return a failed task that stands for a node which cannot be read (an include, mostly)."""
+        node = cursor.node
+        spec = find("fail")
+        task = Task(
+            position=node.position, name=Text(node.title), module="include_tasks", spec=spec, args=Map()
+        )
+        words = Keywords.of(node, cursor.ancestors)
+        scope = self._variables.scope(cursor=cursor)
+        return Entry(task, cursor, words, scope, section, items=[_failed(0, (), str(error))])
 
     def _fill(self, entry: Entry) -> None:
         task, scope, templar = entry.task, entry.scope, self._run.templar

@@ -210,9 +210,9 @@ class Ledger:
         """Return the result of a task that the engine settled, before its turn to count has come."""
         return combined(entry.items, entry.looped)
 
-    def dropped(self, entry: Entry) -> None:
-        """Tell that a task which was on its way did not run."""
-        self._emit(entry, NOT_RUN, "an earlier task failed", {}, False)
+    def dropped(self, entry: Entry, reason: str) -> None:
+        """Tell that a task which was on its way did not run, or that nobody knows."""
+        self._emit(entry, NOT_RUN, reason, {}, False)
 
     def _emit(self, entry: Entry, status: str, reason: str, result: dict[str, Any], rescued: bool) -> None:
         if self._state.quiet:

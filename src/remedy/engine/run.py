@@ -102,6 +102,9 @@ class Run:
         except RemedyError as error:
             code = error.exit_code
             raise
+        except KeyboardInterrupt:
+            code = 99
+            raise
         finally:
             self._close()
             self._end(code)

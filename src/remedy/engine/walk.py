@@ -105,9 +105,10 @@ class Walk:
                 cursor = yield from self._land(here)
                 if cursor is here and not self._state.heard:
                     yield Hello()
-            except InputError:
-                # Before the first contact nothing may be wrong; but what fails behind a rescue may never be reached.
-                if not any(entry.travels and entry.cursor.rescues() for entry in self._flight.entries):
+            except InputError as error:
+                if self._state.contacted and not self._flight.entries:
+                    self._flight.entries.append(self._builder.stumble(here, self._stage, error))
+                elif not self._state.contacted and not self._may_turn():
                     raise
                 cursor = yield from self._land(here)
             if self._ended or not self._state.alive:
@@ -116,6 +117,10 @@ class Walk:
             self._state.failed = True
         else:
             self._conclude()
+
+    def _may_turn(self) -> bool:
+        """Say whether a failure of what is in flight would lead elsewhere: what comes next may never be reached."""
+        return any(entry.travels and entry.cursor.rescues() for entry in self._flight.entries)
 
     # -- one node
 
@@ -212,7 +217,7 @@ class Walk:
         entry, failure = failed
         for other in flight.entries:
             if not other.committed and other.travels and not entry.cursor.rescues():
-                self.ledger.dropped(other)
+                self.ledger.dropped(other, "an earlier task failed")
         after, _ = entry.cursor.failed(failure)
         if after is None:
             self._play.failed(self._state.name, entry.words)
@@ -220,6 +225,12 @@ class Walk:
                 after = Cursor.root((Stage("handlers"),))
             self._doomed = True
         return after
+
+    def lost(self, flight: Flight, reason: str) -> None:
+        """Tell of what was under way when the host was lost."""
+        for entry in flight.entries:
+            if not entry.committed and not entry.partial and entry.travels:
+                self.ledger.dropped(entry, reason)
 
     def settle(self, flight: Flight) -> None:
         """Commit, in order, every entry whose outcome is known."""

@@ -137,7 +137,11 @@ class Worker:
         self.state.contacted = True
         self.contact.carry(play, items)
         self.round_trips += 1
-        self._listen(play, walk, flight, places)
+        try:
+            self._listen(play, walk, flight, places)
+        except Unreachable as error:
+            walk.lost(flight, f"{error.message}; whether it ran is not known")
+            raise
 
     def _announce(self, play: PlayContext, flight: Flight) -> None:
         """Put the commands' intents into the journal before they leave: nobody can ask them to wait."""
