@@ -115,7 +115,9 @@ def test_a_proxy_command_has_its_tokens(ask, program):
     assert found.proxy_command.startswith("nc 10.0.0.9 2222")
     assert found.door == ("program", found.proxy_pattern)
     if program == "ssh":
-        assert "%h" in found.proxy_pattern, "what limits logins is the command before the host's name is in it"
+        assert "%h" in found.proxy_pattern, (
+            "what limits logins is the command before the host's name is in it"
+        )
 
 
 def test_agents(ask, monkeypatch):
@@ -137,7 +139,10 @@ def test_allowed_algorithms_and_methods(ask):
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        ("Host *\n RevokedHostKeys /revoked\n", "revokedhostkeys is set for 'web1', which remedy cannot honour"),
+        (
+            "Host *\n RevokedHostKeys /revoked\n",
+            "revokedhostkeys is set for 'web1', which remedy cannot honour",
+        ),
         ("Host *\n ProxyJump [a\n", "ProxyJump"),
     ],
 )

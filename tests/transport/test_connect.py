@@ -105,7 +105,9 @@ def test_an_encrypted_key(place, connector):
 
 def test_damaged_and_unreadable_keys_are_passed_over(place, connector):
     server = place.sshd()
-    (place.folder / "bad").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n")
+    (place.folder / "bad").write_text(
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+    )
     place.write_config(f"Host *\n IdentityFile {place.folder}/bad\n IdentityFile {place.folder}")
     assert says(connector, place.target(server)) == "hello"
 
@@ -119,10 +121,14 @@ def test_an_agent_opens_the_door_and_a_stale_socket_does_not_close_it(place, con
         while not socket.exists() and time.monotonic() < deadline:
             time.sleep(0.005)
         environment = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
-        subprocess.run(["ssh-add", "-q", str(place.key)], env=environment, check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            ["ssh-add", "-q", str(place.key)], env=environment, check=True, stderr=subprocess.DEVNULL
+        )
         place.config.write_text(place.config.read_text().replace(str(place.key), "/none"))
         assert says(connector, place.target(server, options=f"-o IdentityAgent={socket}")) == "hello"
-        error = refused(connector, place.target(server, options=f"-o IdentityAgent={socket} -o IdentitiesOnly=yes"))
+        error = refused(
+            connector, place.target(server, options=f"-o IdentityAgent={socket} -o IdentitiesOnly=yes")
+        )
         assert "nothing could be offered" in error.message
     finally:
         agent.terminate()
@@ -147,7 +153,9 @@ def test_an_unknown_host_is_refused_with_fingerprint_and_remedy(place, connector
     server = place.sshd(known=False)
     error = refused(connector, place.target(server))
     assert error.reason == "host_key"
-    shown = subprocess.run(["ssh-keygen", "-lf", str(server.host_key)], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", str(server.host_key)], capture_output=True, text=True, check=True
+    )
     assert shown.stdout.split()[1] in error.message
     assert "which known_hosts does not know" in error.message
     assert f"ssh-keyscan -p {server.port} 127.0.0.1 >> {place.known_hosts}" in error.hint
@@ -250,7 +258,8 @@ def test_a_proxy_command_leads_there_and_its_words_are_told(place, connector):
     server = place.sshd()
     pipe = "import socket,os,sys,threading as t;s=socket.create_connection((sys.argv[1],int(sys.argv[2])));"
     pipe += "f=lambda r,w:[w(d) for d in iter(lambda:r(9999),b'')];"
-    pipe += "t.Thread(target=f,args=(lambda n:os.read(0,n),s.sendall),daemon=True).start();f(s.recv,lambda d:os.write(1,d))"
+    pipe += "t.Thread(target=f,args=(lambda n:os.read(0,n),s.sendall),daemon=True).start();"
+    pipe += "f(s.recv,lambda d:os.write(1,d))"
     place.write_config(f'Host *\n ProxyCommand python3 -c "{pipe}" %h %p\n')
     assert says(connector, place.target(server)) == "hello"
     place.write_config('Host *\n ProxyCommand sh -c "echo no way >&2; exit 7"\n')
@@ -335,7 +344,9 @@ def test_algorithms_that_do_not_meet(place, connector):
 def test_a_frozen_server_does_not_hold_the_close(place, connector):
     server = place.sshd()
     connection = connector.connect(place.target(server))
-    children = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True, check=True)
+    children = subprocess.run(
+        ["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True, check=True
+    )
     pids = [int(pid) for pid in children.stdout.split()]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)

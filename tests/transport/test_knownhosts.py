@@ -103,7 +103,9 @@ def test_several_files_count_as_one_and_a_missing_one_as_none(tmp_path):
 
 
 def test_algorithms_to_ask_for_follow_what_is_known():
-    hosts = known(f"web1 ssh-rsa {text(A)}", f"web1 {ED} {text(B)}", f"@revoked web1 x {text(A)}", f"db1 y {text(A)}")
+    hosts = known(
+        f"web1 ssh-rsa {text(A)}", f"web1 {ED} {text(B)}", f"@revoked web1 x {text(A)}", f"db1 y {text(A)}"
+    )
     assert hosts.kinds(["web1"]) == ("rsa-sha2-512", "rsa-sha2-256", ED)
 
 

@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +19,17 @@ from .conftest import Relay
 START = {"t": "start", "lock": False, "check": False, "label": "remedy test, root@here", "lease": 60}
 
 
-def batch(name: str = "b1", module: str = "ping", user: str | None = None, **params) -> dict:
-    step = {"id": f"{name}.1", "group": f"{name}.1", "op": "run", "module": module, "params": params, "as": user}
+def batch(name: str = "b1", module: str = "ping", user: str | None = None, **given) -> dict:
+    known = import_module(f"remedy.modules.target.{module}").PARAMS
+    params = {**{param.name: param.default for param in known}, **given}
+    step = {
+        "id": f"{name}.1",
+        "group": f"{name}.1",
+        "op": "run",
+        "module": module,
+        "params": params,
+        "as": user,
+    }
     return {"t": "batch", "id": name, "steps": [step], "ends": True}
 
 
@@ -96,7 +107,8 @@ def test_messages_from_many_threads_stay_whole(target, link_to):
     link = link_to(target)
     link.receive(20)
     threads = [
-        threading.Thread(target=link.send, args=(batch(f"t{number}", data="x" * 50_000),)) for number in range(8)
+        threading.Thread(target=link.send, args=(batch(f"t{number}", data="x" * 50_000),))
+        for number in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -114,9 +126,9 @@ def test_closing_ends_the_agent(target, connector):
     link.close()
     link.close()
     deadline = time.monotonic() + 5
-    while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not os.path.exists(f"/proc/{pid}")
+    assert not Path(f"/proc/{pid}").exists()
     connection.close()
 
 
@@ -147,7 +159,9 @@ def test_pings_keep_a_quiet_link_alive(place, link_to, impatient):
 
 def test_a_cut_connection_is_lost_at_once(place, link_to):
     relay = Relay(place.sshd().port)
-    place.known_hosts.write_text(place.known_hosts.read_text().replace("[127.0.0.1]:", "[127.0.0.1]:*,[127.0.0.1]:"))
+    place.known_hosts.write_text(
+        place.known_hosts.read_text().replace("[127.0.0.1]:", "[127.0.0.1]:*,[127.0.0.1]:")
+    )
     link = link_to(place.target(relay.port))
     link.receive(20)
     relay.cut()
@@ -173,7 +187,9 @@ def test_a_frozen_agent_is_given_up(place, link_to, impatient):
 
 def test_a_stalled_network_frees_a_blocked_sender(place, link_to, impatient):
     relay = Relay(place.sshd().port)
-    place.known_hosts.write_text(place.known_hosts.read_text().replace("[127.0.0.1]:", "[127.0.0.1]:*,[127.0.0.1]:"))
+    place.known_hosts.write_text(
+        place.known_hosts.read_text().replace("[127.0.0.1]:", "[127.0.0.1]:*,[127.0.0.1]:")
+    )
     link = link_to(place.target(relay.port))
     link.receive(20)
     relay.freeze()
@@ -226,7 +242,9 @@ def test_a_forced_command(place, connector):
 
 
 def test_no_python(place, connector):
-    server = place.sshd("""ForceCommand eval "$(printf %s "$SSH_ORIGINAL_COMMAND" | sed 's/python[0-9.]*/none/g')" """)
+    server = place.sshd(
+        """ForceCommand eval "$(printf %s "$SSH_ORIGINAL_COMMAND" | sed 's/python[0-9.]*/none/g')" """
+    )
     error = fails(connector, place.target(server, ansible_python_interpreter="/opt/none"))
     assert error.reason == "no_python"
     assert "tried /opt/none and the usual names" in error.message

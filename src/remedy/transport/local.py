@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable
 
 from remedy.transport.endpoint import Endpoint
@@ -23,9 +24,12 @@ class LocalConnection:
         self.endpoint = Endpoint(name="localhost", host="localhost", user=local_user())
         self.alive = True
 
-    def open_stream(self, command: str, kept: int = NOISE) -> LocalStream:
-        """Run a command; `kept` is how many bytes of its standard error count, the last ones."""
-        return LocalStream(command, kept)
+    def open_stream(self, command: str, kept: int = NOISE, patience: float = _PATIENCE) -> LocalStream:
+        """Run a command; `kept` is how many bytes of its standard error count, the last ones.
+
+        `patience` is how many seconds it has to end by itself when the stream is closed.
+        """
+        return LocalStream(command, kept, patience)
 
     def abort(self) -> None:
         """Do nothing: each command is ended on its own."""
@@ -37,8 +41,10 @@ class LocalConnection:
 class LocalStream:
     """A command on this machine; a `Stream`. Its input and output are one socket pair: one end closes both."""
 
-    def __init__(self, command: str, kept: int) -> None:
+    def __init__(self, command: str, kept: int, patience: float) -> None:
         self._kept = kept
+        self._patience = patience
+        self._closing = threading.Lock()
         self._line, theirs = socket.socketpair()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the stream)
         with theirs:
@@ -71,8 +77,10 @@ class LocalStream:
         """Return output, b"" at its end; TimeoutError after TICK seconds."""
         try:
             return self._line.recv(count)
-        except ConnectionError:
-            return b""  # it ended with our bytes unread
+        except TimeoutError:
+            raise
+        except OSError:
+            return b""  # it ended with our bytes unread, or another thread has closed the stream
 
     def finish(self) -> None:
         """Close the command's standard input."""
@@ -105,14 +113,15 @@ class LocalStream:
 
     def close(self) -> None:
         """End the command and wait for it."""
-        self.abort()
-        self._line.close()
-        for number in (0, signal.SIGTERM, signal.SIGKILL):
-            try:
-                if number:
-                    os.killpg(self._process.pid, number)
-                self._process.wait(_PATIENCE)
-                break
-            except (subprocess.TimeoutExpired, ProcessLookupError, PermissionError):
-                continue  # PermissionError: it runs under sudo; then its input's end must do
-        self._said.close()
+        with self._closing:
+            self.abort()
+            self._line.close()
+            for number in (0, signal.SIGTERM, signal.SIGKILL):
+                try:
+                    if number:
+                        os.killpg(self._process.pid, number)
+                    self._process.wait(self._patience)
+                    break
+                except (subprocess.TimeoutExpired, ProcessLookupError, PermissionError):
+                    continue  # PermissionError: it runs under sudo; then the end of its input must do
+            self._said.close()

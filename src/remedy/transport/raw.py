@@ -16,6 +16,7 @@ from remedy.transport.watchdog import CANCELLED, TIMEOUT
 
 _FOREVER = 1e8  # seconds
 _LATER = 5.0  # seconds a channel has to close before the connection is given up
+_GRACE = 0.5  # seconds a local command has to end by itself at its deadline
 _ERRORS = 16 << 20  # bytes of stderr that are kept
 
 
@@ -37,7 +38,7 @@ def run_raw(
 ) -> RawResult:
     """Run a command by the login shell, or as another user by /bin/sh; its standard input is empty.
 
-    Raises TimeoutError after `timeout` seconds (0: none; what runs on the host is not killed), Unreachable where
+    Raises TimeoutError after `timeout` seconds (0: none; what runs on a remote host is not killed), Unreachable where
     the other user is refused, LinkLost where the connection ends, Interrupted when `cancel` is set.
     """
     prompt = f"[remedy {secrets.token_hex(8)}] "
@@ -46,7 +47,7 @@ def run_raw(
     dog = connection.watchdog
     with dog.guard(seconds + _LATER, connection.line.abort):
         try:
-            stream = connection.line.open_stream(script, _ERRORS)
+            stream = connection.line.open_stream(script, _ERRORS, _GRACE)
         except Exception as error:  # Paramiko's many kinds
             raise _lost(connection, error) from None
         with dog.guard(seconds, lambda: _close_softly(stream), cancel) as guard:

@@ -47,10 +47,11 @@ class SshConnection:
         """Return whether the connection still stands, as far as this side can tell."""
         return bool(self.fabric.is_connected)
 
-    def open_stream(self, command: str, kept: int = NOISE) -> SshStream:
+    def open_stream(self, command: str, kept: int = NOISE, patience: float = 0.0) -> SshStream:
         """Run a command on a channel of its own; blocks for two trips: hold a guard on `abort`.
 
-        `kept` is how many bytes of its standard error are kept, the last ones.
+        `kept` is how many bytes of its standard error are kept, the last ones. `patience` is for local commands:
+        what a closed channel means to a remote one is its own affair.
         """
         channel = self.open_channel("session")
         try:
@@ -121,9 +122,8 @@ class SshStream:
         if status >= 0:
             return Ending(status, killed=status > 128, alive=self._connection.alive)
         alive = self._connection.alive
-        return Ending(
-            None, killed=alive, alive=alive, error=self._connection.fabric.transport.get_exception()
-        )
+        error = self._connection.fabric.transport.get_exception()
+        return Ending(None, killed=alive and self._channel.closed, alive=alive, error=error)
 
     def abort(self) -> None:
         """End the whole connection: closing a channel of a stalled one would block."""
