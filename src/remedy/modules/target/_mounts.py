@@ -69,7 +69,9 @@ def holding(every, path):
 
 def read_only(entry):
     """Say whether the mount, or the file system behind it, is read-only."""
-    return "ro" in entry["options"].split(",") or "ro" in entry["super_options"].split(",")
+    # Since Linux 6.15 an ext4 that found an error stays "rw" and says emergency_ro.
+    options = entry["options"].split(",") + entry["super_options"].split(",")
+    return "ro" in options or "emergency_ro" in options
 
 
 def usage(host, entries, timeout):

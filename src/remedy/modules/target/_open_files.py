@@ -1,22 +1,22 @@
-"""Who has a file open, mapped or otherwise in use: one look through /proc."""
+"""Who has a file open, mapped or otherwise in use: one look through /proc, and the kernel's own word."""
 
+import errno
+import fcntl
 import os
-
-from remedy.agent.kinds import Failed
+import signal
 
 
 def in_use(wanted):
-    """Return {(device, inode): text} for those of `wanted` that something uses.
+    """Return ({(device, inode): text} for those of `wanted` that something uses, [processes not to be seen]).
 
-    `wanted`: {(device, inode): path}. Only descriptors whose name fits a wanted file are asked what they
-    are: a stat of a descriptor on a dead mount would not come back. Raises Failed where open files cannot
-    be seen.
+    `wanted`: {(device, inode): path}. Only descriptors whose name fits a wanted file are asked what they are: a
+    stat of a descriptor on a dead mount would not come back.
     """
     by_name = {}
     for identity, path in wanted.items():
         by_name.setdefault(os.path.basename(path), []).append(identity)
     inodes = {identity[1]: identity for identity in wanted}
-    found = {}
+    found, unseen = {}, []
     for pid in [name for name in os.listdir("/proc") if name.isdigit()]:
         try:
             for identity in _descriptors("/proc/%s/fd" % pid, by_name):
@@ -26,16 +26,47 @@ def in_use(wanted):
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended
         except PermissionError:
-            raise Failed(
-                "the files that %s has open cannot be seen: nothing is swept unless all can; run as root,"
-                " outside of a container that hides them" % _process(pid),
-                cause="permission",
-            )
+            unseen.append(_process(pid))
     for path, use in _kernel():
         for identity, name in wanted.items():
             if name == path:
                 found.setdefault(identity, use)
-    return found
+    return found, unseen
+
+
+def alone(name, folder):
+    """Ask the kernel whether nobody else has a file open or mapped; `folder` is a descriptor. None: it cannot tell.
+
+    A write lease is granted only on a file that is open once (fcntl(2)), whoever and in whatever namespace the
+    others are. Not every file system has leases, and not every kernel counts readers: that is tried out first.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    first = os.open(name, flags, dir_fd=folder)
+    try:
+        second = os.open(name, flags, dir_fd=folder)
+        try:
+            counts = _leased(first) is False
+        finally:
+            os.close(second)
+        answer = _leased(first)
+        return answer if counts or answer is False else None
+    finally:
+        os.close(first)
+
+
+def _leased(descriptor):
+    """Take a write lease and give it back: True, False where the file is open elsewhere, None without leases."""
+    # Who opens the file meanwhile breaks the lease: the signal for it must not end us, as SIGIO would.
+    fcntl.fcntl(descriptor, _SETSIG, signal.SIGURG)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError as error:
+        return False if error.errno == errno.EAGAIN else None
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return True
+
+
+_SETSIG = getattr(fcntl, "F_SETSIG", 10)
 
 
 def _descriptors(folder, by_name):

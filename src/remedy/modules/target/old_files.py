@@ -17,7 +17,7 @@ import time
 
 from remedy.agent.kinds import REQUIRED, Failed, Item, Param, Sweep
 from remedy.modules.target import _mounts, _protected
-from remedy.modules.target._open_files import in_use
+from remedy.modules.target._open_files import alone, in_use
 
 _SKEW = 60
 _FRESH = 2  # seconds for which a look at the open files is believed
@@ -79,7 +79,7 @@ def kind(params):
 class OldFiles(Sweep):
     deadline = 300
     _now = None
-    _missing = ()
+    _missing = None
     _looked = float("-inf")
     _used = None
 
@@ -93,10 +93,13 @@ class OldFiles(Sweep):
         every = _mounts.mounts()
         protected = _protected.Protected(every)
         self._points = {entry["mount"] for entry in every}
-        self._missing = []
         files, kept = {}, {}
-        for path in self.params["paths"]:
-            self._walk(self._resolve(path), protected, files, kept)
+        tops = [self._resolve(path) for path in self.params["paths"]]
+        if self._missing is None:
+            self._missing = [top for top in tops if not os.path.lexists(top)]
+        for top in tops:
+            if os.path.lexists(top):
+                self._walk(top, protected, files, kept)
         self._wanted = {(about.st_dev, about.st_ino): path for path, about in files.items()}
         self._look()
         newest = self._newest(files)
@@ -124,8 +127,9 @@ class OldFiles(Sweep):
                 return "it changed since it was looked at"
             if time.monotonic() - self._looked > _FRESH:
                 self._look()
-            if (about.st_dev, about.st_ino) in self._used:
-                return self._used[about.st_dev, about.st_ino]
+            use = self._use(about, name, folder)
+            if use:
+                return use
             os.unlink(name, dir_fd=folder)
         except FileNotFoundError:
             return "it is gone already"
@@ -136,7 +140,7 @@ class OldFiles(Sweep):
         return about.st_blocks * 512
 
     def returns(self, taken, kept):
-        return {"files": [item.id for item in taken], "missing": list(self._missing)}
+        return {"files": [item.id for item in taken], "missing": self._missing}
 
     def _guard(self):
         if os.geteuid() != 0:
@@ -152,7 +156,7 @@ class OldFiles(Sweep):
 
     def _resolve(self, path):
         """Return the true path, without a link in it, after asking whether it may be swept at all."""
-        resolved = self.host.in_child(lambda: os.path.realpath(path), 10)
+        resolved = self.host.in_child(lambda: os.path.realpath(path), 5)
         refusal = _protected.refusal(resolved)
         if refusal:
             called = path if path == resolved else "%s (which is %s)" % (path, resolved)
@@ -160,11 +164,7 @@ class OldFiles(Sweep):
         return resolved
 
     def _walk(self, top, protected, files, kept):
-        try:
-            about = os.lstat(top)
-        except FileNotFoundError:
-            self._missing.append(top)
-            return
+        about = os.lstat(top)
         folder = top if stat.S_ISDIR(about.st_mode) else os.path.dirname(top)
         reason = protected.folder(folder) or protected.kept(folder)
         if reason:
@@ -225,9 +225,8 @@ class OldFiles(Sweep):
         if self.params["age_of"] == "temporary":
             times += [about.st_atime, about.st_ctime]
         age = self._now - max(times)
-        reason = protected.kept(path) or self._used.get((about.st_dev, about.st_ino))
-        if reason:
-            return False, reason
+        if protected.kept(path):
+            return False, protected.kept(path)
         if age < 0:
             return False, "dated in the future: its age is unknown"
         if age < self.params["age"]:
@@ -236,6 +235,9 @@ class OldFiles(Sweep):
             return False, "it has %d names: removing one frees nothing" % about.st_nlink
         if path in newest:
             return False, "among the newest %d of its log" % self.params["keep_newest"]
+        use = self._use_now(path, about)
+        if use:
+            return False, use
         return True, "%s %s ago" % ("rotated" if self._is_rotated(path) else "last used", _span(age))
 
     def _is_rotated(self, path):
@@ -250,8 +252,32 @@ class OldFiles(Sweep):
         count = self.params["keep_newest"]
         return {path for each in logs.values() for _, path in sorted(each, reverse=True)[:count]}
 
+    def _use(self, about, name, folder):
+        """Return who uses a file, else None; what can neither be seen nor asked for counts as used."""
+        known = self._used.get((about.st_dev, about.st_ino))
+        if known:
+            return known
+        nobody = alone(name, folder)
+        if nobody is False:
+            return "in use by a process that cannot be seen from here"
+        if nobody is None and self._unseen:
+            return "%s may have it open, which cannot be seen" % self._unseen[0]
+        return None
+
+    def _use_now(self, path, about):
+        try:
+            folder = _open_folder(os.path.dirname(path))
+        except OSError as error:
+            return "its folder changed: %s" % error.strerror.lower()
+        try:
+            return self._use(about, os.path.basename(path), folder)
+        except OSError as error:
+            return "it cannot be opened: %s" % error.strerror.lower()
+        finally:
+            os.close(folder)
+
     def _look(self):
-        self._used = in_use(self._wanted)
+        self._used, self._unseen = in_use(self._wanted)
         self._looked = time.monotonic()
 
 
