@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import select
 import shutil
@@ -28,7 +27,7 @@ def interpreters() -> list[str]:
     found = [shutil.which(f"python3.{minor}") for minor in range(6, 15)]
     paths = [path for path in found if path and "/shims/" not in path] + ["/usr/bin/python3"]
     home = os.environ.get("PYENV_ROOT") or str(Path("~/.pyenv").expanduser())
-    paths += [path for path in glob.glob(f"{home}/versions/3.*/bin/python") if not path.count("/3.5")]
+    paths += [str(path) for path in Path(home).glob("versions/3.*/bin/python") if "/3.5" not in str(path)]
     known: dict[str, str] = {}
     for path in paths:
         if os.access(path, os.X_OK):
@@ -90,7 +89,9 @@ class Agent:
         """Skip the noise and return the hello."""
         deadline = time.monotonic() + WAIT
         mark = f"{self.nonce}\n".encode()
-        while mark not in self._buffer:
+        while mark not in self._buffer or self._buffer.partition(mark)[0].endswith(
+            (b"-PYTHON ", b"-PASSWORD ")
+        ):
             data = self._more(deadline)
             if not data:
                 error = self.process.stderr.read() if self.process.stderr else b""

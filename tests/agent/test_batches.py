@@ -54,7 +54,9 @@ def test_batches_wait_for_one_another(agent: Agent) -> None:
         agent.batch(agent.step("t_probe"), agent.step("t_probe"))
     came = [agent.receive() for _ in range(9)]
     assert [m["batch"] for m in came if m and m["t"] == "ended"] == ["b1", "b2", "b3"]
-    assert [m["step"] for m in came if m and m["t"] == "result"] == [f"b{b}.{s}" for b in (1, 2, 3) for s in (1, 2)]
+    assert [m["step"] for m in came if m and m["t"] == "result"] == [
+        f"b{b}.{s}" for b in (1, 2, 3) for s in (1, 2)
+    ]
 
 
 def test_one_worker_serves_all_batches(agent: Agent) -> None:
@@ -75,7 +77,7 @@ def test_a_worker_holds_nothing_of_the_channel(any_agent: Agent) -> None:
     found = any_agent.one("t_probe")["result"]["open"]
     assert {number: found[number] for number in ("0", "1", "2")} == dict.fromkeys("012", "/dev/null")
     assert len(found) == 5
-    theirs = {os.readlink(f"/proc/{any_agent.process.pid}/fd/{n}") for n in (0, 1, 2)}
+    theirs = {str(Path(f"/proc/{any_agent.process.pid}/fd/{n}").readlink()) for n in (0, 1, 2)}
     assert not theirs & set(found.values())
 
 
@@ -204,7 +206,9 @@ def test_a_call_that_hangs_is_left_in_its_child(any_agent: Agent) -> None:
 
 def test_a_program_is_run_with_all_that_was_asked(any_agent: Agent, tmp_path: Path) -> None:
     def run(**options: Any) -> dict[str, Any]:
-        return any_agent.one("t_probe", {"do": "run", "run": options}, environment={"COLOUR": "red"}, ignore=True)
+        return any_agent.one(
+            "t_probe", {"do": "run", "run": options}, environment={"COLOUR": "red"}, ignore=True
+        )
 
     assert run(argv=["sh", "-c", "echo $COLOUR $0", "x"])["result"]["stdout"] == "red x\n"
     assert run(argv="pwd; cat", shell=True, cwd=str(tmp_path))["result"]["stdout"] == f"{tmp_path}\n"
@@ -217,7 +221,9 @@ def test_a_program_is_run_with_all_that_was_asked(any_agent: Agent, tmp_path: Pa
     refused = run(argv=["sh", "-c", "echo why >&2; exit 4"])
     assert refused["reason"] == "'sh -c echo why >&2; exit 4' ended with exit status 4: why"
     assert run(argv=["no-such-program"])["reason"] == "cannot run no-such-program: no such file or directory"
-    assert run(argv=["true"], cwd="/no/such")["reason"] == "cannot change to /no/such: no such file or directory"
+    assert (
+        run(argv=["true"], cwd="/no/such")["reason"] == "cannot change to /no/such: no such file or directory"
+    )
     late = run(argv=["sleep", "60"], timeout=0.2)
     assert (late["reason"], late["result"]["cause"]) == (
         "'sleep 60' took longer than 0.2 seconds and was ended",

@@ -14,7 +14,9 @@ from remedy.agent.channel import Line
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.floats(allow_nan=False)
 VALUES = st.recursive(
-    PLAIN, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
 )
 # A key that marks raw bytes inside a frame belongs to frames.py alone.
 MESSAGES = st.dictionaries(st.text().filter(lambda key: "\0" not in key), VALUES, max_size=5).filter(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.agent.driver import Agent
 
 
@@ -69,7 +70,9 @@ def test_a_word_that_says_no_fails_the_step(agent: Agent, tmp_path: Path) -> Non
 
 
 def test_what_does_not_converge_is_a_failure_with_its_change(agent: Agent, tmp_path: Path) -> None:
-    result = agent.one("t_line", {"path": str(tmp_path / "file"), "text": "new", "never": True, "source": None})
+    result = agent.one(
+        "t_line", {"path": str(tmp_path / "file"), "text": "new", "never": True, "source": None}
+    )
     assert result["status"] == "changed"  # written as wanted
     path = tmp_path / "other"
     agent.run(agent.step("t_line", {"path": str(path), "text": "x"}))
@@ -136,7 +139,8 @@ def test_what_undo_needs_is_kept_up_to_its_limits(agent: Agent, tmp_path: Path) 
 
 def test_64_mib_are_kept_of_a_host(agent: Agent, tmp_path: Path) -> None:
     steps = [
-        agent.step("t_line", {"path": str(tmp_path / str(n)), "text": "x", "weight": 1_040_000}) for n in range(66)
+        agent.step("t_line", {"path": str(tmp_path / str(n)), "text": "x", "weight": 1_040_000})
+        for n in range(66)
     ]
     intents = [message for message in agent.run(*steps) if message["t"] == "intent"]
     reversible = [intent["irreversible"] is None for intent in intents]
@@ -159,9 +163,7 @@ def test_an_undo_brings_back_what_was(any_agent: Agent, tmp_path: Path) -> None:
     path.write_text("old")
     params = {"path": str(path), "text": "new"}
     intent, result, _ = any_agent.run(any_agent.step("t_line", params))
-    undo = any_agent.step(
-        "t_line", params, op="undo", kept=intent["kept"], expect=result["change"]["after"]
-    )
+    undo = any_agent.step("t_line", params, op="undo", kept=intent["kept"], expect=result["change"]["after"])
     checked = any_agent.run({**undo, "check": True})
     assert kinds_of(checked) == ["result", "ended"]
     assert (checked[0]["status"], path.read_text()) == ("changed", "new")
@@ -179,7 +181,9 @@ def test_an_undo_leaves_alone_what_changed_since(agent: Agent, tmp_path: Path) -
     path = tmp_path / "file"
     path.write_text("someone else's")
     expect = {"text": "ours", "kind": "line"}
-    step = agent.step("t_line", {"path": str(path), "text": "ours"}, op="undo", kept={"state": None}, expect=expect)
+    step = agent.step(
+        "t_line", {"path": str(path), "text": "ours"}, op="undo", kept={"state": None}, expect=expect
+    )
     result = agent.run(step)[0]
     assert (result["status"], result["reason"]) == ("skipped", "changed since: text")
     assert path.read_text() == "someone else's"

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.agent.driver import Agent, interpreters
-from test_batches import alive, wait_for
 
 from remedy.agent import frames
+from tests.agent.driver import Agent, interpreters
+from tests.agent.test_batches import alive, wait_for
 
 WORDS: dict[str, dict[str, bytes]] = {"contents": {}}
 
@@ -204,7 +204,9 @@ def test_a_signal_ends_the_agent_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_killed_agent_leaves_no_command_behind(start: Callable[..., Agent], tmp_path: Path, mark: str) -> None:
+def test_a_killed_agent_leaves_no_command_behind(
+    start: Callable[..., Agent], tmp_path: Path, mark: str
+) -> None:
     agent = start()
     pid = agent.hello()["pid"]
     agent.batch(agent.step("t_command", {"line": f"touch {tmp_path}/on; sleep {mark}"}))
@@ -236,7 +238,7 @@ def dead_mount(tmp_path: Path) -> tuple[str, ...]:
     program = Path(__file__).parents[2] / "src/remedy/lab/dead_mount.py"
     script = (
         f"exec 9<>/dev/fuse; {sys.executable} -I {program} {tmp_path}/dead 9 > {tmp_path}/said 2>&1 </dev/null & "
-        f"echo $! > {tmp_path}/server; read said < {tmp_path}/said; exec 9>&-; exec /bin/sh -c \"$0\""
+        f'echo $! > {tmp_path}/server; read said < {tmp_path}/said; exec 9>&-; exec /bin/sh -c "$0"'
     )
     return ("unshare", "-m", "/bin/sh", "-c", script)
 

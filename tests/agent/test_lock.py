@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.agent.driver import Agent
-
 from remedy.agent import lock
+from tests.agent.driver import Agent
 
 
 def test_the_second_run_is_told_who_has_the_host(start: Callable[..., Agent], tmp_path: Path) -> None:

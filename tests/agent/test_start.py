@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.agent.driver import Agent
 
 from remedy.agent import bootstrap
+from tests.agent.driver import Agent
 
 
 def test_the_hello_tells_who_the_host_is(any_agent: Agent) -> None:
@@ -68,7 +68,9 @@ def test_the_stage_refuses_an_old_python_having_read_nothing() -> None:
     inn, out = os.pipe()
     os.write(out, b"payload")
     done = subprocess.run(
-        [sys.executable, "-c", pretend, bootstrap.STAGE, "nonce", "7", "label"], stdin=inn, capture_output=True
+        [sys.executable, "-c", pretend, bootstrap.STAGE, "nonce", "7", "label"],
+        stdin=inn,
+        capture_output=True,
     )
     assert done.returncode == 97
     assert done.stdout == b""
@@ -80,7 +82,9 @@ def test_the_stage_refuses_an_old_python_having_read_nothing() -> None:
 def test_the_stage_refuses_a_python_without_json() -> None:
     pretend = "import sys; sys.modules['json'] = None; exec(sys.argv.pop(1))"
     done = subprocess.run(
-        [sys.executable, "-c", pretend, bootstrap.STAGE, "nonce", "7", "label"], input=b"1234567", capture_output=True
+        [sys.executable, "-c", pretend, bootstrap.STAGE, "nonce", "7", "label"],
+        input=b"1234567",
+        capture_output=True,
     )
     assert (done.returncode, done.stdout) == (97, b"")
 
@@ -93,7 +97,7 @@ def test_a_host_without_python_says_so() -> None:
 
 
 def test_the_command_holds_nothing_that_a_login_shell_would_touch() -> None:
-    line = bootstrap.command("cafe", 10, "remedy $(reboot), o'hara!@`x` \\ \"y\"\nz")
+    line = bootstrap.command("cafe", 10, 'remedy $(reboot), o\'hara!@`x` \\ "y"\nz')
     inside = line.removeprefix("exec /bin/sh -c ")
     # csh: no newline and no "!"; fish: backslashes count inside single quotes only before "\" and "'".
     assert "\n" not in line
@@ -133,10 +137,21 @@ def test_an_idle_agent_is_small(any_agent: Agent) -> None:
     pid = any_agent.greeting["pid"]
     worker = any_agent.one("t_probe")["result"]["pid"]
     rollup = {p: Path(f"/proc/{p}/smaps_rollup").read_text() for p in (pid, worker)}
-    pss = sum(int(line.split()[1]) for text in rollup.values() for line in text.splitlines() if line[:4] == "Pss:")
+    pss = sum(
+        int(line.split()[1]) for text in rollup.values() for line in text.splitlines() if line[:4] == "Pss:"
+    )
     assert pss < 16 * 1024
 
 
 def test_the_first_step_needs_nothing_heavy(any_agent: Agent) -> None:
     loaded = set(any_agent.one("t_probe")["result"]["modules"])
-    assert not loaded & {"subprocess", "hashlib", "logging", "typing", "threading", "ctypes", "dataclasses", "ssl"}
+    assert not loaded & {
+        "subprocess",
+        "hashlib",
+        "logging",
+        "typing",
+        "threading",
+        "ctypes",
+        "dataclasses",
+        "ssl",
+    }

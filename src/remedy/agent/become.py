@@ -16,13 +16,12 @@ class Dialog(object):
     Nothing here ever shows the password.
     """
 
-    def __init__(self, identity, prompt, nonce):
+    def __init__(self, identity, prompt):
         self.method = identity.get("method") or "sudo"
         self.asked = False
         self._user = identity.get("user") or "root"
         self._given = identity.get("password")
         self._prompt = prompt.encode("ascii")
-        self._nonce = nonce
         self._terminal = b""
         self.options = []
         if self.method != "su":

@@ -60,11 +60,11 @@ def end(root, mark):
 
 
 def reap(pid):
-    """Return a child's wait status if it has ended, else None; also None when it is not our child."""
+    """Return a child's wait status, None while it lives; 0 when it was reaped before."""
     try:
         done, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        return None
+        return 0
     return status if done else None
 
 

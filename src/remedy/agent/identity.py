@@ -32,8 +32,7 @@ class ChildAgent(object):
         self._start = dict(start, lock=False, relay=True, identity=None)
         self._label = label
         self._nonce = os.urandom(12).hex()
-        self._prompt = os.urandom(12).hex()
-        self._dialog = Dialog(identity, self._prompt, self._nonce)
+        self._dialog = Dialog(identity, os.urandom(12).hex())
         self._line = None
         self._master = self._slave = None
         self._password = None
@@ -142,8 +141,9 @@ class ChildAgent(object):
             messages = self._line.pull()
         except (frames.Broken, ValueError):
             messages, self._line.ended = [], True
-        if self._line.nonce is not None:
-            self._converse()
+        refused = self._line.noise.endswith(stage.NO_PYTHON.encode("ascii") + b" ")
+        if self._line.nonce is not None or refused:
+            self._converse(refused)
             return
         if not self._running:
             self._running, self.deadline = True, None
@@ -153,9 +153,9 @@ class ChildAgent(object):
         if self._line is not None and self._line.ended:
             self._lost()
 
-    def _converse(self):
+    def _converse(self, ended):
         """Before the hello: what sudo or su says, and its prompts."""
-        verdict = self._dialog.heard(self._line.noise, self._line.ended)
+        verdict = self._dialog.heard(self._line.noise, ended or self._line.ended)
         if verdict is not None:
             self._refused(*verdict)
         elif self._dialog.asked and self._password is not None:

@@ -30,7 +30,9 @@ class Asked(Probe):
         if do == "hang":
             time.sleep(600)
         if do == "child":
-            return {"value": self.host.in_child(lambda: time.sleep(self.params["seconds"]) or os.getpid(), 0.3)}
+            return {
+                "value": self.host.in_child(lambda: time.sleep(self.params["seconds"]) or os.getpid(), 0.3)
+            }
         if do == "errno":
             raise OSError(self.params["errno"], os.strerror(self.params["errno"]), self.params["path"])
         if do == "run":
