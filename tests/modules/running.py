@@ -37,26 +37,29 @@ class Talk:
     def stopping(self):
         return False
 
+    def lost(self):
+        return False
+
     def running(self, seconds, interruptible, kind):
         pass
 
 
-def params(name, internal=(), **given):
+def params(module, /, *, internal=(), **given):
     """Return what a task with these parameters would send to the host."""
-    spec = find(name)
+    spec = find(module)
     ready = coerce(spec, check(spec, given, None, templates_allowed=False))
     ready.update(internal)
     return ready
 
 
-def run(name, *, in_check=False, talk=None, internal=(), environment=None, **given):
+def run(module, /, *, in_check=False, talk=None, internal=(), environment=None, **given):
     """Run a module to its `result` frame."""
     talk = talk or Talk()
     host = Host(talk)
     step = {
         "id": "1",
-        "module": find(name).import_name,
-        "params": params(name, internal, **given),
+        "module": find(module).import_name,
+        "params": params(module, internal=internal, **given),
         "check": in_check,
         "environment": environment or {},
     }
@@ -89,6 +92,7 @@ class Talk:
     def ask(self, intent): return {}
     def warn(self, text): self.warnings.append(text)
     def stopping(self): return False
+    def lost(self): return False
     def running(self, seconds, interruptible, kind): pass
 
 talk = Talk()
@@ -102,16 +106,16 @@ answer.flush()
 """
 
 
-def step(name, *, in_check=False, internal=(), **given):
+def step(module, /, *, in_check=False, internal=(), **given):
     """Return a step for `in_lab`."""
-    spec = find(name)
-    ready = params(name, internal, **given)
+    spec = find(module)
+    ready = params(module, internal=internal, **given)
     return {"id": "1", "module": spec.import_name, "params": ready, "check": in_check, "environment": {}}
 
 
-def in_lab(lab, host, *steps):
+def in_lab(lab, host, *steps, user="root"):
     """Run steps in a lab host, from sources shipped as the agent ships them; return their result frames."""
     sources = bootstrap.sources([each["module"] for each in steps])
     program = f"SOURCES = {json.dumps(sources)!r}\nSTEPS = {json.dumps(steps)!r}\n{_STANDALONE}"
-    done = lab.run(host, ["python3", "-I", "-B", "-"], stdin=program.encode())
+    done = lab.run(host, ["python3", "-I", "-B", "-"], stdin=program.encode(), user=user)
     return json.loads(done.stdout)

@@ -9,7 +9,7 @@ PROPERTIES = (
     "Id Description LoadState LoadError ActiveState SubState UnitFileState FragmentPath Type RemainAfterExit"
     " Result MainPID ExecMainPID ExecMainStatus ExecMainCode InvocationID NRestarts Restart CanReload"
     " ReloadResult NeedDaemonReload Job ActiveEnterTimestamp ActiveEnterTimestampMonotonic"
-    " InactiveEnterTimestamp StatusText MemoryCurrent TasksCurrent TriggeredBy ConditionResult"
+    " InactiveExitTimestampMonotonic InactiveEnterTimestamp StatusText MemoryCurrent TasksCurrent TriggeredBy ConditionResult"
 ).split()
 
 RUNNING = ("active", "reloading", "refreshing", "activating")

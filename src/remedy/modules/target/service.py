@@ -224,7 +224,7 @@ class Stopped(Unit):
 
 
 # systemd before 232 has no invocation id; init scripts have none of these.
-_INVOCATION = ("InvocationID", "ExecMainPID", "ActiveEnterTimestampMonotonic")
+_INVOCATION = ("InvocationID", "ExecMainPID", "InactiveExitTimestampMonotonic")
 
 
 class _Job(_Named, Action):
