@@ -1,0 +1,197 @@
+"""The report for a tired person at three in the morning."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, TextIO
+
+from remedy.errors import REASONS
+from remedy.events import (
+    Event,
+    HostConnected,
+    HostLeftOut,
+    Intent,
+    Message,
+    PlayStarted,
+    RoundTrips,
+    RunEnded,
+    RunStarted,
+    SectionStarted,
+    TaskDone,
+    TaskStarted,
+)
+from remedy.report.live import Screen
+from remedy.report.progress import Progress
+from remedy.report.sections import ORDER, View
+from remedy.report.sheet import Sheet
+from remedy.report.story import Story
+from remedy.report.text import count, duration
+
+_LIVE_AFTER = 0.5  # seconds
+_PLAIN_WIDTH = 100  # where nobody says how wide the paper is
+_TENTHS = 10
+_SHORT = 80
+_STATUS_STYLES = {
+    "ok": "green",
+    "changed": "yellow",
+    "failed": "red",
+    "skipped": "cyan",
+    "unknown": "magenta",
+}
+_TOLD = ("changed", "failed", "stdout_lines", "stderr_lines")  # the line says it, or another value
+
+
+class Console:
+    """A Sink that tells a run on a stream: a little while it runs, all of it at the end.
+
+    `color` None asks the stream, NO_COLOR and TERM. `verbosity` counts the -v. `diff` shows diffs beside changes.
+    `progress` shows how far the run is: live lines on a terminal, a line now and then elsewhere. `close` must be
+    called where a run ends without RunEnded.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        color: bool | None = None,
+        verbosity: int = 0,
+        diff: bool = False,
+        progress: bool = True,
+        width: int | None = None,
+    ) -> None:
+        terminal = _is_terminal(stream)
+        self._verbosity = verbosity
+        self._diff = diff
+        self._progress = progress
+        self._live = progress and terminal
+        self._tenths = 0
+        self._story = Story()
+        self._following = Progress()
+        width = width or _width(stream, terminal)
+        self._screen = Screen(stream, lambda: self._following.lines(width))
+        paint = color if color is not None else terminal and not os.environ.get("NO_COLOR")
+        self._sheet = Sheet(self._screen.write, width=width, color=paint)
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        self._story(event)
+        if self._progress:
+            self._following(event)
+        match event:
+            case RunStarted() if self._live:
+                self._screen.start_after(_LIVE_AFTER)
+            case RunEnded():
+                self._end()
+            case Message():
+                self._message(event)
+            case TaskDone() if self._verbosity > 0:
+                self._task(event)
+            case _:
+                self._aside(event)
+
+    def close(self) -> None:
+        """Take the live lines away."""
+        self._screen.stop()
+
+    def _end(self) -> None:
+        self._screen.stop()
+        view = View(self._verbosity, self._diff, len(self._story.hosts))
+        for section in ORDER:
+            section(self._sheet, self._story, view)
+
+    # -- while it runs
+
+    def _message(self, event: Message) -> None:
+        self._sheet.line(("bold", event.host), ": ", ("dim", event.task))
+        text = event.message if isinstance(event.message, str) else _json(event.message)
+        self._sheet.paragraph(text, indent=4)
+
+    def _task(self, done: TaskDone) -> None:
+        task = done.task if done.item is None else f"{done.task} (item {done.item})"
+        told = task if done.section in ("tasks", "") else f"{done.section}: {task}"
+        fate = " (ignored)" if done.ignored else " (rescued)" if done.rescued else ""
+        reason = f" -- {done.reason}" if done.reason else ""
+        self._sheet.line(
+            (_STATUS_STYLES.get(done.status, "dim"), f"{done.status.replace('_', ' '):<7}"),
+            "  ",
+            ("bold", done.host),
+            f"  {told}{fate}",
+            ("dim", f" [{duration(done.seconds)}]"),
+            reason.replace("\n", " "),
+            hang=9,
+        )
+        if self._verbosity > 1:
+            result = {name: value for name, value in done.result.items() if name not in _TOLD}
+            for line in _json(result).splitlines() if result else ():
+                self._sheet.verbatim(line, "dim", indent=9)
+        self._count()
+
+    def _aside(self, event: Event) -> None:
+        match event:
+            case PlayStarted() if self._progress or self._verbosity > 0:
+                self._sheet.line(("bold", f"PLAY {event.play}"), f": {count(len(event.hosts), 'host')}")
+            case TaskDone(status="failed", ignored=False, rescued=False) if self._progress:
+                self._sheet.line(
+                    ("bold", event.host), ("red", " failed: "), f"{event.task} ({event.position})"
+                )
+            case HostLeftOut() if self._progress:
+                words = REASONS.get(event.reason, event.reason.replace("_", " "))
+                self._sheet.line(("bold", event.host), ("red", " left out: "), words)
+            case SectionStarted() if self._verbosity > 1:
+                self._sheet.line(("dim", f"{event.host} enters {event.section}"), indent=9)
+            case HostConnected() if self._verbosity > 2:
+                self._connected(event)
+            case TaskStarted() if self._verbosity > 2:
+                self._sheet.line(("dim", f"{event.host} is given '{event.task}' [{event.module}]"), indent=9)
+            case Intent() if self._verbosity > 2:
+                text = f"{event.host} may change {event.object}: its state before is on disk"
+                self._sheet.line(("dim", text), indent=9)
+            case RoundTrips() if self._verbosity > 2:
+                text = (
+                    f"{event.host}: {count(event.round_trips, 'round trip')}, {event.setup_trips} to set up"
+                )
+                self._sheet.line(("dim", text), indent=9)
+        self._count()
+
+    def _connected(self, event: HostConnected) -> None:
+        hello = event.hello
+        facts = f"Python {hello.get('python')} as {hello.get('user')}, {hello.get('hostname')}, pid {hello.get('pid')}"
+        self._sheet.line(("dim", f"{event.host} connected: {facts}"), indent=9)
+        if self._verbosity > 3:
+            for line in _json(hello).splitlines():
+                self._sheet.verbatim(line, "dim", indent=13)
+
+    def _count(self) -> None:
+        """Where nothing can be live, say at each tenth of the hosts how far it is."""
+        if self._live or not self._progress:
+            return
+        done, all_of_them = self._following.done()
+        tenths = _TENTHS * done // all_of_them if all_of_them else 0
+        if tenths > self._tenths and all_of_them > 1:
+            self._sheet.line(("dim", f"{done} of {all_of_them} hosts done"))
+        self._tenths = tenths
+
+
+def _json(value: Any) -> str:
+    short = json.dumps(value, default=str, ensure_ascii=False)
+    return short if len(short) <= _SHORT else json.dumps(value, indent=2, default=str, ensure_ascii=False)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty() and os.environ.get("TERM") != "dumb"
+    except (AttributeError, ValueError):
+        return False
+
+
+def _width(stream: TextIO, terminal: bool) -> int:
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    if not terminal:
+        return _PLAIN_WIDTH
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _PLAIN_WIDTH
+    except (OSError, ValueError):
+        return _PLAIN_WIDTH

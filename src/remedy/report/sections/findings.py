@@ -1,0 +1,71 @@
+"""What is wrong, and whether it is healed: what is still there first, then the worst."""
+
+from __future__ import annotations
+
+from remedy.report.evidence import told
+from remedy.report.sections.view import View
+from remedy.report.sheet import Part, Sheet
+from remedy.report.story import Finding, Story
+from remedy.report.text import count, grouped
+
+STYLES = {"P0": "alarm", "P1": "bold red", "P2": "bold yellow", "P3": "bold cyan"}
+_HOSTS_WITH_EVIDENCE = 3
+_ROWS = 6
+
+
+def findings(sheet: Sheet, story: Story, view: View) -> None:
+    """Tell the findings; those that are the same on several hosts once."""
+    every = list(story.findings.values())
+    if not every:
+        return
+    healed = sum(bool(finding.resolved) for finding in every)
+    stay = sum(finding.resolved is False for finding in every)
+    about = [f"{number} {word}" for number, word in ((healed, "resolved"), (stay, "STILL THERE")) if number]
+    sheet.heading(f"FINDINGS: {len(every)}" + (f" ({', '.join(about)})" if about else ""))
+    every.sort(key=lambda finding: (finding.resolved is True, finding.raised.severity))
+    for _, same in grouped(every, _look):
+        _one(sheet, same, story, view)
+
+
+def _look(finding: Finding) -> tuple[object, ...]:
+    raised = finding.raised
+    return raised.severity, raised.id, raised.title, raised.advice, finding.resolved
+
+
+def _one(sheet: Sheet, same: list[Finding], story: Story, view: View) -> None:
+    raised = same[0].raised
+    hosts = [finding.raised.host for finding in same]
+    state: dict[bool | None, list[Part]] = {
+        True: [("bold green", "  RESOLVED")],
+        False: [("bold red", "  STILL THERE")],
+        None: [("yellow", "  not checked again")] if story.mode == "apply" else [],
+    }
+    sheet.line(
+        (STYLES.get(raised.severity, "bold"), raised.severity),
+        "  ",
+        *view.hosts(hosts),
+        raised.title,
+        ("dim", f"  [{raised.id}]"),
+        *state[same[0].resolved],
+        indent=2,
+    )
+    view.host_names(sheet, hosts, indent=6)
+    if same[0].resolved is not True or view.verbosity > 0:
+        _evidence(sheet, same, view)
+    if raised.advice:
+        sheet.line(("cyan", "advice: "), raised.advice.replace("\n", " "), indent=6, hang=8)
+
+
+def _evidence(sheet: Sheet, same: list[Finding], view: View) -> None:
+    width = sheet.width - 8
+    most = view.most(_ROWS)
+    by_evidence = grouped(same, lambda finding: tuple(told(finding.raised.evidence, width=width, most=most)))
+    shown = by_evidence if view.verbosity > 1 else by_evidence[:_HOSTS_WITH_EVIDENCE]
+    for lines, those in shown:
+        if len(by_evidence) > 1 and lines:
+            sheet.line(*view.hosts([finding.raised.host for finding in those]), indent=6)
+        for line in lines:
+            sheet.verbatim(line, indent=8)
+    rest = sum(len(those) for _, those in by_evidence[len(shown) :])
+    if rest:
+        sheet.line(("dim", f"... and the evidence of {count(rest, 'more host')} (-vv shows it)"), indent=6)

@@ -1,0 +1,89 @@
+"""What a change was, in one line: before -> after, in the words of its kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remedy.events import Changed
+from remedy.report.text import count, cut, one_line, size
+
+_HASHES = ("sha1", "sha256", "checksum", "hash")
+_NAMED_ELSE = {"uid": "owner", "gid": "group"}  # numbers say nothing more where names do
+_LONGEST = 60
+
+
+def difference(change: Changed) -> str:
+    """Return what happened to the object, or would happen where it is predicted."""
+    if change.kind == "sweep":
+        return _swept(change)
+    if change.kind == "command":
+        return "would run" if change.predicted else "ran"
+    if change.kind == "action":
+        return "would be done" if change.predicted else "done"
+    return _states(change.before, change.after)
+
+
+def _swept(change: Changed) -> str:
+    before, after = change.before, change.after
+    freed = "" if change.bytes_freed is None else size(change.bytes_freed)
+    if isinstance(before, dict) and isinstance(before.get("items"), int):
+        left = after.get("items", 0) if isinstance(after, dict) else 0
+        taken = count(before["items"] - left, "item")
+        text = f"{taken} of {before['items']}" if left else taken
+        if change.predicted:
+            return f"{text} would be removed, freeing {freed}" if freed else f"{text} would be removed"
+        return f"{text} removed, {freed} freed" if freed else f"{text} removed"
+    return f"{freed} freed" if freed else "swept"
+
+
+def _states(before: Any, after: Any) -> str:
+    if before is None and after is None:
+        return "changed (hidden: its task has secrets)"
+    if before is None:
+        return f"created{_about(after)}"
+    if after is None:
+        return f"removed{_about(before)}"
+    if isinstance(before, dict) and isinstance(after, dict):
+        return ", ".join(_keys(before, after)) or "changed"
+    return f"{_value(before)} -> {_value(after)}"
+
+
+def _keys(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    differing = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    content = any(name in _HASHES for name in differing)
+    parts = []
+    for name in differing:
+        if name in _HASHES or _NAMED_ELSE.get(name) in differing:
+            continue
+        if name == "size" and content:
+            continue
+        old, new = (_value(state.get(name), name) for state in (before, after))
+        parts.append(f"{name} {old} -> {new}")
+    if content:
+        old, new = (_value(state.get("size"), "size") for state in (before, after))
+        parts.append("content changed" if old == new else f"content changed ({old} -> {new})")
+    return parts
+
+
+def _about(state: Any) -> str:
+    """Return the few words about a new or a removed object that are worth their place."""
+    if not isinstance(state, dict):
+        return "" if state in (None, True) else f" ({_value(state)})"
+    words = [str(state["type"])] if state.get("type") not in (None, "file") else []
+    words += [f"mode {state['mode']}"] if state.get("mode") else []
+    words += [f"{state['owner']}:{state['group']}"] if state.get("owner") and state.get("group") else []
+    words += [f"to {state['target']}"] if state.get("target") else []
+    if isinstance(state.get("size"), int) and state.get("type") == "file":
+        words.append(size(state["size"]))
+    if not words:
+        told = {name: value for name, value in state.items() if name not in _HASHES and value is not None}
+        words = [cut(one_line(told), _LONGEST)] if told else []
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _value(value: Any, name: str = "") -> str:
+    if name == "size" and isinstance(value, int):
+        return size(value)
+    if value == "":
+        return "''"
+    return cut(one_line(value).replace("\n", "\\n"), _LONGEST)

@@ -1,0 +1,117 @@
+"""What happened in a run, gathered from its events: what console and JSON tell in their own ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from remedy.events import (
+    Changed,
+    Event,
+    FindingRaised,
+    FindingResolved,
+    HostLeftOut,
+    RoundTrips,
+    RunEnded,
+    RunStarted,
+    TaskDone,
+    Warned,
+)
+from remedy.report.recap import Recap
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A finding on a host; `resolved` is None where nobody looked again."""
+
+    raised: FindingRaised
+    resolved: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Something that a task left alone, and why."""
+
+    host: str
+    task: str
+    item: str
+    reason: str
+
+
+class Story:
+    """Gathers what is worth telling at the end; a Sink. Of results it remembers only those of troubled tasks."""
+
+    def __init__(self) -> None:
+        self.started: RunStarted | None = None
+        self.ended: RunEnded | None = None
+        self.recap = Recap()
+        self.findings: dict[tuple[str, str, str], Finding] = {}
+        self.changes: list[Changed] = []
+        self.kept: dict[Kept, None] = {}
+        self.failed: list[TaskDone] = []
+        self.unknown: list[TaskDone] = []
+        self.not_run: dict[str, int] = {}
+        self.trusted: dict[str, None] = {}
+        self.warnings: dict[str, list[str | None]] = {}
+        self.left_out: dict[str, HostLeftOut] = {}
+        self.trips: dict[str, RoundTrips] = {}
+
+    @property
+    def mode(self) -> str:
+        """The run's mode."""
+        return self.started.mode if self.started is not None else "apply"
+
+    @property
+    def hosts(self) -> list[str]:
+        """The run's hosts, in inventory order."""
+        return list(self.recap.hosts)
+
+    def told_changes(self) -> list[Changed]:
+        """Return the changes of the report: in check mode the predicted ones too."""
+        return [change for change in self.changes if self.mode == "check" or not change.predicted]
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        self.recap(event)
+        match event:
+            case RunStarted():
+                self.started = event
+            case RunEnded():
+                self.ended = event
+            case FindingRaised():
+                self._raised(event)
+            case FindingResolved():
+                key = (event.host, event.play, event.id)
+                if key in self.findings:
+                    self.findings[key] = replace(self.findings[key], resolved=True)
+            case Changed():
+                self.changes.append(event)
+            case TaskDone():
+                self._done(event)
+            case Warned():
+                hosts = self.warnings.setdefault(event.message, [])
+                if event.host not in hosts:
+                    hosts.append(event.host)
+            case HostLeftOut():
+                self.left_out[event.host] = event
+            case RoundTrips():
+                self.trips[event.host] = event
+
+    def _raised(self, event: FindingRaised) -> None:
+        # Raised again, its newest evidence is what is left to do.
+        key = (event.host, event.play, event.id)
+        self.findings[key] = Finding(event, resolved=False if event.again else None)
+
+    def _done(self, event: TaskDone) -> None:
+        for kept in event.kept:
+            item = Kept(event.host, event.task, str(kept.get("item", "")), str(kept.get("reason", "")))
+            self.kept[item] = None
+        if event.reads and event.section.startswith("diagnose"):
+            self.trusted[event.task] = None
+        if event.item is not None:
+            return
+        if event.status == "failed" and not event.ignored and not event.rescued:
+            self.failed.append(event)
+        elif event.status == "unknown":
+            self.unknown.append(event)
+        elif event.status == "not_run":
+            self.not_run[event.host] = self.not_run.get(event.host, 0) + 1
