@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import secrets as random
 import signal
 import socket
@@ -167,13 +168,13 @@ class Session:
             code: int = work(Run(context, hosts))
         except RemedyError as error:
             if self.shape == "json":
-                click.echo(report.text(error=error))
+                click.echo(_json(report, error))
             raise
         finally:
             connections.shut()
             journal.close()
         if self.shape == "json":
-            click.echo(report.text())
+            click.echo(_json(report))
         return code
 
 
@@ -230,6 +231,14 @@ def run_module(pattern: str, module: str, arguments: str, *, mode: str, flags: d
         # A probe needs no lock: it may look while another run is at work.
         session = replace(session, options=replace(session.options, reads_only=True))
     return session.run(Playbook(path=Path(spec.name), plays=(play,)), hosts)
+
+
+def _json(report: Any, error: RemedyError | None = None) -> str:
+    """Return the document for programs; a run that was refused says why in it."""
+    document = report.document()
+    if error is not None:
+        document["run"]["error"] = str(error)
+    return json.dumps(document, indent=2)
 
 
 def _list(session: Session, playbook: Playbook, hosts: list[Host], flags: dict[str, Any]) -> None:
