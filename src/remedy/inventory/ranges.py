@@ -20,7 +20,7 @@ def expand(written: str, where: Position | None) -> tuple[list[str], int | None]
     """Return the host names that a pattern stands for, and its port; InputError where it is wrong."""
     found = _BRACKETED_PORT.fullmatch(written) or _PORT.fullmatch(written)
     pattern, port = (found[1], int(found[2])) if found else (written, None)
-    if not pattern or (pattern.endswith(":") and pattern.count(":") == 1):
+    if not pattern or (pattern.endswith(":") and pattern.count(":") == 1 and "[" not in pattern):
         hint = "expected a name, or NAME:PORT"
         raise InputError(f"'{written}' is no host name", where=where, hint=hint)
     names = [pattern]
