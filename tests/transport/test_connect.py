@@ -146,6 +146,15 @@ def test_too_many_keys_are_told_as_such(place, connector):
     assert "the server hung up: it allows no more attempts (MaxAuthTries)" in error.message
 
 
+def test_a_certificate_of_a_user(place, connector):
+    authority = generate(place.folder / "ca")
+    server = place.sshd(f"TrustedUserCAKeys {authority}.pub")
+    server.authorized.write_text("")
+    key = generate(place.folder / "signed")
+    subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "me", "-n", "root", f"{key}.pub"], check=True)
+    assert says(connector, place.target(server, ansible_ssh_private_key_file=str(key))) == "hello"
+
+
 # --- host keys
 
 
@@ -248,10 +257,37 @@ def test_a_target_that_refuses_behind_a_jump(place, connector):
     assert f"127.0.0.1:{jump.port} cannot open the way to 127.0.0.1:" in error.message
 
 
-def test_a_jump_that_is_down_fails_every_host_once(place, connector):
-    place.write_config(f"Host jump\n HostName 127.0.0.1\n Port {free_port()}\n")
-    error = refused(connector, place.target(1, options="-J jump"))
-    assert error.reason == "refused"
+def test_a_jump_that_is_down_is_not_tried_by_each_waiting_host(place, connector):
+    silent = Listener(lambda line: None)
+    place.write_config(f"Host jump\n HostName 127.0.0.1\n Port {silent.port}\n")
+    errors: list[Unreachable] = []
+
+    def work(number: int) -> None:
+        target = place.target(1, f"web{number}", options="-J jump", ansible_ssh_timeout=1)
+        errors.append(refused(connector, target))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    silent.close()
+    assert [error.reason for error in errors] == ["no_banner"] * 6
+    assert {error.host for error in errors} == {f"web{number}" for number in range(6)}
+    assert time.monotonic() - started < 15, "one after the other they would take 60 s"
+    assert len(silent.lines) < 6
+
+
+def test_a_silent_target_behind_a_jump_does_not_harm_the_jump(place, connector):
+    jump, server = place.sshd(), place.sshd()
+    place.write_config(f"Host jump\n HostName 127.0.0.1\n Port {jump.port}\n")
+    silent = Listener(lambda line: None)
+    error = refused(connector, place.target(silent.port, options="-J jump", ansible_ssh_timeout=1))
+    assert error.reason == "no_banner"
+    silent.close()
+    assert says(connector, place.target(server, options="-J jump")) == "hello"
+    assert jump.log.read_text().count("Accepted publickey") == 1
 
 
 def test_a_proxy_command_leads_there_and_its_words_are_told(place, connector):

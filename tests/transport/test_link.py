@@ -52,7 +52,7 @@ def link_to(connector):
     def open_to(target: Target, **more):
         connection = connector.connect(target)
         opened.append(connection)
-        link = open_link(connection, start=START, **more)
+        link = open_link(connection, **{"start": START, **more})
         opened.append(link)
         return link
 
@@ -149,10 +149,10 @@ def test_a_killed_agent_is_told_as_killed(target, link_to):
 
 
 def test_pings_keep_a_quiet_link_alive(place, link_to, impatient):
-    link = link_to(place.target(place.sshd()))
+    link = link_to(place.target(place.sshd()), start={**START, "lease": 1})
     link.receive(20)
     with pytest.raises(TimeoutError):
-        link.receive(2.5)  # two and a half times the patience
+        link.receive(2.5)  # two and a half times the patience of either side
     link.send(batch(data="still here"))
     assert answers(link)["result"]["ping"] == "still here"
 

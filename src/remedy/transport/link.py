@@ -66,6 +66,8 @@ class AgentLink:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message; modules that a batch needs and the agent lacks go ahead of it. From any thread."""
+        if self._lost is not None:
+            raise self._lost  # sshd takes bytes for a command that has ended, and drops them
         with self._sending:
             self._write(self._outbox.encode(message))
 
@@ -78,7 +80,6 @@ class AgentLink:
         except queue.Empty:
             raise TimeoutError(f"no message within {timeout:g} s") from None
         if isinstance(message, LinkLost):
-            self._lost = message
             raise message
         return message
 
@@ -123,7 +124,8 @@ class AgentLink:
             error = caught
         self._connection.watchdog.remove(self._guard)
         if not self._closing:
-            self._arrived.put(self._loss(error))
+            self._lost = self._loss(error)
+            self._arrived.put(self._lost)
 
     def _take(self, message: Any) -> None:
         kind = message.get("t")
@@ -145,9 +147,11 @@ class AgentLink:
                 self._ping()
                 continue
             self._alive()
+            self._ping()  # a host that talks without end must hear from us all the same
             return data
 
     def _ping(self) -> None:
+        """Send a ping where nothing was sent for a while."""
         if time.monotonic() - self._last_sent < PING or self._closing:
             return
         if not self._sending.acquire(blocking=False):
