@@ -9,7 +9,8 @@ PROPERTIES = (
     "Id Description LoadState LoadError ActiveState SubState UnitFileState FragmentPath Type RemainAfterExit"
     " Result MainPID ExecMainPID ExecMainStatus ExecMainCode InvocationID NRestarts Restart CanReload"
     " ReloadResult NeedDaemonReload Job ActiveEnterTimestamp ActiveEnterTimestampMonotonic"
-    " InactiveExitTimestampMonotonic InactiveEnterTimestamp StatusText MemoryCurrent TasksCurrent TriggeredBy ConditionResult"
+    " InactiveExitTimestampMonotonic InactiveEnterTimestamp StatusText MemoryCurrent TasksCurrent"
+    " TriggeredBy ConditionResult"
 ).split()
 
 RUNNING = ("active", "reloading", "refreshing", "activating")
@@ -98,11 +99,11 @@ class Units(object):
             c_locale=True,
         )
         lines = _text(log.stdout).strip() if log.rc == 0 else ""
-        hint = (
-            "; `systemctl reset-failed %s` lifts the start limit" % name
-            if "too quickly" in err + lines
-            else ""
-        )
+        hint = ""
+        if "too quickly" in err + lines:
+            hint = "; `systemctl reset-failed %s` lifts the start limit" % name
+        elif "already exists" in err:
+            hint = "; a unit whose own file is in /etc/systemd/system cannot be masked: stop and disable it"
         return first + hint + ("\nits last log lines:\n" + lines if lines else "")
 
 
