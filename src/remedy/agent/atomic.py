@@ -190,7 +190,7 @@ def _overwrite(name, content, mode, uid, gid):
             _from_start(opened, old)
             raise
         _own(opened, uid, gid)
-        if mode is not None:
+        if mode is not None and stat.S_IMODE(os.fstat(opened).st_mode) != _number(mode):
             os.fchmod(opened, _number(mode))
     finally:
         os.close(opened)

@@ -79,7 +79,8 @@ def describe(found, target=None):
 class Files(object):
     """The files of a host as a task sees them: in check mode with what earlier tasks would have done.
 
-    Paths are absolute text. A state is None (absent) or what `describe` returns.
+    Paths are absolute text. A state is None (absent) or what `describe` returns. Outside of check mode only what
+    is on disk counts, whatever a check pass before has predicted.
     """
 
     def __init__(self, host):
@@ -113,7 +114,7 @@ class Files(object):
         return done
 
     def _target(self, path):
-        if path in self._predicted:
+        if self.predicted(path):
             return (self._predicted[path]["state"] or {}).get("target")
         try:
             return text(os.readlink(native(path)))
@@ -129,7 +130,7 @@ class Files(object):
         return self._state(self.real(path))
 
     def _state(self, path):
-        if path in self._predicted:
+        if self.predicted(path):
             return self._predicted[path]["state"]
         if self._hidden(path):
             return None
@@ -145,7 +146,7 @@ class Files(object):
 
     def _hidden(self, path):
         """Say whether what is on disk at a path counts for nothing, by a prediction about a folder above."""
-        folder = os.path.dirname(path) if self._predicted else "/"
+        folder = os.path.dirname(path) if self._predicted and self._host.check else "/"
         while folder != "/":
             above = self._predicted.get(folder)
             if above is not None and (above["fresh"] or (above["state"] or {}).get("type") != "directory"):
@@ -168,8 +169,8 @@ class Files(object):
 
     def chunks(self, path):
         """Yield a file's content piece by piece; raises Failed."""
-        known = self._predicted.get(self.real(path))
-        content = None if known is None else known["content"]
+        real = self.real(path)
+        content = self._predicted[real]["content"] if self.predicted(real) else None
         if content is not None:
             return iter([content]) if isinstance(content, bytes) else self._host.content(content)
         return _disk(path)
@@ -188,6 +189,14 @@ class Files(object):
         elif content is None and before is not None and state.get("type") == "file":
             content = before["content"]
         self._predicted[path] = {"state": state, "content": content, "fresh": fresh}
+
+    def predicted(self, path):
+        """Say whether what is at a canonical path is a prediction."""
+        return self._host.check and path in self._predicted
+
+    def forget(self):
+        """Drop all predictions: another check pass begins."""
+        self._predicted = {}
 
     def predictions(self):
         """Return what was predicted, as a message can carry it."""

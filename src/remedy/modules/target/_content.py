@@ -171,7 +171,8 @@ class Content(Resource):
         command = self.params["validate"]
         if "%s" not in command:
             raise Failed("validate must hold %%s, the place of the new file's path: %s" % command)
-        done = self.host.run(shlex.split(command.replace("%s", shlex.quote(path))), ok=None)
+        words = shlex.split(command.replace("%s", shlex.quote(path)))
+        done = self.host.run(words[:1] + [native(word) for word in words[1:]], ok=None)
         if done.rc != 0:
             raise Failed(
                 "validate refused the new content, %s is as it was" % self.path,
@@ -181,6 +182,8 @@ class Content(Resource):
             )
 
     def diff(self, have, want):
+        if want is not None and want["type"] != "file":
+            return None  # an undo that brings back a link
         after = {"after": ""} if want is None else self.after(want)
         if after is None:
             return None

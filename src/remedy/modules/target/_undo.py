@@ -19,16 +19,17 @@ def keep(files, path, have, content=True):
     {"state": `have`, "path", "entries": [state with "name" below the path, "xattrs", "content"],
     "made": [folders still to be made]}
     """
+    seen = {}
     kept = {"state": have, "path": path, "entries": [], "made": missing_folders(files, path)}
     left = [LIMIT]
     try:
-        reason = _keep(native(path), b"", content, kept["entries"], left)
+        reason = _keep(native(path), b"", content, kept["entries"], left, seen)
     except OSError as error:
         raise failed(error, "keep for undo", path)
     return kept if reason is None else Irreversible(reason)
 
 
-def _keep(root, name, content, entries, left):
+def _keep(root, name, content, entries, left, seen):
     path = os.path.join(root, name) if name else root
     if not os.path.lexists(path):
         return None
@@ -44,6 +45,10 @@ def _keep(root, name, content, entries, left):
         return "%s is a %s" % (text(path), kind)
     entries.append(entry)
     if content and kind == "file":
+        first = seen.setdefault((found.st_dev, found.st_ino), entry["name"])
+        if first != entry["name"]:
+            entry["same_as"] = first  # a hard link
+            return None
         left[0] -= found.st_size
         if left[0] >= 0:
             with open(path, "rb") as stream:
@@ -53,7 +58,7 @@ def _keep(root, name, content, entries, left):
             return "content larger than 1 MiB"
     if content and kind == "directory":
         for child in sorted(os.listdir(path)):
-            reason = _keep(root, os.path.join(name, child), content, entries, left)
+            reason = _keep(root, os.path.join(name, child), content, entries, left, seen)
             if reason is not None:
                 return reason
     return None
@@ -67,10 +72,13 @@ def restore(files, kept):
             for folder in missing_folders(files, path):
                 os.mkdir(native(folder))
             for entry in kept["entries"]:
-                _restore(os.path.join(path, entry["name"]) if entry["name"] else path, entry)
+                if "same_as" in entry:
+                    _link(_below(path, entry["same_as"]), _below(path, entry["name"]))
+                else:
+                    _restore(_below(path, entry["name"]), entry)
             for entry in reversed(kept["entries"]):  # a folder's own mode last: it may not let us write
                 if entry["type"] == "directory":
-                    _dress(os.path.join(path, entry["name"]) if entry["name"] else path, entry)
+                    _dress(_below(path, entry["name"]), entry)
         else:
             _remove(path)
         for folder in reversed(kept["made"]):
@@ -80,6 +88,14 @@ def restore(files, kept):
                 break  # others use it by now, or it is gone
     except OSError as error:
         raise failed(error, "restore", path)
+
+
+def _below(path, name):
+    return os.path.join(path, name) if name else path
+
+
+def _link(first, path):
+    atomic.place(path, lambda beside: os.link(native(first), beside))
 
 
 def _restore(path, entry):

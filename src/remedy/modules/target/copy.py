@@ -67,21 +67,21 @@ def prepare(params, source):
         return sent(params, source.text(_as_text(params["content"])))
     if params["remote_src"]:
         return params
-    listed = _tree(source, params["src"])
-    if listed is None:
-        return sent(params, source.file(params["src"]), os.path.basename(params["src"]))
+    found = source.file(params["src"])
+    if not found.get("directory"):
+        return sent(params, found, os.path.basename(params["src"]))
     root = params["dest"].rstrip("/") or "/"
     if not params["src"].endswith("/"):
         root = os.path.join(root, os.path.basename(params["src"]))
     steps = [_folder(params, root, {})]
-    _walk(params, source, params["src"].rstrip("/"), root, listed, steps, 0)
+    _walk(params, source, params["src"].rstrip("/"), root, steps, 0)
     return steps
 
 
-def _walk(params, source, src, dest, listed, steps, depth):
+def _walk(params, source, src, dest, steps, depth):
     if depth > _DEEP:
         raise Failed("%s: links within it lead in a circle; use local_follow: false" % src)
-    for name, kind_of, info in sorted(listed):
+    for name, kind_of, info in source.tree(src):
         here = os.path.join(src, name)
         there = os.path.join(dest, name)
         if kind_of == "directory":
@@ -92,22 +92,14 @@ def _walk(params, source, src, dest, listed, steps, depth):
             )
             steps.append(link)
         elif kind_of == "link":
-            below = _tree(source, here)
-            if below is None:
-                steps.append(sent(dict(params, dest=there), source.file(here)))
-            else:
+            found = source.file(here)
+            if found.get("directory"):
                 steps.append(_folder(params, there, {}))
-                _walk(params, source, here, there, below, steps, depth + 1)
+                _walk(params, source, here, there, steps, depth + 1)
+            else:
+                steps.append(sent(dict(params, dest=there), found))
         else:
             steps.append(sent(dict(params, dest=there), info))
-
-
-def _tree(source, path):
-    """Return what is in a folder of the control machine, None where the path is no folder."""
-    try:
-        return source.tree(path)
-    except Exception:  # whatever it is, source.file says it better
-        return None
 
 
 def _folder(params, path, info):

@@ -113,7 +113,7 @@ class _Search(object):
             self.skipped[text(root)] = "'%s' is not a directory" % text(root)
             return
         waiting = [(root, 1)]
-        seen = set()
+        seen = {_identity(os.stat(root))}
         while waiting:
             folder, level = waiting.pop()
             if self.full():
@@ -146,10 +146,10 @@ class _Search(object):
             return True
         if not self.params["follow"] or not stat.S_ISLNK(found.st_mode) or not os.path.isdir(path):
             return False
-        there = os.stat(path)
-        if (there.st_dev, there.st_ino) in seen:
+        there = _identity(os.stat(path))
+        if there in seen:
             return False  # links in a circle
-        seen.add((there.st_dev, there.st_ino))
+        seen.add(there)
         return True
 
     def _take(self, path, name, found):
@@ -212,6 +212,10 @@ class _Search(object):
         except OSError as error:
             self.skipped[text(path)] = os.strerror(error.errno).lower()
             return False
+
+
+def _identity(found):
+    return found.st_dev, found.st_ino
 
 
 def _names(patterns, use_regex):

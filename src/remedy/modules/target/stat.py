@@ -94,7 +94,7 @@ class Stat(Probe):
             return {"stat": {"exists": False}}
         real = files.real(path, self.params["follow"])
         fields = {"path": path, "exists": True}
-        predicted = real in files.predictions()
+        predicted = files.predicted(real)
         if predicted:
             fields.update(from_mode(_TYPES[state["type"]] | int(state["mode"], 8)))
             fields.update(uid=state["uid"], gid=state["gid"], size=state["size"])
@@ -137,7 +137,9 @@ class Stat(Probe):
         program = self.host.which("file")
         if program is None:
             return unknown
-        done = self.host.run([program, "-b", "-h", "--mime-type", "--mime-encoding", "--", path], ok=None)
+        done = self.host.run(
+            [program, "-b", "-h", "--mime-type", "--mime-encoding", "--", native(path)], ok=None
+        )
         kind_of, _, charset = done.stdout.decode("utf-8", "replace").strip().partition(";")
         if done.rc != 0 or not charset:
             return unknown
@@ -147,7 +149,7 @@ class Stat(Probe):
         program = self.host.which("lsattr")
         if program is None:
             return {}
-        done = self.host.run([program, "-vd", "--", path], ok=None)
+        done = self.host.run([program, "-vd", "--", native(path)], ok=None)
         words = done.stdout.decode("utf-8", "replace").split()
         if done.rc != 0 or len(words) < 2:
             return {}  # file systems without flags refuse

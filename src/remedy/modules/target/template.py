@@ -5,6 +5,7 @@ returns.
 """
 
 import os
+import stat
 
 from remedy.agent.kinds import REQUIRED, Param
 from remedy.modules.target._attributes import ATTRIBUTES
@@ -57,4 +58,7 @@ def prepare(params, source):
     options = {param.name: params[param.name] for param in _RENDERING}
     written = {"\\n": "\n", "\\r": "\r", "\\r\\n": "\r\n"}
     options["newline_sequence"] = written.get(options["newline_sequence"], options["newline_sequence"])
-    return sent(params, source.render(params["src"], **options), os.path.basename(params["src"]))
+    rendered = source.render(params["src"], **options)
+    if params["mode"] == "preserve":
+        params = dict(params, mode="%04o" % stat.S_IMODE(os.stat(rendered["path"]).st_mode))
+    return sent(params, rendered, os.path.basename(params["src"]))
