@@ -1,6 +1,7 @@
 """Runs a target module as the agent would, in this process, on the real machine."""
 
 import json
+import subprocess
 
 from remedy.agent import bootstrap, runner
 from remedy.agent.host import Host
@@ -115,7 +116,20 @@ def step(module, /, *, in_check=False, internal=(), **given):
 
 def in_lab(lab, host, *steps, user="root"):
     """Run steps in a lab host, from sources shipped as the agent ships them; return their result frames."""
-    sources = bootstrap.sources([each["module"] for each in steps])
-    program = f"SOURCES = {json.dumps(sources)!r}\nSTEPS = {json.dumps(steps)!r}\n{_STANDALONE}"
-    done = lab.run(host, ["python3", "-I", "-B", "-"], stdin=program.encode(), user=user)
+    done = lab.run(host, ["python3", "-I", "-B", "-"], stdin=_program(steps), user=user)
     return json.loads(done.stdout)
+
+
+def in_python(interpreter, *steps):
+    """Run steps on this machine in another Python, with warnings as errors and in the C locale."""
+    argv = [interpreter, "-I", "-B", "-W", "error", "-"]
+    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": "/root"}
+    done = subprocess.run(
+        argv, input=_program(steps), stdout=subprocess.PIPE, env=environment, check=True, timeout=60
+    )
+    return json.loads(done.stdout)
+
+
+def _program(steps):
+    sources = bootstrap.sources([each["module"] for each in steps])
+    return f"SOURCES = {json.dumps(sources)!r}\nSTEPS = {json.dumps(steps)!r}\n{_STANDALONE}".encode()

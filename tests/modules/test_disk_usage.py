@@ -9,6 +9,7 @@ from tests.modules.running import in_lab, params, run, step
 
 from remedy.errors import InputError
 from remedy.lab import Disk
+from remedy.modules import find
 from remedy.modules.target import _mounts
 
 DISKS = {
@@ -145,6 +146,12 @@ def test_the_budget_ends_the_search_with_a_partial_answer(tmp_path):
     result = run("disk_usage", paths=[str(tmp_path)], largest=3, budget=0)["result"]
     assert result["complete"] is False
     assert result["largest"][0]["complete"] is False
+
+
+def test_the_deadline_leaves_room_for_the_budget():
+    assert find("disk_usage").kind(params("disk_usage", largest=1, budget="2m")).deadline == 180
+    assert find("disk_usage").kind(params("disk_usage", largest=1)).cost == "expensive"
+    assert find("disk_usage").kind(params("disk_usage")).cost == "cheap"
 
 
 def test_a_path_stands_for_its_file_system(tmp_path):

@@ -39,7 +39,12 @@ def check_params(params):
 
 
 def kind(params):
-    return DiskUsage if params["largest"] in (0, "0") else WithLargest
+    if params["largest"] in (0, "0"):
+        return DiskUsage
+    budget = params["budget"]
+    # Asked before the templates are rendered, too: then the class matters, and its deadline does not.
+    seconds = budget if isinstance(budget, (int, float)) else 0
+    return type("WithLargest", (WithLargest,), {"deadline": seconds + 60})
 
 
 class DiskUsage(Probe):
