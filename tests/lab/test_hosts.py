@@ -79,6 +79,14 @@ class TestInside:
             lab.run(lab_host.name, ["sleep", "987"], timeout=0.3)
         assert "sleep 987" not in lab.run(lab_host.name, ["ps", "axo", "args"]).stdout
 
+    def test_a_program_that_the_host_stops_does_not_stop_the_lab(self, lab: Lab, lab_host: Host) -> None:
+        # systemd stops, ends and continues every process when a host shuts down.
+        assert lab.run(lab_host.name, ["sh", "-c", "kill -STOP $$; echo on"], timeout=20).stdout == "on\n"
+
+    def test_long_input_and_output_pass(self, lab: Lab, lab_host: Host) -> None:
+        text = b"x" * 3_000_000
+        assert len(lab.run(lab_host.name, ["sh", "-c", "sleep 1; cat"], stdin=text).stdout) == len(text)
+
     def test_files_go_in_and_come_out_unchanged(self, lab: Lab, lab_host: Host) -> None:
         content = bytes(range(256))
         lab.put(lab_host.name, "/srv/new folder/it's", content, mode=0o600)
@@ -126,7 +134,7 @@ class TestLife:
                 pass
             time.sleep(0.05)
         assert lab.get("again", "/data/kept") == b"x"
-        lab.up([lab.host("again").spec])  # waits for sshd
+        lab.wait("again")
         assert ssh(lab, "again", "id", "-un") == "admin\n"
 
     def test_up_leaves_a_running_host_alone_and_remakes_a_changed_one(

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from remedy.lab.cgroups import Cgroup
 from remedy.lab.errors import LabError
 
+_LOOK = 0.5  # seconds between two looks at a command that runs
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -36,7 +38,7 @@ class Inside:
         """Return the id of the host's process 1 as the control machine counts, None where it does not run."""
         for pid in sorted(self.cgroup.members()):
             # Its ids are listed from our PID namespace inwards; it is number 1 in the one below ours.
-            if len(ids := _ids(pid)) == 2 and ids[1] == 1:
+            if len(ids := _ids(pid)) == 2 and ids[1] == 1 and not _is_nspawn(pid):
                 return pid
         return None
 
@@ -61,20 +63,8 @@ class Inside:
         timeout: float = 60,
     ) -> Output:
         """Run a program in the host; an exit code not in `ok` is a LabError, None allows all."""
-        process = subprocess.Popen(
-            self.argv(argv, user),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            out, err = process.communicate(stdin, timeout=timeout)
-        except subprocess.TimeoutExpired as error:
-            raise LabError(f"no end after {timeout:g} s: {shlex.join(argv)}", host=self.name) from error
-        finally:
-            _end(process)
-        output = Output(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+        code, out, err = self._execute(argv, user, stdin, timeout)
+        output = Output(code, out.decode(errors="replace"), err.decode(errors="replace"))
         if ok is not None and output.code not in ok:
             said = (output.stderr or output.stdout).strip()[-2000:] or "nothing was printed"
             raise LabError(f"exit code {output.code} from: {shlex.join(argv)}\n  {said}", host=self.name)
@@ -87,16 +77,41 @@ class Inside:
 
     def get(self, path: str) -> bytes:
         """Read a file of the host."""
-        process = subprocess.run(
-            self.argv(["cat", "--", path]),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60,
-            check=False,
+        code, content, err = self._execute(["cat", "--", path], "root", b"", 60)
+        if code:
+            raise LabError(err.decode(errors="replace").strip(), host=self.name)
+        return content
+
+    def _execute(
+        self, argv: Sequence[str], user: str, stdin: bytes, timeout: float
+    ) -> tuple[int, bytes, bytes]:
+        process = subprocess.Popen(
+            self.argv(argv, user),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
-        if process.returncode:
-            raise LabError(process.stderr.decode(errors="replace").strip(), host=self.name)
-        return process.stdout
+        ended = threading.Event()
+        threading.Thread(target=_watch, args=(process.pid, ended), daemon=True).start()
+        try:
+            out, err = process.communicate(stdin, timeout=timeout)
+            return process.returncode, out, err
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"no end after {timeout:g} s: {shlex.join(argv)}", host=self.name) from error
+        finally:
+            ended.set()
+            _end(process)
+
+
+def _watch(pid: int, ended: threading.Event) -> None:
+    """Continue a stopped nsenter: it stops with its child, as when a host that shuts down stops everybody."""
+    while not ended.wait(_LOOK):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                os.kill(pid, signal.SIGCONT)
+        except OSError:
+            return
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -123,3 +138,11 @@ def _ids(pid: int) -> list[int]:
     return next(
         ([int(part) for part in line.split()[1:]] for line in status.splitlines() if line[:6] == "NSpid:"), []
     )
+
+
+def _is_nspawn(pid: int) -> bool:
+    """Tell whether a first process is still building the host and has not become its init."""
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name == "systemd-nspawn"
+    except OSError:
+        return True

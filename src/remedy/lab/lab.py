@@ -105,9 +105,8 @@ class Lab:
                 fresh.append(old if old is not None and same else self._define(spec, index))
             self._write_known_hosts()
             self._start(fresh)
-            hosts = [self.host(spec.name) for spec in wanted]
-            self._wait(hosts)
-            return hosts
+            self.wait(*(spec.name for spec in wanted))
+            return [self.host(spec.name) for spec in wanted]
 
     def reset(self, *names: str) -> None:
         """Throw away everything that happened to these hosts (all by default) and start them again."""
@@ -117,7 +116,13 @@ class Lab:
             _each(self._stop, hosts)
             self._prepare()
             self._start(hosts)
-            self._wait(hosts)
+            self.wait(*(host.name for host in hosts))
+
+    def wait(self, *names: str, seconds: float = _BOOT_SECONDS) -> None:
+        """Wait until these hosts (all by default) run and their sshd greets, as after a reboot."""
+        stop = threading.Event()
+        hosts = [self.host(name) for name in names] or self.hosts()
+        _each(lambda host: boot.wait(self._plan(host), seconds, stop), hosts, stop)
 
     def remove(self, *names: str) -> None:
         """End these hosts and forget them."""
@@ -302,10 +307,6 @@ class Lab:
             boot.start(self._plan(host))
 
         _each(start, hosts)
-
-    def _wait(self, hosts: Sequence[Host]) -> None:
-        stop = threading.Event()
-        _each(lambda host: boot.wait(self._plan(host), _BOOT_SECONDS, stop), hosts, stop)
 
     def _stop(self, host: Host) -> None:
         self._host_cgroup(host.name).end()
