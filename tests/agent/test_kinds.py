@@ -163,7 +163,9 @@ def test_an_undo_brings_back_what_was(any_agent: Agent, tmp_path: Path) -> None:
     path.write_text("old")
     params = {"path": str(path), "text": "new"}
     intent, result, _ = any_agent.run(any_agent.step("t_line", params))
-    undo = any_agent.step("t_line", params, op="undo", kept=intent["kept"], expect=result["change"]["after"])
+    undo = any_agent.step(
+        "t_line", params, op="undo", kept=intent["kept"], expect=[result["change"]["after"]]
+    )
     checked = any_agent.run({**undo, "check": True})
     assert kinds_of(checked) == ["result", "ended"]
     assert (checked[0]["status"], path.read_text()) == ("changed", "new")
@@ -182,7 +184,7 @@ def test_an_undo_leaves_alone_what_changed_since(agent: Agent, tmp_path: Path) -
     path.write_text("someone else's")
     expect = {"text": "ours", "kind": "line"}
     step = agent.step(
-        "t_line", {"path": str(path), "text": "ours"}, op="undo", kept={"state": None}, expect=expect
+        "t_line", {"path": str(path), "text": "ours"}, op="undo", kept={"state": None}, expect=[expect, None]
     )
     result = agent.run(step)[0]
     assert (result["status"], result["reason"]) == ("skipped", "changed since: text")
@@ -194,7 +196,7 @@ def test_an_undo_removes_what_was_made(agent: Agent, tmp_path: Path) -> None:
     params = {"path": str(path), "text": "new"}
     intent, result, _ = agent.run(agent.step("t_line", params))
     assert intent["before"] is None
-    step = agent.step("t_line", params, op="undo", kept=intent["kept"], expect=result["change"]["after"])
+    step = agent.step("t_line", params, op="undo", kept=intent["kept"], expect=[result["change"]["after"]])
     assert agent.run(step)[1]["status"] == "changed"
     assert not path.exists()
 

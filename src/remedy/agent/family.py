@@ -20,7 +20,7 @@ def find(root, mark):
     parents = {}
     sessions = {}
     own = os.getpid()
-    for name in os.listdir("/proc"):
+    for name in _processes(root):
         if name.isdigit() and int(name) != own:
             fields = _stat(name)
             if fields is not None and fields[0] != "Z":
@@ -66,6 +66,13 @@ def reap(pid):
     except ChildProcessError:
         return 0
     return status if done else None
+
+
+def _processes(root):
+    try:
+        return os.listdir("/proc")
+    except OSError:
+        return [str(root)]  # no /proc here: what the worker started cannot be seen
 
 
 def _stat(name):

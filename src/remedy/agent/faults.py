@@ -8,6 +8,14 @@ from remedy.agent.kinds import Failed
 _FRAMES = 6  # of a traceback: enough to find the place
 
 
+def judge(error):
+    """Return (message, cause, return values) for what a module let escape."""
+    if isinstance(error, OSError):
+        failed = explain(error)
+        return failed.message, failed.cause, failed.result
+    return trace(error)
+
+
 def explain(error):
     """Return the Failed that says what an OSError means."""
     path = error.filename if error.filename is not None else error.filename2

@@ -125,11 +125,11 @@ class Host(object):
     def which(self, name, path=None):
         """Return the full path of a program, also from the sbin folders that a user's PATH leaves out, or None."""
         if "/" in name:
-            return name if os.access(name, os.X_OK) and not os.path.isdir(name) else None
+            return name if _runs(name) else None
         folders = (path or self.environment.get("PATH") or os.environ.get("PATH") or "").split(":")
         for folder in folders + [sbin for sbin in _SBIN if sbin not in folders]:
             full = os.path.join(folder, name)
-            if folder and os.access(full, os.X_OK) and not os.path.isdir(full):
+            if folder and _runs(full):
                 return full
         return None
 
@@ -157,6 +157,10 @@ class Host(object):
         from remedy.agent.children import call
 
         return call(function, timeout)
+
+
+def _runs(path):
+    return os.access(process.native(path), os.X_OK) and not os.path.isdir(process.native(path))
 
 
 def _shown(argv):

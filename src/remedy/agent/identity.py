@@ -16,7 +16,7 @@ from remedy.agent.channel import Line
 from remedy.agent.outcome import failure
 
 _START = 60  # seconds for sudo, PAM and Python to get going
-_PATIENCE = 5.5  # what the other agent has at its own end of the link, and a little more
+_PATIENCE = 4.8  # what the other agent needs at the most to end what may be cut off
 _PING = 5.0
 
 
@@ -39,6 +39,8 @@ class ChildAgent(object):
         self._pid = 0
         self._step = None
         self._running = False
+        self._interruptible = True
+        self._hung_up = 0.0
         self._started = 0.0
         self._pinged = time.monotonic()
 
@@ -102,7 +104,8 @@ class ChildAgent(object):
 
     def deliver(self, message):
         """Pass on a word or a content."""
-        self._line.push(message)
+        if self._line is not None:
+            self._line.push(message)
 
     def cancel(self):
         """End the step under way, if it may be interrupted."""
@@ -167,8 +170,10 @@ class ChildAgent(object):
 
     def _take(self, message):
         kind = message["t"]
-        if kind == "result":
-            self._step = None
+        if kind == "running":
+            self._interruptible = message["interruptible"]
+        elif kind == "result":
+            self._step, self._interruptible = None, True
             self._board.done(self, message)
         elif kind in ("intent", "need", "warn"):
             self._board.relay(message)
@@ -218,6 +223,7 @@ class ChildAgent(object):
 
     def hang_up(self):
         """The link is gone: the other agent sees the end, and writes nothing more."""
+        self._hung_up = time.monotonic()
         if self._line is not None:
             self._line.finish()
 
@@ -225,14 +231,14 @@ class ChildAgent(object):
         """Wait for the other agent, which ends what may be cut off and finishes what may not."""
         if self._line is None:
             return
-        until = time.monotonic() + _PATIENCE
+        until = self._hung_up + _PATIENCE if self._interruptible else float("inf")
         poll = select.poll()
         poll.register(self._line.inn, select.POLLIN)
         while not self._line.ended and self._running:
             left = until - time.monotonic()
             if left <= 0:
                 break
-            if poll.poll(int(left * 1000) + 1):
+            if poll.poll(int(min(left, 60.0) * 1000) + 1):
                 try:
                     self._line.pull()
                 except (frames.Broken, ValueError):

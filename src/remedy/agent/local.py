@@ -45,10 +45,14 @@ class LocalWorker(object):
 
     def run(self, step):
         """Start a step; its result goes to the switchboard."""
-        if self._line is None:
-            self._fork()
         self._marks += 1
         self._reset(step)
+        try:
+            if self._line is None:
+                self._fork()
+        except OSError as error:
+            self._report("the host cannot start a further process: %s" % error.strerror)
+            return
         if self._news:
             self._line.push({"t": "code", "sources": self._news})
             self._news = {}
@@ -108,6 +112,7 @@ class LocalWorker(object):
             self._limit, self._kind = message["seconds"], message["kind"]
             self._interruptible = message["interruptible"]
             self.deadline = None if self._limit is None else self._started + self._limit
+            self._board.running(message)
         elif kind == "result":
             self._finished(message)
         else:

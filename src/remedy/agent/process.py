@@ -28,12 +28,21 @@ class TimedOut(Exception):
         self.done = done
 
 
+def native(word):
+    """Return a word as bytes, whatever the locale: Python 3.6 under LC_ALL=C refuses what is not ASCII."""
+    return word if isinstance(word, bytes) else str(word).encode("utf-8", "surrogateescape")
+
+
 def close_all_but(keep):
     """Close every descriptor of this process above 2 that is not in `keep`."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in keep:
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        numbers = list(range(1024))  # no /proc here
+    for number in numbers:
+        if number > 2 and number not in keep:
             try:
-                os.close(int(name))
+                os.close(number)
             except OSError:
                 pass  # the one that listed the folder
 
@@ -56,8 +65,9 @@ def spawn(argv, descriptors, environment, cwd=None, before=None):
             if before is not None:
                 before()
             if cwd is not None:
-                os.chdir(cwd)
-            os.execve(argv[0], argv, environment)
+                os.chdir(native(cwd))
+            known = {native(name): native(value) for name, value in environment.items()}
+            os.execve(native(argv[0]), [native(word) for word in argv], known)
         except OSError as error:
             os.write(tell, b"%d" % (error.errno or errno.EIO))
         finally:
@@ -69,7 +79,7 @@ def spawn(argv, descriptors, environment, cwd=None, before=None):
         os.close(told)
     if number:
         os.waitpid(pid, 0)
-        where = cwd if cwd is not None and not os.path.isdir(cwd) else argv[0]
+        where = cwd if cwd is not None and not os.path.isdir(native(cwd)) else argv[0]
         raise OSError(int(number), os.strerror(int(number)), where)
     return pid
 

@@ -7,7 +7,6 @@ the kind alone. `talk.ask(intent)` blocks until the control machine's journal ho
 import time
 from importlib import import_module
 
-from remedy.agent import faults, sweeps
 from remedy.agent.keeping import keep
 from remedy.agent.kinds import Failed, Skipped, Unknown
 from remedy.agent.outcome import Outcome, differing, plain
@@ -33,11 +32,10 @@ def run(step, host, talk):
         outcome.unknown(str(error))
     except Failed as error:
         outcome.fail(error.message, error.cause, error.result)
-    except OSError as error:
-        failed = faults.explain(error)
-        outcome.fail(failed.message, failed.cause, failed.result)
     except Exception as error:
-        outcome.fail(*faults.trace(error))
+        from remedy.agent import faults  # compiled only where something went wrong
+
+        outcome.fail(*faults.judge(error))
     return outcome.frame(time.monotonic() - started)
 
 
@@ -140,10 +138,16 @@ def _command(module, step, talk, outcome):
     outcome.command(returned)
 
 
+def _sweep(module, step, talk, outcome):
+    from remedy.agent import sweeps
+
+    sweeps.run(module, step, talk, outcome)
+
+
 _KINDS = {
     "probe": _probe,
     "resource": _resource,
-    "sweep": sweeps.run,
+    "sweep": _sweep,
     "action": _action,
     "command": _command,
 }

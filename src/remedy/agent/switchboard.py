@@ -189,6 +189,11 @@ class Switchboard(object):
         batch.announced = True
         self.line.push({"t": "begin", "step": batch.step["id"]})
 
+    def running(self, message):
+        """A step has begun to run: the switchboard of the login user wants to know whether to wait for it."""
+        if self._start.get("relay"):
+            self.line.push(message)
+
     def relay(self, message):
         """Pass on what a worker says while its step is under way."""
         if message["t"] == "intent" and message.get("kept") is not None:

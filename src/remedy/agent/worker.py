@@ -80,7 +80,7 @@ class Talk(object):
 
     def need(self, source):
         """Return the content of a source; raises Failed when the control machine has none."""
-        self._send({"t": "need", "source": source})
+        self._send({"t": "need", "source": source, "step": self._step["id"]})
         answer = self._answer("content")
         if answer.get("error") is not None:
             raise Failed(answer["error"])
