@@ -265,6 +265,12 @@ def test_check_mode_foresees_tasks_that_build_on_each_other(bench: Bench, root: 
     assert (root / "copied").read_text() == "a=2\nb=2\n"
 
 
+def test_a_copy_of_a_folder_still_to_come_is_unknown(bench: Bench, root: Path) -> None:
+    bench.run("file", check_mode=True, path=f"{root}/d", state="directory")
+    ran = bench.run("copy", check_mode=True, src=f"{root}/d", dest=f"{root}/e", remote_src=True)
+    assert (ran.status, ran.reason) == ("unknown", f"what {root}/d holds hangs on earlier tasks")
+
+
 def test_content_travels_only_when_it_is_needed(bench: Bench, root: Path) -> None:
     task = {"dest": f"{root}/x", "content": "new"}
     ran = bench.run("copy", **task)

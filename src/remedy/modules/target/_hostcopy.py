@@ -2,8 +2,8 @@
 
 import os
 
-from remedy.agent.atomic import native, text
-from remedy.agent.kinds import Failed, Irreversible, Resource
+from remedy.agent.atomic import failed, native, text
+from remedy.agent.kinds import Failed, Irreversible, Resource, Unknown
 from remedy.modules.target import _undo
 from remedy.modules.target._content import Content
 from remedy.modules.target._inodes import Directory
@@ -76,7 +76,7 @@ class HostCopy(Resource):
         waiting = [""]
         while waiting:
             folder = waiting.pop(0)
-            for name in sorted(os.listdir(native(os.path.join(real, folder)))):
+            for name in self._names(os.path.join(real, folder)):
                 below = os.path.join(folder, text(name))
                 here = os.path.join(real, below)
                 there = os.path.join(root, below)
@@ -92,6 +92,14 @@ class HostCopy(Resource):
                     yield below, self._file(here, self.files.real(there, self.params["follow"]), state)
                 else:
                     self.host.warn("%s is a %s, and not copied" % (here, state["type"]))
+
+    def _names(self, folder):
+        try:
+            return sorted(os.listdir(native(folder)))
+        except OSError as error:
+            if self.host.check and self.files.predicted(folder):
+                raise Unknown("what %s holds hangs on earlier tasks" % folder)
+            raise failed(error, "list", folder)
 
     def _is_file(self, path):
         return (self.files.stat(path) or {}).get("type") == "file"
