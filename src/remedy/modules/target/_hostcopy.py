@@ -76,7 +76,7 @@ class HostCopy(Resource):
         waiting = [""]
         while waiting:
             folder = waiting.pop(0)
-            for name in self._names(os.path.join(real, folder)):
+            for name in self._names(os.path.join(real, folder) if folder else real):
                 below = os.path.join(folder, text(name))
                 here = os.path.join(real, below)
                 there = os.path.join(root, below)
