@@ -33,8 +33,15 @@ def agent(start: Callable[..., Agent]) -> Agent:
 
 
 @pytest.fixture(params=interpreters())
-def any_agent(request: pytest.FixtureRequest, start: Callable[..., Agent]) -> Agent:
+def any_python(request: pytest.FixtureRequest) -> str:
+    """Each Python of this machine that can be an agent's."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def any_agent(any_python: str, start: Callable[..., Agent]) -> Agent:
     """An agent on each Python of this machine, its hello read."""
-    agent = start(request.param)
+    agent = start(any_python)
     agent.greeting = agent.hello()
     return agent

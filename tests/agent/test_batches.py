@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,36 @@ def test_a_call_that_hangs_is_left_in_its_child(any_agent: Agent) -> None:
     assert quick["result"]["value"] > 1
     stuck = any_agent.one("t_probe", {"do": "child", "seconds": 60})
     assert (stuck["reason"], stuck["result"]["cause"]) == ("no answer within 0.3 seconds", "timeout")
+
+
+def test_words_of_all_the_world_reach_a_program_under_any_locale(
+    any_python: str, start: Callable[..., Agent], tmp_path: Path
+) -> None:
+    agent = start(any_python, environment={"PATH": os.environ["PATH"], "LC_ALL": "C"})
+    agent.hello()
+    folder = tmp_path / "größe"
+    folder.mkdir()
+    run = {
+        "argv": ["sh", "-c", "pwd; echo $WORD $0", "naïve \udcff"],
+        "cwd": str(folder),
+        "environment": {"WORD": "日"},
+    }
+    done = agent.one("t_probe", {"do": "bytes", "run": run})
+    assert done["result"]["stdout"] == f"{folder}\n日 naïve ".encode() + b"\xff\n"
+    assert agent.one("t_probe", {"do": "run", "run": {"argv": ["größe"]}})["reason"] == (
+        "cannot run größe: no such file or directory"
+    )
+
+
+def test_a_host_that_cannot_fork_says_so(start: Callable[..., Agent]) -> None:
+    nobody = str(3_000_000 + os.getpid())
+    limits = ("prlimit", "--nproc=2", "setpriv", "--reuid", nobody, "--clear-groups", "/bin/sh", "-c")
+    agent = start("/usr/bin/python3", shell=limits)
+    agent.hello()
+    result = agent.one("t_probe")
+    assert result["reason"] == "the host cannot start a further process: Resource temporarily unavailable"
+    agent.send(t="ping", n=1)
+    assert agent.next("pong")["n"] == 1
 
 
 def test_a_program_is_run_with_all_that_was_asked(any_agent: Agent, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.agent.driver import Agent, results
 from tests.agent.people import PASSWORD, USERS, People, hashed, install
+from tests.agent.test_batches import wait_for
 from tests.agent.test_link import dead
 
 PYTHON = "/usr/bin/python3"  # one that every user may run
@@ -314,6 +316,33 @@ def test_all_identities_end_with_the_link(anna: Callable[..., Agent]) -> None:
     while not dead(pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert dead(pids)
+
+
+def test_what_must_not_be_cut_off_finishes_as_another_user(
+    anna: Callable[..., Agent], tmp_path: Path, people: People
+) -> None:
+    agent = anna("Defaults use_pty\nanna ALL=(ALL) ALL")
+    become(agent, user="root", password=PASSWORD)
+    os.mkfifo(tmp_path / "gate")
+    line = f"touch {tmp_path}/on; read x < {tmp_path}/gate; touch {tmp_path}/done"
+    agent.batch(agent.step("t_command", {"line": line, "patient": True}, **{"as": "x"}))
+    wait_for(tmp_path / "on")
+    agent.cut()
+    with pytest.raises(subprocess.TimeoutExpired):
+        agent.gone(6)
+    (tmp_path / "gate").write_text("go\n")
+    agent.gone()
+    assert (tmp_path / "done").exists()
+
+
+def test_the_direct_way_through_a_pty_ends_with_the_link(start: Callable[..., Agent], people: People) -> None:
+    people.write("sudoers", "Defaults use_pty\nanna ALL=(ALL) NOPASSWD: ALL\n")
+    agent = start(PYTHON, shell=people.shell("anna"), become={"method": "sudo", "user": "root"})
+    assert agent.hello()["uid"] == 0
+    result = agent.one("t_probe")["result"]
+    agent.cut()
+    agent.gone()
+    assert dead([result["pid"], result["ppid"]])
 
 
 def test_no_password_stands_where_others_can_read_it(anna: Callable[..., Agent]) -> None:

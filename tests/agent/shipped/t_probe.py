@@ -35,6 +35,8 @@ class Asked(Probe):
             }
         if do == "errno":
             raise OSError(self.params["errno"], os.strerror(self.params["errno"]), self.params["path"])
+        if do == "bytes":
+            return {"stdout": self.host.run(**self.params["run"]).stdout}
         if do == "run":
             done = self.host.run(**self.params["run"])
             return {"rc": done.rc, "stdout": done.stdout.decode(), "stderr": done.stderr.decode()}
