@@ -25,6 +25,7 @@ from remedy.engine.context import RunContext
 from remedy.engine.options import Options
 from remedy.engine.run import Run
 from remedy.errors import InputError, Position, RemedyError
+from remedy.events import Warned
 from remedy.inventory import Host, Inventory
 from remedy.inventory import load as load_inventory
 from remedy.journal import Journal
@@ -145,7 +146,8 @@ class Session:
             )
         )
         stop = threading.Event()
-        connections = Connections(stop)
+        bus = Bus([journal, report], self.secrets)
+        connections = Connections(stop, lambda host, text: bus.emit(Warned(message=text, host=host)))
         context = RunContext(
             id=id,
             label=f"remedy {id}, {me()}, since {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
@@ -154,7 +156,7 @@ class Session:
             inventory=self.inventory,
             templar=Templar(self.secrets, self.vault),
             secrets=self.secrets,
-            bus=Bus([journal, report], self.secrets),
+            bus=bus,
             recorder=journal,
             connector=connections,
             stop=stop,

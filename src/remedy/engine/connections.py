@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from remedy.transport import Connection, Connector, Identity, Link, Target, open_link, run_raw
@@ -12,7 +12,8 @@ from remedy.transport import Connection, Connector, Identity, Link, Target, open
 class Connections:
     """Opens what a run needs, one connection a host."""
 
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: threading.Event, warn: Callable[[str, str], None]) -> None:
+        self._warn = warn
         self._connector = Connector()
         self._stop = stop
         self._open: dict[str, Connection] = {}
@@ -53,7 +54,11 @@ class Connections:
             known = self._open.get(target.name)
         if known is not None and known.alive:
             return known
+        if known is not None:
+            known.close()
         connection = self._connector.connect(target, cancel=self._stop)
         with self._guard:
             self._open[target.name] = connection
+        for note in connection.notes:
+            self._warn(target.name, note)
         return connection

@@ -89,8 +89,14 @@ class TaskSource:
         found = self._find(path, "templates")
         templar = self._play.run.templar
         known = {"template_path": str(found), "template_host": self._scope.get("inventory_hostname")}
-        text = templar.render_file(found, self._scope.with_values("template", known), **options)
-        return {**self.text(text), "path": str(found)}
+        encoding = str(options.pop("output_encoding", None) or "utf-8")
+        written = {name: value for name, value in options.items() if value is not None}
+        text = templar.render_file(found, self._scope.with_values("template", known), **written)
+        try:
+            data = text.encode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
+        except (LookupError, UnicodeEncodeError) as error:
+            raise InputError(f"output_encoding '{encoding}': {error}", where=self._task.position) from error
+        return {**self._contents.add_bytes(data), "path": str(found)}
 
     def tree(self, path: str) -> list[tuple[str, str, dict[str, Any]]]:
         """List a folder, parents before what they hold."""
