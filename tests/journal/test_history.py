@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.journal import telling
 
 from remedy.errors import InputError, Refused, RemedyError
 from remedy.journal import Journal, delete_run, find_run, list_runs, read_run
+from tests.journal import telling
 
 
 @pytest.fixture

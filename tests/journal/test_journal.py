@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.journal import telling
 
 from remedy.errors import RemedyError
 from remedy.events import Intent, Warned
 from remedy.journal import Journal, is_active, read_run
+from tests.journal import telling
 
 
 @pytest.fixture

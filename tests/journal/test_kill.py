@@ -26,7 +26,7 @@ sys.stdin.read()
 
 def test_what_was_committed_outlives_the_run(tmp_path: Path) -> None:
     folder = tmp_path / "state" / "runs" / "cut"
-    words = [sys.executable, "-c", PROGRAM, str(folder), str(Path(__file__).parent)]
+    words = [sys.executable, "-c", PROGRAM, str(folder), str(Path(__file__).parents[2])]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == b"committed\n"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.journal import telling
-
 from remedy.events import Event
 from remedy.journal import UndoPlan, read_run, undo_plan
+from tests.journal import telling
 
 HIDDEN = "********"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -83,7 +84,10 @@ class Journal:
         self._reach(upto, sync=True)
 
     def close(self) -> None:
-        """Put the rest on disk, write the summary and let go of the lock; raises what went wrong."""
+        """Put the rest on disk, write the summary and let go of the lock; raises what went wrong.
+
+        A journal that was told nothing is of a run that never began: its folder goes.
+        """
         with self._turn:
             if self._closed:
                 return
@@ -95,6 +99,8 @@ class Journal:
             if self._summing.ended:
                 write_new(self._folder / SUMMARY, self._summing.as_json())
                 sync_folder(self._folder)
+            if not self._said:
+                shutil.rmtree(self._folder)
         except OSError as error:
             raise trouble(error, self._path) from error
         finally:

@@ -164,7 +164,7 @@ class Console:
 
     def _count(self) -> None:
         """Where nothing can be live, say at each tenth of the hosts how far it is."""
-        if self._live or not self._progress:
+        if self._live or not self._progress or self._verbosity > 0:
             return
         done, all_of_them = self._following.done()
         tenths = _TENTHS * done // all_of_them if all_of_them else 0

@@ -29,7 +29,7 @@ class Screen:
 
     def start_after(self, seconds: float) -> None:
         """Show the live lines when the run is not over by then: a short run pays nothing for them."""
-        self._timer = threading.Timer(seconds, self._start)
+        self._timer = threading.Timer(seconds, self.start)
         self._timer.daemon = True
         self._timer.start()
 
@@ -64,7 +64,8 @@ class Screen:
             except (OSError, ValueError):
                 self._gone = True
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Show the live lines now."""
         from rich.console import Console
         from rich.live import Live
 

@@ -49,6 +49,7 @@ class Story:
         self.kept: dict[Kept, None] = {}
         self.failed: list[TaskDone] = []
         self.unknown: list[TaskDone] = []
+        self.not_undone: list[TaskDone] = []
         self.not_run: dict[str, int] = {}
         self.trusted: dict[str, None] = {}
         self.warnings: dict[str, list[str | None]] = {}
@@ -111,6 +112,8 @@ class Story:
             return
         if event.status == "failed" and not event.ignored and not event.rescued:
             self.failed.append(event)
+        elif event.status == "skipped" and self.mode == "rollback":
+            self.not_undone.append(event)
         elif event.status == "unknown":
             self.unknown.append(event)
         elif event.status == "not_run":

@@ -77,13 +77,26 @@ def _output(result: dict[str, Any], view: View) -> list[str]:
     return []
 
 
+def not_undone(sheet: Sheet, story: Story, view: View) -> None:
+    """Tell which changes a rollback left as they are, and why."""
+    if not story.not_undone:
+        return
+    sheet.heading(("bold yellow", f"NOT ROLLED BACK: {count(len(story.not_undone), 'change')}"))
+    for (task, reason), same in grouped(story.not_undone, lambda done: (done.task, done.reason)):
+        names = unique(done.host for done in same)
+        sheet.line(*view.hosts(names), task, ": ", ("yellow", reason or "skipped"), indent=2)
+        view.host_names(sheet, names, indent=6)
+
+
 def unknown(sheet: Sheet, story: Story, view: View) -> None:
     """Tell which tasks check mode could not foresee, and what they hang on."""
     if not story.unknown:
         return
     sheet.heading(f"UNKNOWN: {count(len(story.unknown), 'task')} that check mode cannot foresee")
     for (task, reason), same in grouped(story.unknown, lambda done: (done.task, done.reason)):
-        sheet.line(*view.hosts(unique(done.host for done in same)), ("yellow", task), indent=2)
+        names = unique(done.host for done in same)
+        sheet.line(*view.hosts(names), ("yellow", task), indent=2)
+        view.host_names(sheet, names, indent=6)
         if reason:
             sheet.paragraph(reason, indent=6)
 
