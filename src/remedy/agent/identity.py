@@ -29,7 +29,7 @@ class ChildAgent(object):
         self._board = board
         self._name = name
         self._identity = identity
-        self._start = dict(start, lock=False, relay=True, identity=None)
+        self._start = dict(start, lock=False, relay=True)
         self._label = label
         self._nonce = os.urandom(12).hex()
         self._dialog = Dialog(identity, os.urandom(12).hex())

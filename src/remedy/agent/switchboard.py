@@ -160,15 +160,13 @@ class Switchboard(object):
         if step.get("predicted"):
             self.predictions = step.pop("predicted")
         name = step.get("as")
-        own = name is None or name == self._start.get("identity")
-        key = None if own else name
-        if key is not None and key not in self._identities and key not in self._workers:
+        if name is not None and name not in self._identities:
             self.identity_failed(name, "not_in_sudoers", "identity '%s' was never described" % name)
             return
-        worker = self._workers.get(key)
+        worker = self._workers.get(name)
         if worker is None:
-            worker = LocalWorker(self) if own else self._child(name)
-            self._workers[key] = worker
+            worker = LocalWorker(self) if name is None else self._child(name)
+            self._workers[name] = worker
         batch.worker = worker
         if time.monotonic() - batch.started > _PROGRESS:
             self._begin(batch)
