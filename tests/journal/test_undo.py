@@ -135,6 +135,13 @@ def test_a_hidden_state_is_expected_as_it_was_wanted(tmp_path: Path) -> None:
     assert (step.expect, step.secret, step.params) == (({"hash": "x"},), True, {"password": "x"})
 
 
+def test_what_an_event_masks_is_taken_from_the_intent(tmp_path: Path) -> None:
+    want = {"line": "password=hunter2", "mode": "0600"}
+    after = {"line": f"password={HIDDEN}", "mode": "0600", "owner": "root"}
+    made = plan(tmp_path, [telling.intent(want=want), telling.changed(after=after)])
+    assert made.hosts["db1"][0].expect == ({"line": "password=hunter2", "mode": "0600", "owner": "root"},)
+
+
 def test_a_masked_state_cannot_be_compared(tmp_path: Path) -> None:
     made = plan(
         tmp_path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +296,13 @@ def test_lines_fit_the_paper_and_host_names_stay_whole(width: int) -> None:
     for line in report.splitlines():
         words = line.split()
         assert len(line) <= width or len(words) == 1 or "InnoDB" in line or line.startswith("        ")
+
+
+def test_a_rollback_in_check_mode_says_would() -> None:
+    change = night.change("a", "Write it", "file:/x", before={"n": 1}, after={"n": 2}, predicted=True)
+    start, *rest = run(
+        change, night.done("a", "Write y", "skipped", 3, reason="changed since: n"), mode="check"
+    )
+    text = told([replace(start, arguments=["rollback", "20250101-z"]), *rest])
+    assert section(text, "WOULD ROLL BACK")[1] == "  a: file:/x: n 1 -> 2"
+    assert section(text, "NOT ROLLED BACK")[1] == "  a: Write y: changed since: n"

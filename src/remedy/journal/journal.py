@@ -27,9 +27,8 @@ KEY = "key"
 FLUSH_SECONDS = 0.5  # the most that a killed remedy loses of what no write depends on
 _PATIENCE = 120.0  # seconds for one fsync; a disk that takes longer is broken
 
-# What a blob holds instead of the line: content may be large and private, states of secret things are secret.
-_UNDO = frozenset({"kept", "params"})
-_SECRET = _UNDO | {"before", "want"}
+# What a blob holds instead of the line: content may be large, and states may be as private as content.
+_APART = frozenset({"kept", "params", "before", "want"})
 
 
 class _Batch(NamedTuple):
@@ -111,11 +110,10 @@ class Journal:
     def _line(self, event: Event) -> bytes:
         if not isinstance(event, Intent) or (event.kept is None and not event.secret):
             return write_line(self._said, event)
-        apart = _SECRET if event.secret else _UNDO
-        content = {name: getattr(event, name) for name in apart}
+        content = {name: getattr(event, name) for name in sorted(_APART)}
         blob = blobs.pack(content, self._seal if event.secret else None)
         self._blobs.append(blob)
-        return write_line(self._said, event, without=apart, blob=blob.name)
+        return write_line(self._said, event, without=_APART, blob=blob.name)
 
     # -- writing: one thread at a time, and never while the others cannot speak
 

@@ -121,7 +121,7 @@ def _tell(record: RunRecord) -> tuple[list[_Told], list[Changed]]:
     """
     told: list[_Told] = []
     last: dict[tuple[str, str], _Told] = {}
-    waiting: dict[tuple[str, str, str], list[_Told]] = defaultdict(list)
+    waiting: dict[tuple[str, ...], list[_Told]] = defaultdict(list)
     unannounced = []
     for line in record.lines:
         event = line.event
@@ -129,7 +129,7 @@ def _tell(record: RunRecord) -> tuple[list[_Told], list[Changed]]:
             each = _Told(line, event)
             told.append(each)
             last[event.host, event.change] = each
-            waiting[event.host, event.section, event.position].append(each)
+            waiting[event.host, event.section, event.task, event.position].append(each)
         elif isinstance(event, Changed) and not event.predicted:
             found = last.pop((event.host, event.change), None)
             if found is not None:
@@ -137,7 +137,7 @@ def _tell(record: RunRecord) -> tuple[list[_Told], list[Changed]]:
             else:
                 unannounced.append(event)
         elif isinstance(event, TaskDone):
-            for each in waiting.pop((event.host, event.section, event.position), ()):
+            for each in waiting.pop((event.host, event.section, event.task, event.position), ()):
                 each.done = event
     return told, unannounced
 
@@ -180,15 +180,22 @@ def _expect(intent: Intent, changed: Changed | None) -> tuple[Any, ...]:
     states: tuple[Any, ...]
     if changed is None:
         states = (intent.want, intent.before)
-    elif (changed.after is None and intent.secret) or _masked(changed.after):
+    elif changed.after is None and intent.secret:
         states = (intent.want,)  # the event hides the state; converged means that it is the wanted one
     else:
-        states = (changed.after,)
+        states = (_unmasked(changed.after, intent.want),)
     if any(map(_masked, states)):
         raise RemedyError(
             "its state holds a secret that the journal does not know: nobody could tell if it changed"
         )
     return states
+
+
+def _unmasked(state: Any, want: Any) -> Any:
+    """Return a state with what the event masks taken from the wanted one."""
+    if isinstance(state, Mapping) and isinstance(want, Mapping):
+        return {key: _unmasked(value, want.get(key, value)) for key, value in state.items()}
+    return want if _masked(state) else state
 
 
 def _masked(value: Any) -> bool:

@@ -25,6 +25,9 @@ class JsonReport:
         if isinstance(event, TaskDone) and event.item is None:
             self._tasks.append(_task(event))
 
+    def close(self) -> None:
+        """Nothing is to be closed; a Console has the same method."""
+
     def document(self) -> dict[str, Any]:
         """Return the document; `started` and `finished` are ISO 8601 in UTC, null for what has not come.
 

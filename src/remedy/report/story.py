@@ -66,6 +66,13 @@ class Story:
         """The run's hosts, in inventory order."""
         return list(self.recap.hosts)
 
+    @property
+    def rolls_back(self) -> bool:
+        """Say whether the run takes another one back, in check mode too."""
+        return self.mode == "rollback" or (
+            self.started is not None and self.started.arguments[:1] == ["rollback"]
+        )
+
     def told_changes(self) -> list[Changed]:
         """Return the changes of the report: in check mode the predicted ones too."""
         return [change for change in self.changes if self.mode == "check" or not change.predicted]
@@ -112,7 +119,7 @@ class Story:
             return
         if event.status == "failed" and not event.ignored and not event.rescued:
             self.failed.append(event)
-        elif event.status == "skipped" and self.mode == "rollback":
+        elif event.status == "skipped" and self.rolls_back:
             self.not_undone.append(event)
         elif event.status == "unknown":
             self.unknown.append(event)

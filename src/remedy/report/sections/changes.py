@@ -17,15 +17,15 @@ def changes(sheet: Sheet, story: Story, view: View) -> None:
     """Tell the changes; in check mode those that would be made."""
     every = story.told_changes()
     real = [change for change in every if not change.predicted]
-    made = "ROLLED BACK" if story.mode == "rollback" else "CHANGES"
+    made, planned = ("ROLLED BACK", "WOULD ROLL BACK") if story.rolls_back else ("CHANGES", "WOULD CHANGE")
     for title, those in (
         (made, real),
-        ("WOULD CHANGE", [change for change in every if change.predicted]),
+        (planned, [change for change in every if change.predicted]),
     ):
         if not those:
             continue
         freed = sum(change.bytes_freed or 0 for change in those)
-        verb = "would be freed" if title == "WOULD CHANGE" else "freed"
+        verb = "would be freed" if title == planned else "freed"
         sheet.heading(f"{title}: {len(those)}" + (f", {size(freed)} {verb}" if freed else ""))
         for _, same in grouped(those, lambda change: _look(change, view)):
             _one(sheet, same, view)
