@@ -157,8 +157,10 @@ class Switchboard(object):
 
     def _run(self, batch, step):
         step.setdefault("keep_left", self._keep_left)
-        if step.get("predicted"):
+        if step.get("predicted") is not None:
             self.predictions = step.pop("predicted")
+        elif not step.get("check") and not self._start.get("check"):
+            self.predictions = {}  # a real step: what a check pass foresaw before it no longer holds
         name = step.get("as")
         if name is not None and name not in self._identities:
             self.identity_failed(name, "not_in_sudoers", "identity '%s' was never described" % name)

@@ -53,7 +53,8 @@ class Talk(object):
 
         step = self._step = message["step"]
         self._host.begin(step, message["mark"])
-        if message.get("predicted"):
+        if message.get("predicted") is not None:
+            self._host.files.forget()
             self._host.files.learn(message["predicted"])
         before = self._host.predictions
         result = runner.run(step, self._host, self)

@@ -97,7 +97,8 @@ class RunCommand(Command):
 
     def _folder(self):
         if not self.params["chdir"]:
-            return None
+            home = os.path.expanduser("~")  # where a login begins, and Ansible's commands too
+            return home if os.path.isdir(home) else "/"
         folder = self._expand(self.params["chdir"])
         if not os.path.isdir(folder):
             raise Failed(
