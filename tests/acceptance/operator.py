@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from remedy.lab import Host, Lab
+from tests.acceptance.terminal import PREFIX, Terminal
 
 REMEDY = Path(sys.executable).with_name("remedy")
 
@@ -63,11 +64,15 @@ class Operator:
         """Put a host into the inventory; `port` leads to it by a proxy on this machine."""
         address = host.address if port is None else "127.0.0.1"
         label = address if port is None else f"[127.0.0.1]:{port}"
-        self._hosts[name] = {"ansible_host": address, **variables}
-        if port is not None:
-            self._hosts[name]["ansible_port"] = port
         with self._known.open("a") as known:
             known.write(f"{label} {' '.join(host.host_key.split()[:2])}\n")
+        self.place(
+            name, ansible_host=address, **({} if port is None else {"ansible_port": port}), **variables
+        )
+
+    def place(self, name: str, **variables: Any) -> None:
+        """Put a name into the inventory, whatever it leads to."""
+        self._hosts[name] = variables
         inventory = {"all": {"vars": self._variables, "hosts": self._hosts}}
         (self.folder / "inventory/hosts.yml").write_text(yaml.safe_dump(inventory))
 
@@ -96,7 +101,7 @@ class Operator:
 
     def remedy(self, command: str, *arguments: str, **options: Any) -> Result:
         """Run a command to its end; see `start` for the options."""
-        stdin = options.pop("stdin", "")
+        stdin = options.pop("stdin", None)
         timeout = options.pop("timeout", 90)
         process = self.start(command, *arguments, **options)
         try:
@@ -106,21 +111,34 @@ class Operator:
         return finished(process.returncode, out, err)
 
     def start(
-        self, command: str, *arguments: str, json: bool = True, environment: Mapping[str, str] | None = None
+        self,
+        command: str,
+        *arguments: str,
+        json: bool = True,
+        environment: Mapping[str, str] | None = None,
+        passwords: Sequence[str] = (),
     ) -> subprocess.Popen[str]:
-        """Begin a command without a terminal; `json` asks for the report as a document."""
+        """Begin a command; `json` asks for the report as a document; `passwords` are typed at a terminal's prompts.
+
+        Without passwords there is no terminal.
+        """
         inventory = () if command in ("history",) else ("-i", str(self.folder / "inventory/hosts.yml"))
         shape = ("--format", "json") if json else ()
-        return subprocess.Popen(
-            [str(REMEDY), command, *arguments, *inventory, *shape],
-            cwd=self.folder,
-            env={**os.environ, "REMEDY_STATE": str(self.state), "NO_COLOR": "1", **(environment or {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        terminal = Terminal(passwords) if passwords else None
+        try:
+            return subprocess.Popen(
+                [*(PREFIX if terminal else ()), str(REMEDY), command, *arguments, *inventory, *shape],
+                cwd=self.folder,
+                env={**os.environ, "REMEDY_STATE": str(self.state), "NO_COLOR": "1", **(environment or {})},
+                stdin=terminal.inside if terminal else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=terminal is None,
+            )
+        finally:
+            if terminal:
+                os.close(terminal.inside)
 
     def journal(self) -> bytes:
         """Return every byte that the runs have kept on this machine."""
@@ -134,5 +152,6 @@ class Operator:
 
 
 def finished(code: int, out: str, err: str) -> Result:
-    """Return the result of a command that has ended."""
+    """Return the result of a command that has ended; whatever happened, it showed no traceback."""
+    assert "Traceback (most recent call last)" not in out + err, out + err
     return Result(code, out, err, json.loads(out) if out.startswith("{") else {})
