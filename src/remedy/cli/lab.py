@@ -44,8 +44,8 @@ def lab() -> None:
     Start:     remedy lab up
     Look:      remedy lab status
     Log in:    remedy lab ssh app1
-    Start over: remedy lab reset app1
-    End:       remedy lab down
+    Clean:     remedy lab reset app1
+    End:       remedy lab down              (or one host: remedy lab down app1)
 
     The hosts stand in lab.yml: the project's, if it has one, else remedy's own. Accounts on every host: admin
     (sudo without a password), operator (sudo with a password), plain (no sudo), app, and hung, whose login
@@ -120,12 +120,23 @@ def reset(names: tuple[str, ...]) -> None:
 
 
 @lab.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--purge", is_flag=True, help="Also remove the root trees, packages and keys kept for the next start."
 )
-def down(purge: bool) -> None:
-    """End all hosts and leave no process, mount, link or disk behind; also after an `up` that was killed."""
+def down(names: tuple[str, ...], purge: bool) -> None:
+    """End the hosts, or only those named, and take them out of inventory/lab.yml.
+
+    Without a NAME nothing stays behind: no process, mount, link or disk, also after an `up` that was killed.
+    """
     gone = _lab()
+    if names:
+        if purge:
+            raise InputError("--purge is for the whole lab", hint="write `remedy lab down --purge`, without names")
+        gone.remove(*names)
+    if names and gone.hosts():
+        write_inventory(gone, _inventory())
+        return
     gone.down()
     remove_inventory(_inventory())
     if purge:
