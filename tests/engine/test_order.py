@@ -200,3 +200,130 @@ def test_check_mode_knows_what_hangs_on_a_skipped_command(tmp_path: Path) -> Non
     )
     played = play(tmp_path, text, mode="check")
     assert [status for _, status in played.statuses()] == ["skipped", "unknown", "unknown", "changed"]
+
+
+def test_a_missing_include_fails_like_a_task(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + """
+  tasks:
+    - command: name
+      register: which
+    - block:
+        - include_tasks: "{{ which.stdout }}-missing.yml"
+      rescue:
+        - command: rescued
+"""
+    )
+    played = play(tmp_path, text)
+    assert played.code == 0
+    assert played.hosts["h1"].steps() == ["name", "rescued"]
+
+
+def test_force_handlers_run_after_a_failure(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + """
+  force_handlers: true
+  handlers: [{name: tidy, command: tidied}]
+  tasks:
+    - {command: one, notify: tidy}
+    - command: 'false'
+"""
+    )
+    played = play(tmp_path, text)
+    assert played.code == 2
+    assert played.hosts["h1"].steps()[-1] == "tidied"
+
+
+def test_max_fail_percentage_stops_everybody(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + """
+  max_fail_percentage: 40
+  tasks:
+    - command: "{{ 'false' if inventory_hostname in ['h1', 'h2'] else 'fine' }}"
+    - command: after
+"""
+    )
+    played = play(tmp_path, text, hosts=4)
+    assert played.code == 2
+    assert all("after" not in host.steps() for host in played.hosts.values())
+
+
+def test_end_host_is_no_failure(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + """
+  tasks:
+    - command: one
+    - meta: end_host
+      when: inventory_hostname == 'h1'
+    - command: two
+"""
+    )
+    played = play(tmp_path, text, hosts=2)
+    assert played.code == 0
+    assert played.hosts["h1"].steps() == ["one"]
+    assert played.hosts["h2"].steps() == ["one", "two"]
+
+
+def test_flush_handlers_runs_them_now(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + """
+  handlers: [{name: h, command: handled}]
+  tasks:
+    - {command: one, notify: h}
+    - meta: flush_handlers
+    - command: two
+"""
+    )
+    played = play(tmp_path, text)
+    assert played.hosts["h1"].steps() == ["one", "handled", "two"]
+
+
+def test_a_handler_may_notify_another(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + """
+  handlers:
+    - {name: last, command: last}
+    - {name: first, command: first, notify: last}
+  tasks: [{command: one, notify: first}]
+"""
+    )
+    assert play(tmp_path, text).hosts["h1"].steps() == ["one", "first", "last"]
+
+
+def test_tags_choose_tasks_but_never_leave_out_diagnose_and_verify(tmp_path: Path) -> None:
+    text = """
+- hosts: all
+  runbook: {severity: P1}
+  diagnose:
+    - command: {cmd: look, reads: true}
+    - finding: {id: sick, title: sick}
+  tasks:
+    - {command: wanted, tags: a}
+    - {command: unwanted, tags: b}
+  verify:
+    - command: {cmd: prove, reads: true}
+"""
+    played = play(tmp_path, text, tags=("a",))
+    assert played.hosts["h1"].steps() == ["look", "wanted", "prove", "look"]
+
+
+def test_identities_travel_in_one_flight_each_told_once(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + """
+  tasks:
+    - command: me
+    - {command: root, become: true}
+    - {command: other, become: true, become_user: app}
+    - {command: root again, become: true}
+"""
+    )
+    host = play(tmp_path, text).hosts["h1"]
+    assert [step["as"] for batch in host.batches for step in batch] == [None, "sudo:root", "sudo:app", "sudo:root"]
+    assert [frame["name"] for frame in host.identities] == ["sudo:root", "sudo:app"]
