@@ -7,6 +7,7 @@ from importlib import import_module
 
 import click
 
+from remedy.cli.telling import never_begun, tell, wants_json
 from remedy.errors import InputError, RemedyError, nearest
 
 _COMMANDS = {
@@ -47,12 +48,14 @@ class _Lazy(click.Group):
 
 @click.group(
     cls=_Lazy,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Each command has a --help of its own. Exit codes: 0 done, 2 a host failed, 3 refused, 4 a host could "
     "not be worked on, 5 bad input, 10 findings, 11 changes pending, 99 interrupted.",
 )
 @click.version_option(None, "--version", package_name="remedy", message="remedy %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Diagnose sick servers over SSH, heal them, prove it, and roll it back.
 
     \b
@@ -61,6 +64,9 @@ def cli() -> None:
                remedy play disk-full -i prod
     Take back: remedy rollback
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(InputError.exit_code)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -69,20 +75,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = cli.main(arguments, prog_name="remedy", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:
-        return _say("interrupted", 99)
+        return tell("interrupted", 99)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f"\n  try '{context.command_path} --help'" if context else ""
-        return _say(error.format_message() + hint, InputError.exit_code)
+        return _fail(error.format_message() + hint, InputError.exit_code, arguments)
     except RemedyError as error:
-        return _say(str(error), error.exit_code)
+        return _fail(str(error), error.exit_code, arguments)
     except KeyboardInterrupt:
-        return _say("interrupted", 99)
+        return tell("interrupted", 99)
     except BrokenPipeError:
         # Whoever read our output has gone; nobody is left to be told.
         sys.stderr.close()
@@ -90,6 +97,7 @@ def _run(arguments: list[str] | None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _say(text: str, code: int) -> int:
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True)
-    return code
+def _fail(text: str, code: int, arguments: list[str]) -> int:
+    if wants_json(arguments):
+        click.echo(never_begun(text, code))
+    return tell(text, code)

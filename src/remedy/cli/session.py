@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import json
 import secrets as random
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from typing import Any
 import click
 
 from remedy.cli.asking import ask_password, extra_vars, vault_passwords
+from remedy.cli.telling import as_json, tell
 from remedy.document import Map, Text
 from remedy.engine.bus import Bus
 from remedy.engine.connections import Connections
 from remedy.engine.context import RunContext
 from remedy.engine.options import Options
 from remedy.engine.run import Run
-from remedy.errors import InputError, Position, RemedyError
+from remedy.errors import InputError, Position, RemedyError, nearest
 from remedy.events import Warned
 from remedy.inventory import Host, Inventory
 from remedy.inventory import load as load_inventory
@@ -35,7 +35,9 @@ from remedy.playbook import load as load_playbook
 from remedy.project import Project
 from remedy.secret import Secrets
 from remedy.template import Layer, Templar, Vault
-from remedy.transport import TargetDefaults
+from remedy.transport import Target, TargetDefaults
+
+_ALL_TAGS = ("all", "tagged", "untagged", "always", "never")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +81,17 @@ class Session:
         if key and not Path(key).expanduser().is_file():
             raise InputError(f"no key file '{key}'", hint="--private-key expects the path of a private key")
         secrets.add([defaults.password, defaults.become_password])
+        try:
+            Target.from_variables("all", {}, defaults)
+        except InputError as error:
+            raise InputError(error.message, where=Position("command line"), hint=error.hint) from error
         options = Options(
             mode=mode,
             forks=flags.get("forks") or project.settings.forks or 50,
             diff=bool(flags.get("diff")),
             yes=bool(flags.get("yes")),
-            tags=_words(flags.get("tags", ())),
-            skip_tags=_words(flags.get("skip_tags", ())),
+            tags=_tags("--tags", flags.get("tags", ())),
+            skip_tags=_tags("--skip-tags", flags.get("skip_tags", ())),
             verbosity=int(flags.get("verbosity") or 0),
             defaults=defaults,
             fail_on=flags.get("fail_on") or "P3",
@@ -169,14 +175,16 @@ class Session:
         try:
             code: int = work(Run(context, hosts))
         except RemedyError as error:
-            if self.shape == "json":
-                click.echo(_json(report, error))
-            raise
+            error.message, error.hint = self.secrets.mask(error.message), self.secrets.mask(error.hint)
+            if self.shape != "json" or not bus.begun:
+                raise
+            click.echo(as_json(report.document(), str(error)))
+            return tell(str(error), error.exit_code)
         finally:
             connections.shut()
             journal.close()
         if self.shape == "json":
-            click.echo(_json(report))
+            click.echo(as_json(report.document()))
         return code
 
 
@@ -195,6 +203,7 @@ def play_named(name: str, *, mode: str, flags: dict[str, Any]) -> int:
             where=Position(str(playbook.path)),
             hint="only a runbook can be diagnosed; `remedy play --check` says what an ordinary playbook would change",
         )
+    _warn_of_tags(session.options, playbook)
     hosts = session.hosts(str(play.hosts) for play in playbook.plays)
     if flags.get("syntax_check"):
         click.echo(f"{playbook.path}: {len(playbook.plays)} plays, nothing wrong")
@@ -235,14 +244,6 @@ def run_module(pattern: str, module: str, arguments: str, *, mode: str, flags: d
     return session.run(Playbook(path=Path(spec.name), plays=(play,)), hosts)
 
 
-def _json(report: Any, error: RemedyError | None = None) -> str:
-    """Return the document for programs; a run that was refused says why in it."""
-    document = report.document()
-    if error is not None:
-        document["run"]["error"] = str(error)
-    return json.dumps(document, indent=2)
-
-
 def _list(session: Session, playbook: Playbook, hosts: list[Host], flags: dict[str, Any]) -> None:
     chosen = {host.name for host in hosts}
     only, skip = session.options.tags, session.options.skip_tags
@@ -263,8 +264,24 @@ def _list(session: Session, playbook: Playbook, hosts: list[Host], flags: dict[s
             click.echo(f"    TASK TAGS: [{', '.join(list_tags(play, only, skip))}]")
 
 
-def _words(given: Iterable[str]) -> tuple[str, ...]:
-    return tuple(word.strip() for text in given for word in text.split(",") if word.strip())
+def _tags(flag: str, given: Sequence[str]) -> tuple[str, ...]:
+    words = tuple(word.strip() for text in given for word in text.split(",") if word.strip())
+    if given and not words:
+        # An empty variable of a shell script must not turn "some tasks" into "all tasks".
+        raise InputError(
+            f"{flag} '{','.join(given)}' names no tag", hint=f"expected names such as {flag} logs,users"
+        )
+    return words
+
+
+def _warn_of_tags(options: Options, playbook: Playbook) -> None:
+    """Tell of tags that no task has: what they were to choose does not happen."""
+    for tag in (*options.tags, *options.skip_tags):
+        if tag in _ALL_TAGS or any(tag in list_tags(play, (tag,)) for play in playbook.plays):
+            continue
+        known = sorted({name for play in playbook.plays for name in list_tags(play)})
+        hint = nearest(tag, known) if known else "no task has a tag"
+        click.echo(f"warning: no task has the tag '{tag}'; {hint}", err=True)
 
 
 def _some(hosts: Iterable[Host]) -> str:

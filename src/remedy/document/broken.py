@@ -40,6 +40,11 @@ _MEANINGS = (  # part of the parser's text -> what was found, what to do
         "expected ',' or the closing bracket; a text that starts with [ or { needs quotes",
     ),
     (
+        "did not find expected node content",
+        "a value is missing",
+        "expected a value, and every bracket and brace closed; quote a text that has special characters",
+    ),
+    (
         "block sequence entries are not allowed",
         "a list item where none can stand",
         "expected the list on a line of its own, below its key",

@@ -23,6 +23,12 @@ class Barriers:
             self._moved.notify_all()
             self._moved.wait_for(lambda: self._open or all(at >= position for at in self._stands.values()))
 
+    def reached(self, host: str, position: tuple[int, ...]) -> bool:
+        """Come to a position; say whether nobody stands before it."""
+        self.at(host, position)
+        with self._moved:
+            return all(at >= position for at in self._stands.values())
+
     def at(self, host: str, position: tuple[int, ...]) -> None:
         """A host has come to a position, and goes on without waiting."""
         with self._moved:

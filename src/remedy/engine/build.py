@@ -12,7 +12,7 @@ from remedy.engine.context import PlayContext
 from remedy.engine.control import Desk
 from remedy.engine.cursor import Cursor
 from remedy.engine.flight import FAILED, OK, SKIPPED, UNKNOWN, Entry, Item
-from remedy.engine.keywords import Keywords, environment_of, identity_of
+from remedy.engine.keywords import Keywords, environment_of, identity_of, list_of, number_of
 from remedy.engine.source import TaskSource
 from remedy.engine.state import HostState
 from remedy.engine.unknown import hangs_on
@@ -49,7 +49,7 @@ class Builder:
         except UnknownValue as unknown:
             entry.items = [Item(0, status=UNKNOWN, reason=str(unknown.reason))]
         except InputError as error:
-            if not self._state.contacted:
+            if not self._run.bus.begun:
                 raise
             entry.items = [_failed(0, (), str(error))]
         return entry
@@ -59,7 +59,11 @@ class Builder:
         node = cursor.node
         spec = find("fail")
         task = Task(
-            position=node.position, name=Text(node.title), module="include_tasks", spec=spec, args=Map()
+            position=node.position,
+            name=Text(node.title),
+            module=getattr(node, "module", "include_tasks"),
+            spec=spec,
+            args=Map(),
         )
         words = Keywords.of(node, cursor.ancestors)
         scope = self._variables.scope(cursor=cursor)
@@ -81,6 +85,15 @@ class Builder:
                 entry.items.extend(self._items(entry, inner, index, layers, value, group))
         for item in entry.items:
             item.looped = entry.looped
+        for word in ("retries", "delay"):
+            written = getattr(task, word)
+            if task.until is not None and written is not None:
+                setattr(entry, word, type(getattr(entry, word))(self._number(entry, word, written)))
+        if task.loop_control.pause:
+            entry.pause = self._number(entry, "pause", task.loop_control.pause)
+
+    def _number(self, entry: Entry, word: str, written: Any) -> float:
+        return number_of(word, written, self._run.templar, entry.scope, entry.task.position)
 
     def _passes(self, entry: Entry) -> Iterator[tuple[tuple[Layer, ...], Any]]:
         task, templar = entry.task, self._run.templar
@@ -89,19 +102,13 @@ class Builder:
             return
         entry.looped = True
         try:
-            values = templar.render(task.loop, entry.scope, where=task.position)
+            values = list_of(task.loop, templar, entry.scope, task.position)
         except InputError:
             # As in Ansible, a loop that cannot be rendered does not matter where the task is skipped anyway.
             if self._false_condition(entry, entry.scope) is not None:
                 return
             raise
-        if not isinstance(values, list | tuple):
-            raise InputError(
-                f"'loop' is a {type(values).__name__}, expected a list",
-                where=task.position,
-                hint="a mapping becomes a list with `| dict2items`",
-            )
-        yield from loop_layers(task, list(values))
+        yield from loop_layers(task, values)
 
     def _false_condition(self, entry: Entry, scope: Scope) -> str | None:
         for condition in entry.words.when:
@@ -119,7 +126,7 @@ class Builder:
                 return [self._control(entry, scope, params, index, layers, value)]
             parts = [params] if spec.place == "raw" else self._prepared(spec, task, params, scope)
         except InputError as error:
-            if not self._state.contacted:
+            if not self._run.bus.begun:
                 raise
             return [_failed(index, layers, str(error), value)]
         if entry.check and (reason := hangs_on(self._state.commands, params)):
@@ -133,14 +140,15 @@ class Builder:
 
     def _params(self, spec: ModuleSpec, task: Task, scope: Scope) -> dict[str, Any]:
         raw = getattr(spec.loaded, "UNRENDERED", ())
-        rendered = Map(task.args.position)
-        rendered.keys_at, rendered.values_at = task.args.keys_at, task.args.values_at
+        rendered: dict[str, Any] = {}
         for name, value in task.args.items():
             rendered[name] = (
                 value if name in raw else self._run.templar.render(value, scope, where=task.position)
             )
-        rendered = self._run.templar.without_omitted(rendered)
-        complete = check(spec, rendered, task.position, templates_allowed=False)
+        given = Map(task.args.position)
+        given.keys_at, given.values_at = task.args.keys_at, task.args.values_at
+        given.update(self._run.templar.without_omitted(rendered))
+        complete = check(spec, given, task.position, templates_allowed=False)
         secrets = [param.name for param in spec.params if param.secret]
         self._run.secrets.add([complete[name] for name in secrets if complete.get(name)])
         return coerce(spec, complete)
@@ -186,7 +194,8 @@ class Builder:
             return _failed(index, layers, f"{text}; a command that only reads says `reads: true`", value)
         # Check mode leaves out what the user wrote; a promise to read only, or `check_mode: false`, lets it run.
         checked = entry.check and not reads
-        identity = identity_of(self._state.name, entry.words, templar, scope, self._run.options.defaults)
+        defaults = self._run.options.defaults
+        identity = identity_of(self._state.name, entry.words, templar, scope, defaults, task.position)
         timeout = entry.words.values.get("timeout")
         message = {
             "id": f"{group}.{next(self._numbers)}",
@@ -196,8 +205,8 @@ class Builder:
             "params": params,
             "check": checked,
             "diff": True,
-            "timeout": None if timeout is None else float(templar.render(timeout, scope)),
-            "environment": environment_of(entry.words, templar, scope),
+            "timeout": None if timeout is None else self._number(entry, "timeout", timeout),
+            "environment": environment_of(entry.words, templar, scope, task.position),
             "ignore": entry.ignore or never_fails(task),
         }
         guarded = "destructive" if module.destructive else "disruptive" if module.disruptive else None

@@ -1,4 +1,4 @@
-"""The bus: every event passes here once, masked, to all sinks in one order."""
+"""The bus: every event passes here once, masked, to all sinks in one order; nothing before the run begins."""
 
 from __future__ import annotations
 
@@ -20,19 +20,41 @@ class Recorder(Protocol):
 
 
 class Bus:
-    """Hands events to the sinks, one at a time; secrets are masked before anyone sees them."""
+    """Hands events to the sinks, one at a time; secrets are masked before anyone sees them.
+
+    Until `begin` events are held back: a run whose input is bad has never been.
+    """
 
     def __init__(self, sinks: Sequence[Sink], secrets: Secrets) -> None:
         self._sinks = tuple(sinks)
         self._secrets = secrets
         self._turn = threading.Lock()
+        self._held: list[Event] | None = []
+
+    @property
+    def begun(self) -> bool:
+        """Say whether the run has begun: from then on hosts may have been contacted."""
+        return self._held is None
+
+    def begin(self) -> None:
+        """Hand over what was held back, and from now on everything at once."""
+        with self._turn:
+            held, self._held = self._held or [], None
+            for event in held:
+                self._hand(self._masked(event))
 
     def emit(self, event: Event) -> None:
         """Hand an event to every sink."""
         event = self._masked(event)
         with self._turn:
-            for sink in self._sinks:
-                sink(event)
+            if self._held is None:
+                self._hand(event)
+            else:
+                self._held.append(event)
+
+    def _hand(self, event: Event) -> None:
+        for sink in self._sinks:
+            sink(event)
 
     def _masked(self, event: Event) -> Event:
         # Undo needs the true content: the journal encrypts it where it is secret, and nobody else reads it.

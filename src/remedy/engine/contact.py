@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from remedy.engine.context import PlayContext, RunContext
 from remedy.engine.flight import Item
 from remedy.engine.state import HostState
-from remedy.errors import LinkLost
+from remedy.errors import InputError, LinkLost
 from remedy.template import Variables
 from remedy.transport import Identity, Link, Target
 
 _LEASE = 60  # seconds without a frame after which the agent ends by itself
+_VARIABLE = re.compile(r"\bansible_\w+")
 _PATIENCE = 0.5  # seconds between two looks at whether the operator wants to stop
 
 
@@ -35,7 +38,16 @@ class Contact:
     def target(self, play: PlayContext) -> Target:
         """Read the host's connection variables; raises InputError for what cannot be used."""
         scope = play.target_scope(self._state)
-        return Target.from_variables(self._state.name, Variables(scope), self._run.options.defaults)
+        try:
+            target = Target.from_variables(self._state.name, Variables(scope), self._run.options.defaults)
+            _see_key(target)
+            return target
+        except InputError as error:
+            named = _VARIABLE.search(error.message)
+            origin = scope.why(named[0]) if named else None
+            if error.where is None and origin is not None:
+                error.where = origin.position
+            raise
 
     def greet(self, play: PlayContext) -> None:
         """Open the link without a batch: only the handshake is wanted."""
@@ -116,3 +128,16 @@ class Contact:
                 self._told.add(item.identity.name)
                 frames.append(item.identity.frame())
         return frames
+
+
+def _see_key(target: Target) -> None:
+    """Raise InputError for a key file that is not there; its public half suffices where an agent holds the key."""
+    key = target.private_key_file
+    if key is None or target.connection == "local":
+        return
+    if not any(Path(f"{key}{ending}").expanduser().is_file() for ending in ("", ".pub")):
+        raise InputError(
+            f"ansible_ssh_private_key_file: there is no file '{key}'",
+            hint="expected the path of a private key, as seen from here",
+            host=target.name,
+        )

@@ -17,7 +17,7 @@ from remedy.engine.options import Options
 from remedy.engine.source import Contents
 from remedy.engine.state import HostState
 from remedy.engine.variables import Variables
-from remedy.errors import InputError, Refused
+from remedy.errors import InputError, Position, Refused
 from remedy.inventory import Inventory
 from remedy.playbook import Include, Node, Play, Task, load_tasks, walk
 from remedy.project import Project
@@ -155,7 +155,9 @@ class PlayContext:
                 continue
             if not isinstance(values, Map):
                 raise InputError(
-                    f"'{found}' holds a {type(values).__name__}, expected variables (NAME: VALUE)"
+                    "the file holds no variables",
+                    where=Position(str(found), 1),
+                    hint="expected a mapping of variables: name: value",
                 )
             layers.append(Layer(f"vars_files {found.name}", values))
         return tuple(layers)

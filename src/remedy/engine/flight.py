@@ -47,7 +47,10 @@ class Item:
 
 @dataclass(slots=True)
 class Entry:
-    """One task in flight; `partial`: one item of a loop that goes item by item, and does not count yet."""
+    """One task in flight; `partial`: one item of a loop that goes item by item, and does not count yet.
+
+    `delay` (between the tries of `until`) and `pause` (between the items of a loop) are in seconds.
+    """
 
     task: Task
     cursor: Cursor
@@ -63,6 +66,9 @@ class Entry:
     maybe: bool = False
     committed: bool = False
     partial: bool = False
+    retries: int = 3
+    delay: float = 5.0
+    pause: float = 0.0
 
     @property
     def done(self) -> bool:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from remedy.errors import InputError, Position
 from remedy.playbook import Common, Task
 from remedy.template import Scope, Templar, Variables
 from remedy.transport import Identity, TargetDefaults
+
+_YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +55,70 @@ class Keywords:
         return templar.condition(value, scope, where=task.position)
 
 
-def environment_of(words: Keywords, templar: Templar, scope: Scope) -> dict[str, str]:
+def number_of(word: str, written: Any, templar: Templar, scope: Scope, where: Position) -> float:
+    """Return a keyword that is a number of 0 or more, rendered."""
+    value = templar.render(written, scope, where=where)
+    try:
+        number = -1.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise InputError(
+            f"'{word}' is {value!r}", where=_place(written, where), hint="expected a number, 0 or more"
+        )
+    return number
+
+
+def list_of(written: Any, templar: Templar, scope: Scope, where: Position) -> list[Any]:
+    """Return what a loop goes through."""
+    values = templar.render(written, scope, where=where)
+    if not isinstance(values, list | tuple):
+        raise InputError(
+            f"'loop' is a {type(values).__name__}, expected a list",
+            where=_place(written, where),
+            hint="a mapping becomes a list with `| dict2items`",
+        )
+    return list(values)
+
+
+def environment_of(words: Keywords, templar: Templar, scope: Scope, where: Position) -> dict[str, str]:
     """Return the environment a task adds, the innermost mapping winning."""
     merged: dict[str, str] = {}
     for part in words.environment:
-        rendered = templar.render(part, scope)
+        rendered = templar.render(part, scope, where=where)
         for mapping in rendered if isinstance(rendered, list) else [rendered]:
+            if mapping is not None and not isinstance(mapping, dict):
+                raise InputError(
+                    f"'environment' is a {type(mapping).__name__}",
+                    where=_place(part, where),
+                    hint="expected a mapping, or a list of mappings",
+                )
             merged.update({str(name): str(value) for name, value in (mapping or {}).items()})
     return merged
 
 
+def _place(written: Any, where: Position) -> Position:
+    return getattr(written, "position", None) or where
+
+
 def identity_of(
-    host: str, words: Keywords, templar: Templar, scope: Scope, defaults: TargetDefaults
+    host: str, words: Keywords, templar: Templar, scope: Scope, defaults: TargetDefaults, where: Position
 ) -> Identity | None:
     """Return whom a task runs as, None for the login user; connection variables win over keywords, as in Ansible."""
-    written = {word: templar.render(value, scope) for word, value in words.become.items()}
+    written = {word: templar.render(value, scope, where=where) for word, value in words.become.items()}
     # Nothing that a fact module may bring decides who we are: these variables need not wait for it.
     settled = Variables(templar.scope(scope.layers))
     become = written.get("become", defaults.become)
-    if isinstance(become, str):
-        become = become.strip().lower() in ("yes", "true", "on", "1")
+    if not isinstance(become, bool):
+        word = str(become).strip().lower()
+        if word not in _YES and word not in _NO:
+            at = _place(words.become["become"], where)
+            raise InputError(f"'become' is {become!r}", where=at, hint="expected true or false")
+        become = word in _YES
     return Identity.choose(
         host,
         settled,
-        become=bool(become),
+        become=become,
         user=written.get("user") or defaults.become_user,
         method=written.get("method") or defaults.become_method,
         password=defaults.become_password,

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from remedy.engine.context import PlayContext, RunContext
-from remedy.engine.flight import Request
 from remedy.engine.greeting import Machines
 from remedy.engine.options import CHECK, DIAGNOSE
+from remedy.engine.start import Start, settle_ahead
 from remedy.engine.state import HostState
 from remedy.engine.undo import Undoing, UndoWalk
 from remedy.engine.walk import Walk
 from remedy.engine.worker import Worker
-from remedy.errors import Refused, RemedyError
+from remedy.errors import InputError, Refused, RemedyError
 from remedy.events import PlayStarted, RunEnded, RunStarted, Warned
 from remedy.inventory import Host
 from remedy.playbook import Play, Playbook, batches
@@ -98,6 +98,7 @@ class Run:
         code = 1
         try:
             plays()
+            run.bus.begin()
             code = self.exit_code()
         except RemedyError as error:
             code = error.exit_code
@@ -118,8 +119,7 @@ class Run:
         if not alive:
             return
         run.bus.emit(PlayStarted(play=play.title, hosts=alive, runbook=bool(play.diagnose)))
-        serial = [run.templar.render(size, run.templar.scope([run.extra_vars])) for size in play.serial]
-        for batch in batches(alive, serial, play.position):
+        for batch in self._batches(play, alive):
             context = PlayContext(run, path, play, tuple(alive), tuple(batch), self._states)
             self._batch(context, make)
             self._refused = self._refused or context.refused
@@ -129,24 +129,43 @@ class Run:
                 run.bus.emit(Warned(message=f"every host of the batch failed: '{play.title}' ends here"))
                 return
 
+    def _batches(self, play: Play, hosts: list[str]) -> list[list[str]]:
+        templar = self._run.templar
+        try:
+            sizes = [templar.render(size, templar.scope([self._run.extra_vars])) for size in play.serial]
+            return batches(hosts, sizes, play.position)
+        except InputError as error:
+            self._stumble(hosts, error)
+            return []
+
+    def _stumble(self, hosts: Sequence[str], error: InputError) -> None:
+        """Bad input: before the first contact it ends the run, after it these hosts have failed."""
+        if not self._run.bus.begun:
+            raise error
+        for name in hosts:
+            self._states[name].failed = True
+            self._run.bus.emit(Warned(message=str(error), host=name))
+
     def _batch(self, play: PlayContext, make: Maker) -> None:
         # All that can be rendered before the first contact is rendered for all hosts before any is contacted.
-        started: list[tuple[Worker, Walk, Iterator[Request], Request | None]] = []
+        started: list[Start] = []
         for name in play.batch:
-            state = self._states[name]
-            state.findings, state.again = {}, {}
-            worker = self._workers.get(name)
-            if worker is None:
-                worker = self._workers[name] = Worker(self._run, state, self._machines, self._slots)
-            walk = make(play, state)
-            requests = walk.requests()
-            worker.contact.target(play)
-            started.append((worker, walk, requests, next(requests, None)))
+            try:
+                started.append(self._start(play, self._states[name], make))
+            except InputError as error:
+                self._stumble([name], error)
+                play.barriers.leave(name)
+        for start, wrong in settle_ahead(play, started):
+            self._stumble([start.name], wrong)
+        self._run.bus.begin()
         threads = [
             threading.Thread(
-                target=worker.drive, args=(play, *rest), name=f"host {worker.state.name}", daemon=True
+                target=self._workers[start.name].drive,
+                args=(play, start.walk, start.requests, start.request),
+                name=f"host {start.name}",
+                daemon=True,
             )
-            for worker, *rest in started
+            for start in started
         ]
         for thread in threads:
             thread.start()
@@ -155,6 +174,15 @@ class Run:
         except KeyboardInterrupt:
             self._stop(play)
             _join(threads)
+
+    def _start(self, play: PlayContext, state: HostState, make: Maker) -> Start:
+        state.findings, state.again = {}, {}
+        worker = self._workers.get(state.name)
+        if worker is None:
+            worker = self._workers[state.name] = Worker(self._run, state, self._machines, self._slots)
+        walk = make(play, state)
+        worker.contact.target(play)
+        return Start(state, walk)
 
     def _stop(self, play: PlayContext) -> None:
         """Ask every host to stop: what must not be cut off finishes, nothing new starts."""

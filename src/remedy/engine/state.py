@@ -36,7 +36,7 @@ class HostState:
     """A host's variables and fate; written only by the thread that works on the host.
 
     `commands` are the commands that check mode skipped, as (task, text). `notified` maps a handler's name to
-    whether it surely runs. `contacted`: something was sent; `heard`: the handshake came. `quiet`: a check pass.
+    whether it surely runs. `heard`: the handshake came. `quiet`: a check pass.
     """
 
     host: Host
@@ -47,7 +47,6 @@ class HostState:
     commands: list[tuple[str, str]] = field(default_factory=list)
     notified: dict[str, bool] = field(default_factory=dict)
     clock_skew: float | None = None
-    contacted: bool = False
     heard: bool = False
     failed: bool = False
     broken: Exception | None = None
@@ -92,7 +91,6 @@ class HostState:
             variables=dict(self.variables),
             findings=dict(self.findings),
             clock_skew=self.clock_skew,
-            contacted=self.contacted,
             heard=self.heard,
             quiet=True,
         )

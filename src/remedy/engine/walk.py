@@ -26,7 +26,7 @@ from remedy.engine.flight import (
     Pause,
     Request,
 )
-from remedy.engine.keywords import Keywords
+from remedy.engine.keywords import Keywords, list_of
 from remedy.engine.ledger import Ledger
 from remedy.engine.options import CHECK, DIAGNOSE
 from remedy.engine.program import Stage, program
@@ -106,10 +106,11 @@ class Walk:
                 if cursor is here and not self._state.heard:
                     yield Hello()
             except InputError as error:
-                if self._state.contacted and not self._flight.entries:
+                if not self._run.bus.begun:
+                    if not self._may_turn():
+                        raise
+                elif not self._flight.entries:
                     self._flight.entries.append(self._builder.stumble(here, self._stage, error))
-                elif not self._state.contacted and not self._may_turn():
-                    raise
                 cursor = yield from self._land(here)
             if self._ended or not self._state.alive:
                 return
@@ -220,7 +221,8 @@ class Walk:
                 self.ledger.dropped(other, "an earlier task failed")
         after, _ = entry.cursor.failed(failure)
         if after is None:
-            self._play.failed(self._state.name, entry.words)
+            if not self._state.quiet:
+                self._play.failed(self._state.name, entry.words)
             if self._play.play.force_handlers and self._state.notified and not self._doomed:
                 after = Cursor.root((Stage("handlers"),))
             self._doomed = True
@@ -245,13 +247,11 @@ class Walk:
     # -- loops that go item by item
 
     def _one_by_one(self, entry: Entry) -> Iterator[Request]:
-        task, templar = entry.task, self._run.templar
+        task, retries = entry.task, entry.retries
         control = task.loop_control
-        retries = int(templar.render(task.retries, entry.scope)) if task.retries is not None else 3
-        delay = float(templar.render(task.delay, entry.scope)) if task.delay is not None else 5.0
         for number, item in enumerate(entry.items):
             if number and control.pause:
-                yield Pause(float(templar.render(control.pause, entry.scope)))
+                yield Pause(entry.pause)
             if item.message is None:
                 continue
             step = item.message["id"]
@@ -272,7 +272,7 @@ class Walk:
                     item.result.update(failed=True)
                     item.result.setdefault("msg", item.reason)
                     break
-                yield Pause(delay)
+                yield Pause(entry.delay)
             if control.break_when and self._all(control.break_when, self.ledger.scope_of(entry, item), task):
                 del entry.items[number + 1 :]
                 return
@@ -296,7 +296,7 @@ class Walk:
         passes = []
         loops: list[tuple[tuple[Layer, ...], object]] = [((), None)]
         if node.loop is not None:
-            loops = list(loop_layers(node, list(templar.render(node.loop, scope, where=node.position))))
+            loops = list(loop_layers(node, list_of(node.loop, templar, scope, node.position)))
         for layers, _ in loops:
             inner = scope.with_layers(layers) if layers else scope
             if not all(templar.condition(part, inner, where=node.position) for part in words.when):

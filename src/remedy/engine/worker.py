@@ -134,7 +134,6 @@ class Worker:
             self._raw(play, walk, flight, entry, item)
             return
         self._announce(play, flight)
-        self.state.contacted = True
         self.contact.carry(play, items)
         self.round_trips += 1
         try:
@@ -255,7 +254,6 @@ class Worker:
             walk.settle(flight)
             return
         self._announce(play, flight)
-        self.state.contacted = True
         began = time.monotonic()
         timeout = _RAW_SECONDS if message["timeout"] is None else message["timeout"]
         target = self.contact.target(play)

@@ -57,11 +57,13 @@ class Identity:
         wanted = read.flag("ansible_become")
         if not (become if wanted is None else wanted):
             return None
-        chosen = read.text("ansible_become_method") or method or "sudo"
+        written = read.text("ansible_become_method")
+        chosen = written or method or "sudo"
         chosen = chosen.removeprefix("ansible.builtin.").removeprefix("community.general.")
         if chosen not in METHODS:
+            what = "become method" if written is None else "ansible_become_method"
             raise InputError(
-                f"become method '{chosen}' cannot be used", hint=nearest(chosen, METHODS), host=host
+                f"{what} '{chosen}' cannot be used", hint=nearest(chosen, METHODS), host=host
             )
         return cls(
             user=read.text("ansible_become_user") or user or "root",
