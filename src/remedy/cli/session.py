@@ -132,13 +132,15 @@ class Session:
             )
         return list(chosen.values())
 
-    def run(self, playbook: Playbook, hosts: list[Host]) -> int:
-        """Run a playbook and report; return the exit code."""
-        return self.execute(
-            playbook.path.stem, hosts, lambda run: run.play(playbook, self.named, me(), sys.argv[1:])
-        )
+    def run(self, playbook: Playbook, hosts: list[Host], *, answers: bool = False) -> int:
+        """Run a playbook and report; return the exit code. `answers`: show what each task returned."""
 
-    def execute(self, name: str, hosts: list[Host], work: Any) -> int:
+        def work(run: Run) -> int:
+            return run.play(playbook, self.named, me(), sys.argv[1:])
+
+        return self.execute(playbook.path.stem, hosts, work, answers=answers)
+
+    def execute(self, name: str, hosts: list[Host], work: Any, *, answers: bool = False) -> int:
         """Give `work` a Run with journal and report around it; return its exit code."""
         from remedy.report import Console, JsonReport
 
@@ -148,7 +150,11 @@ class Session:
             JsonReport()
             if self.shape == "json"
             else Console(
-                sys.stdout, color=self.color, verbosity=self.options.verbosity, diff=self.options.diff
+                sys.stdout,
+                color=self.color,
+                verbosity=self.options.verbosity,
+                diff=self.options.diff,
+                answers=answers,
             )
         )
         stop = threading.Event()
@@ -181,6 +187,7 @@ class Session:
             click.echo(as_json(report.document(), str(error)))
             return tell(str(error), error.exit_code)
         finally:
+            report.close()
             connections.shut()
             journal.close()
         if self.shape == "json":
@@ -241,7 +248,7 @@ def run_module(pattern: str, module: str, arguments: str, *, mode: str, flags: d
     if spec.place == "control" or (spec.place == "target" and not spec.may_change):
         # A probe needs no lock: it may look while another run is at work.
         session = replace(session, options=replace(session.options, reads_only=True))
-    return session.run(Playbook(path=Path(spec.name), plays=(play,)), hosts)
+    return session.run(Playbook(path=Path(spec.name), plays=(play,)), hosts, answers=True)
 
 
 def _list(session: Session, playbook: Playbook, hosts: list[Host], flags: dict[str, Any]) -> None:

@@ -31,11 +31,14 @@ def roll_back(name: str | None, *, check: bool, flags: dict[str, Any]) -> int:
         return 0
     known = {host.name for host in session.inventory.hosts}
     gone = [host for host in plan_hosts if host not in known]
-    if gone:
+    if len(gone) == len(plan_hosts):
         raise InputError(
             f"the inventory '{session.named}' has no host '{gone[0]}', which the run {plan.run} changed",
             hint="name the inventory of that run with -i",
         )
+    for host in gone:
+        count = len(plan.hosts[host])
+        click.echo(f"warning: {host} is no longer in the inventory: its {count} changes stay", err=True)
     limited = {host.name for host in session.hosts(["all"])}
     chosen = [host for host in session.inventory.hosts if host.name in limited and host.name in plan_hosts]
     if not chosen:

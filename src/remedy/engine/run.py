@@ -119,14 +119,18 @@ class Run:
         if not alive:
             return
         run.bus.emit(PlayStarted(play=play.title, hosts=alive, runbook=bool(play.diagnose)))
+        waiting = len(alive)
         for batch in self._batches(play, alive):
+            waiting -= len(batch)
             context = PlayContext(run, path, play, tuple(alive), tuple(batch), self._states)
             self._batch(context, make)
             self._refused = self._refused or context.refused
             if context.ended or context.aborted or self._over:
                 return
             if not any(self._states[name].alive for name in batch):
-                run.bus.emit(Warned(message=f"every host of the batch failed: '{play.title}' ends here"))
+                if waiting:
+                    text = f"every host of the batch failed: '{play.title}' does not begin on the other {waiting}"
+                    run.bus.emit(Warned(message=text))
                 return
 
     def _batches(self, play: Play, hosts: list[str]) -> list[list[str]]:

@@ -39,6 +39,7 @@ _STATUS_STYLES = {
     "skipped": "cyan",
     "unknown": "magenta",
 }
+_PRINTED = ("stdout", "stderr")
 _TOLD = ("changed", "failed", "stdout_lines", "stderr_lines")  # the line says it, or another value
 
 
@@ -46,8 +47,8 @@ class Console:
     """A Sink that tells a run on a stream: a little while it runs, all of it at the end.
 
     `color` None asks the stream, NO_COLOR and TERM. `verbosity` counts the -v. `diff` shows diffs beside changes.
-    `progress` shows how far the run is: live lines on a terminal, a line now and then elsewhere. `close` must be
-    called where a run ends without RunEnded.
+    `progress` shows how far the run is: live lines on a terminal, a line now and then elsewhere. `answers`: what
+    each host answers is what was asked for (`remedy run`). `close` must be called where a run ends without RunEnded.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class Console:
         verbosity: int = 0,
         diff: bool = False,
         progress: bool = True,
+        answers: bool = False,
         width: int | None = None,
     ) -> None:
         terminal = _is_terminal(stream)
         self._verbosity = verbosity
         self._diff = diff
         self._progress = progress
+        self._answers = answers
         self._live = progress and terminal
         self._tenths = 0
         self._story = Story()
@@ -85,7 +88,7 @@ class Console:
                 self._end()
             case Message():
                 self._message(event)
-            case TaskDone() if self._verbosity > 0:
+            case TaskDone() if self._verbosity > 0 or self._answers:
                 self._task(event)
             case _:
                 self._aside(event)
@@ -121,11 +124,23 @@ class Console:
             reason.replace("\n", " "),
             hang=9,
         )
-        if self._verbosity > 1:
-            result = {name: value for name, value in done.result.items() if name not in _TOLD}
-            for line in _json(result).splitlines() if result else ():
-                self._sheet.verbatim(line, "dim", indent=9)
+        if self._verbosity > 1 or self._answers:
+            self._result(done.result)
         self._count()
+
+    def _result(self, result: dict[str, Any]) -> None:
+        """Show a result; what a program printed stands there as it was printed."""
+        printed = [name for name in _PRINTED if isinstance(result.get(name), str) and result[name]]
+        brief = self._answers and self._verbosity <= 1 and "rc" in result
+        rest = {"rc": result["rc"]} if brief else result
+        rest = {name: value for name, value in rest.items() if name not in (*_TOLD, *printed)}
+        for line in _json(rest).splitlines() if rest else ():
+            self._sheet.verbatim(line, "dim", indent=9)
+        for name in printed:
+            if name != "stdout":
+                self._sheet.line(("dim", f"{name}:"), indent=9)
+            for line in result[name].splitlines():
+                self._sheet.verbatim(line, "", indent=9)
 
     def _aside(self, event: Event) -> None:
         match event:

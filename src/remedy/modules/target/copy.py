@@ -20,7 +20,7 @@ from remedy.modules.target._sent import Sent, sent
 
 PARAMS = (
     Param("src", "path", help="what to copy: a path on the control machine, on the host with remote_src"),
-    Param("content", "raw", secret=True, help="the content itself, instead of src; not text becomes JSON"),
+    Param("content", "raw", help="the content itself, instead of src; not text becomes JSON"),
     Param("dest", "path", default=REQUIRED, help="where to; with a slash at the end, a folder"),
     Param("remote_src", "bool", default=False, help="src is on the host"),
     Param("force", "bool", default=True, help="replace a file that is there and differs"),
