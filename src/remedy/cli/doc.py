@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from remedy.agent.kinds import REQUIRED, Param
+from remedy.agent.kinds import Param
 from remedy.errors import InputError, nearest
 from remedy.modules import ModuleSpec, find, names
 from remedy.playbook import Play
@@ -59,8 +59,9 @@ def _head(param: Param) -> str:
     parts = [param.type if not param.elements else f"{param.type} of {param.elements}"]
     if param.required:
         parts.append("required")
-    elif param.default not in (None, REQUIRED):
-        parts.append(f"default {param.default}")
+    elif param.default not in (None, ""):
+        shown = str(param.default)
+        parts.append(f"default {shown.lower() if isinstance(param.default, bool) else shown}")
     if param.choices:
         parts.append("one of " + ", ".join(map(str, param.choices)))
     if param.aliases:
