@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from remedy.lab import Host, Lab
-from tests.acceptance.operator import Operator
 from tests.acceptance.host_tree import changed, look
+from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
 
 pytestmark = pytest.mark.lab
