@@ -139,6 +139,10 @@ class Resource(Module):
         """Bring back what `keep` returned."""
         self.write(self.read(), kept["state"])
 
+    def left(self, want):
+        """Return how a wanted state reads once it is written, where that differs (a time that was "now")."""
+        return want
+
     def needs(self, have, want):
         """Return the ids of the sources whose content `write` will ask for: they travel with the word."""
         return []

@@ -95,6 +95,7 @@ def _undo(module, step, talk, outcome):
         return
     # Several where the run was cut off: it may have left the object on either side of the change.
     expected = [plain(state) for state in step["expect"]]
+    expected += [plain(module.left(state)) for state in expected if state is not None]
     if plain(have) not in expected:
         raise Skipped("changed since: %s" % differing(expected[0], plain(have)))
     change = outcome.plan(have, want, module.diff(have, want) if known else None)

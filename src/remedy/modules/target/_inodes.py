@@ -80,6 +80,10 @@ class Existing(Resource):
         if kept.get("times"):
             self._renew(kept["times"])
 
+    def left(self, want):
+        now = [name for _, name in _TIMES if want.get(name) == "now"]
+        return {name: value for name, value in want.items() if name not in now}
+
     def write(self, have, want):
         if have is None:
             self.make(want)
