@@ -1,0 +1,134 @@
+"""Nothing on a host is changed before its previous state is on the operator's disk, wherever remedy is cut off."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance import wrecker
+from tests.acceptance.twenty import CHANGES, changed, differing, objects, only_run, uncovered
+from tests.acceptance.twenty_hosts import Local, Remote
+
+KILLS = 50
+LANES = 2  # as many as the machine that tests are sized for has cores
+UNDONE_EACH = 10  # of the runs cut off, every tenth is rolled back as well
+
+
+def in_lanes(work: Callable[[int, list[Any]], None], things: Iterable[Any]) -> None:
+    """Share things among lanes that work at the same time; raises what the first of them raises."""
+    things = list(things)
+    with ThreadPoolExecutor(LANES) as lanes:
+        for done in [lanes.submit(work, lane, things[lane::LANES]) for lane in range(LANES)]:
+            done.result()
+
+
+def check(place: Local | Remote, before: dict[str, Any], state: Path, *, undo: bool) -> int:
+    """Compare a place with its journal; return how many changes were journaled."""
+    after = place.look()
+    record = only_run(state)
+    journaled = objects(record, place.root)
+    assert not uncovered(before, after, journaled)
+    if not journaled:
+        assert after == before
+    elif undo:
+        out = state.with_suffix(".rollback")
+        assert wrecker.run(place.order(state, "rollback", out=out)) == 0, out.read_text()
+        after = place.look()
+        assert {path: (before.get(path), after.get(path)) for path in differing(before, after)} == {}
+    return len(journaled)
+
+
+@pytest.fixture(scope="module")
+def places(lab, host_factory, tmp_path_factory) -> list[Remote]:
+    """A lab host for each lane."""
+    hosts = [host_factory(f"h{number}") for number in range(LANES)]
+    return [Remote(tmp_path_factory.mktemp(host.name), lab, host) for host in hosts]
+
+
+def test_the_journal_is_on_disk_before_the_word(tmp_path):
+    place = Local(tmp_path)
+    place.build()
+    says = tmp_path / "says"
+    assert wrecker.run(place.order(place.state(), "play", "twenty", says=says)) == 0
+    words = 0
+    since: list[str] = []
+    for line in says.read_text().splitlines():
+        if line.startswith("taken Intent"):
+            since = [line.split()[2]]
+        elif line.startswith("fsynced"):
+            since.append(Path(line.split(" ", 1)[1]).parent.name + "/" + Path(line).name)
+        elif line.startswith("send word"):
+            words += 1
+            change, *synced = since
+            assert line.split()[2] == change
+            blob, folder, journal = synced[-3:]
+            assert re.fullmatch(r"blobs/[0-9a-f]{64}", blob)
+            assert folder.endswith("/blobs")
+            assert journal.endswith("/journal.jsonl")
+    assert words == CHANGES
+
+
+def test_ended_at_every_point_of_the_journal(tmp_path):
+    first = Local(tmp_path / "first")
+    before = first.build()
+    state, says = first.state(), tmp_path / "says"
+    assert wrecker.run(first.order(state, "play", "twenty", says=says)) == 0
+    assert changed(only_run(state)) == CHANGES
+    assert (
+        len(differing(before, first.look())) >= CHANGES - 3
+    )  # two files are changed twice, two folders emptied
+    points = [line for line in says.read_text().splitlines() if line.split()[0] not in ("send", "taken")]
+    assert len(points) > 10 * CHANGES  # three events a change, its commit, three fsyncs
+    counts: dict[int, int] = {}
+
+    def work(lane: int, numbers: list[int]) -> None:
+        place = Local(tmp_path / f"lane-{lane}")
+        for number in numbers:
+            before = place.build()
+            state = place.state()
+            code = wrecker.run(place.order(state, "play", "twenty", end_at=number))
+            assert code == wrecker.WRECKED
+            # Here the change is done, and the journal does not know it.
+            undo = points[number].startswith("event Changed")
+            counts[number] = check(place, before, state, undo=undo)
+
+    in_lanes(work, range(len(points)))
+    assert counts[0] == 0
+    assert counts[len(points) - 1] == max(counts.values())
+
+
+def test_killed_at_random_moments(places):
+    for place in places:
+        place.build()
+        assert wrecker.run(place.order(place.state(), "play", "twenty")) == 0
+    place.build()
+    began = time.monotonic()
+    assert wrecker.run(place.order(place.state(), "play", "twenty")) == 0
+    whole = time.monotonic() - began
+    seed = random.randrange(1 << 30)
+    moments = random.Random(seed)
+    counts = []
+
+    def work(lane: int, numbers: list[int]) -> None:
+        place = places[lane]
+        for number in numbers:
+            before = place.build()
+            state = place.state()
+            process = wrecker.start(place.order(state, "play", "twenty"))
+            process.join(moments.uniform(0.1 * whole, 1.2 * whole))
+            process.kill()
+            process.join(10)
+            counts.append(check(place, before, state, undo=number % UNDONE_EACH == 0))
+            assert not place.agents()
+
+    print(f"seed {seed}")
+    in_lanes(work, range(KILLS))
+    assert len(counts) == KILLS
+    assert any(0 < count < CHANGES - 2 for count in counts), counts
