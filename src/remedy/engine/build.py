@@ -124,7 +124,7 @@ class Builder:
             params = self._params(spec, task, scope)
             if spec.place == "control":
                 return [self._control(entry, scope, params, index, layers, value)]
-            parts = [params] if spec.place == "raw" else self._prepared(spec, task, params, scope)
+            parts = [params] if spec.place == "raw" else self._prepared(entry, params, scope)
         except InputError as error:
             if not self._run.bus.begun:
                 raise
@@ -153,10 +153,12 @@ class Builder:
         self._run.secrets.add([complete[name] for name in secrets if complete.get(name)])
         return coerce(spec, complete)
 
-    def _prepared(
-        self, spec: ModuleSpec, task: Task, params: dict[str, Any], scope: Scope
-    ) -> list[dict[str, Any]]:
-        return prepare(spec, params, TaskSource(self._run.contents, self._play, task, scope))
+    def _prepared(self, entry: Entry, params: dict[str, Any], scope: Scope) -> list[dict[str, Any]]:
+        task, spec = entry.task, entry.task.spec
+        source = TaskSource(self._run.contents, self._play, task, scope)
+        parts = prepare(spec, params, source)
+        entry.secret = entry.secret or source.secret or self._run.secrets.mask(params) != params
+        return parts
 
     def _control(
         self,

@@ -35,6 +35,13 @@ def unified(diff: Any, name: str, contents: Contents) -> str:
     return "".join(line if line.endswith("\n") else line + "\n\\ no newline at the end\n" for line in lines)
 
 
+def counted(diff: str) -> str:
+    """Return what may be shown of a unified diff that has secrets: how many lines came and went."""
+    body = [line for line in diff.splitlines() if not line.startswith(("+++", "---"))]
+    came, went = (sum(line.startswith(mark) for line in body) for mark in "+-")
+    return f"(has secrets: {came} lines added, {went} removed)\n" if diff else ""
+
+
 def _text(value: Any) -> str | None:
     if value is None:
         return ""

@@ -7,7 +7,7 @@ from typing import Any
 from remedy.engine.build import constant
 from remedy.engine.context import PlayContext
 from remedy.engine.cursor import Failure
-from remedy.engine.difference import unified
+from remedy.engine.difference import counted, unified
 from remedy.engine.flight import CHANGED, FAILED, NOT_RUN, OK, SKIPPED, UNKNOWN, Entry, Item
 from remedy.engine.results import combined, text_of_command
 from remedy.engine.state import HostState
@@ -111,8 +111,10 @@ class Ledger:
             return
         message = item.message or {}
         hidden = entry.no_log or entry.secret
-        unwanted = hidden or entry.words.values.get("diff") is False
+        unwanted = entry.words.values.get("diff") is False
         diff = "" if unwanted else unified(change.get("diff"), change.get("object", ""), self._run.contents)
+        if hidden:
+            diff = counted(diff)
         predicted = bool(change.get("predicted"))
         if item.guarded:
             self.guarded.append(

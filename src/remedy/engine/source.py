@@ -68,13 +68,17 @@ class Contents:
 
 
 class TaskSource:
-    """What one task's `prepare` may ask for: paths are searched as Ansible does, beside the task, then the play."""
+    """What one task's `prepare` may ask for: paths are searched as Ansible does, beside the task, then the play.
+
+    `secret` tells that a secret is in what was handed out.
+    """
 
     def __init__(self, contents: Contents, play: PlayContext, task: Task, scope: Scope) -> None:
         self._contents = contents
         self._play = play
         self._task = task
         self._scope = scope
+        self.secret = False
 
     def file(self, path: str) -> dict[str, Any]:
         """Take a file."""
@@ -82,6 +86,7 @@ class TaskSource:
 
     def text(self, text: str) -> dict[str, Any]:
         """Take a text as it is."""
+        self._judge(text)
         return self._contents.add_bytes(text.encode("utf-8", "surrogateescape"))
 
     def render(self, path: str, **options: Any) -> dict[str, Any]:
@@ -92,6 +97,7 @@ class TaskSource:
         encoding = str(options.pop("output_encoding", None) or "utf-8")
         written = {name: value for name, value in options.items() if value is not None}
         text = templar.render_file(found, self._scope.with_values("template", known), **written)
+        self._judge(text)
         try:
             data = text.encode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
         except (LookupError, UnicodeEncodeError) as error:
@@ -120,6 +126,9 @@ class TaskSource:
             return self._contents.add_file(path)
         except OSError as error:
             raise InputError(f"cannot read '{path}': {error.strerror}", where=self._task.position) from error
+
+    def _judge(self, text: str) -> None:
+        self.secret = self.secret or self._play.run.secrets.mask(text) != text
 
     def _find(self, path: str, folder: str) -> Path:
         wanted = Path(path).expanduser()

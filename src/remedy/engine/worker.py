@@ -162,8 +162,6 @@ class Worker:
     def _intend(self, play: PlayContext, entry: Entry, item: Item, intent: dict[str, Any]) -> None:
         message = item.message or {}
         identity = item.identity
-        secrets = [param.name for param in entry.task.spec.params if param.secret]
-        secret = entry.no_log or any(message["params"].get(name) for name in secrets)
         self.run.bus.emit(
             Intent(
                 host=self.state.name,
@@ -182,7 +180,7 @@ class Worker:
                 params=dict(message["params"]),
                 become={} if identity is None else identity.means(),
                 notify=[str(name) for name in entry.task.notify],
-                secret=bool(secret) or self.run.secrets.mask(message["params"]) != message["params"],
+                secret=entry.no_log or entry.secret,
             )
         )
 
