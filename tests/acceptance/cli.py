@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import json
+import os
 import re
 import select
 import shlex
@@ -11,6 +14,8 @@ from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 from remedy.cli import main
 
@@ -23,6 +28,11 @@ PLAIN = {
 }
 """A project in which nothing is wrong."""
 
+LOCAL = "all:\n  hosts:\n    box: {ansible_connection: local}\n"
+"""An inventory whose one host is this machine."""
+
+_PATIENCE = 60.0  # seconds for another test session to be done with this machine
+
 
 @dataclass(frozen=True)
 class Done:
@@ -31,6 +41,43 @@ class Done:
     code: int
     out: str
     err: str
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a play came to: its document, and what stood on standard error."""
+
+    code: int
+    document: dict[str, Any]
+    err: str
+
+    def task(self, name: str) -> dict[str, Any]:
+        """Return what is told of the one task of this name."""
+        (found,) = [task for task in self.document["tasks"] if task["task"] == name]
+        return dict(found)
+
+    def objects(self) -> set[str]:
+        """Return the objects that changed, or would change."""
+        return {change["object"] for change in self.document["changes"]}
+
+    def tasks(self, *statuses: str) -> set[str]:
+        """Return the names of the tasks that ended in one of these ways."""
+        return {task["task"] for task in self.document["tasks"] if task["status"] in statuses}
+
+
+def _wait_for_the_machine() -> None:
+    """Wait until no other test session changes this machine: a run would be refused."""
+
+    def wait() -> None:
+        descriptor = os.open("/run", os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.close(descriptor)
+
+    waiting = Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(_PATIENCE)
+    if waiting.is_alive():
+        raise TimeoutError("another run has been changing this machine for a minute")
 
 
 class Listener:
@@ -79,6 +126,15 @@ class Scene:
             except SystemExit as ended:
                 code = ended.code
         return Done(int(str(code)), self._short(out.getvalue()), self._short(err.getvalue()))
+
+    def play(self, flags: str = "", *, name: str = "site") -> Played:
+        """Play a playbook of the project on this machine."""
+        while True:
+            done = self.run(f"play {name} --format json --yes {flags}")
+            document = json.loads(done.out)
+            if not any(host["reason"] == "locked" for host in document["hosts"].values()):
+                return Played(done.code, document, done.err)
+            _wait_for_the_machine()
 
     def _short(self, text: str) -> str:
         text = text.replace(f"{self.folder}/", "").replace(str(self.folder), ".")

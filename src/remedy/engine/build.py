@@ -51,11 +51,11 @@ class Builder:
         except InputError as error:
             if not self._run.bus.begun:
                 raise
-            entry.items = [_failed(0, (), str(error))]
+            entry.items, entry.looped = [_failed(0, (), str(error))], False
         return entry
 
-    def stumble(self, cursor: Cursor, section: str, error: InputError) -> Entry:
-        """Return a failed task that stands for a node which cannot be read (an include, mostly)."""
+    def stumble(self, cursor: Cursor, section: str, why: InputError | UnknownValue) -> Entry:
+        """Return a task that stands for a node which cannot be read (an include, mostly): failed or unknown."""
         node = cursor.node
         spec = find("fail")
         task = Task(
@@ -67,7 +67,11 @@ class Builder:
         )
         words = Keywords.of(node, cursor.ancestors)
         scope = self._variables.scope(cursor=cursor)
-        return Entry(task, cursor, words, scope, section, items=[_failed(0, (), str(error))])
+        if isinstance(why, UnknownValue):
+            item = Item(0, status=UNKNOWN, reason=str(why.reason))
+        else:
+            item = _failed(0, (), str(why))
+        return Entry(task, cursor, words, scope, section, items=[item])
 
     def _fill(self, entry: Entry) -> None:
         task, scope, templar = entry.task, entry.scope, self._run.templar

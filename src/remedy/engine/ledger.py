@@ -14,7 +14,7 @@ from remedy.engine.state import HostState
 from remedy.engine.variables import Variables
 from remedy.errors import InputError
 from remedy.events import Changed, TaskDone
-from remedy.template import Layer, Scope, Unknowable
+from remedy.template import Layer, Scope, Unknowable, UnknownValue
 
 HIDDEN = {"censored": "the output is hidden: the task says no_log"}
 
@@ -85,6 +85,8 @@ class Ledger:
                     item.result.setdefault("msg", item.reason)
                 elif item.status == FAILED:
                     item.status = CHANGED if item.result["changed"] else OK
+        except UnknownValue as unknown:
+            item.status, item.reason = UNKNOWN, unknown.reason
         except InputError as error:
             item.status, item.reason = FAILED, str(error)
             item.result.update(failed=True, msg=str(error))
@@ -163,6 +165,7 @@ class Ledger:
         """Let a task count: variables, notifications, its event; return the failure that the walk must obey."""
         entry.committed = True
         items = entry.items
+        handlers = self._handlers(entry)
         for item in items:
             if item.effect is not None:
                 item.effect()
@@ -171,7 +174,7 @@ class Ledger:
         failed = status == FAILED
         reason = next((item.reason for item in items if item.status == status and item.reason), "")
         self._register(entry, status, result, reason)
-        self._notify(entry, status)
+        self._state.notified.update(handlers)
         rescued = failed and not entry.ignore and entry.cursor.rescues()
         self._emit(entry, status, reason, result, rescued)
         if not failed or entry.ignore:
@@ -194,7 +197,9 @@ class Ledger:
                     {key.removeprefix("ansible_"): value for key, value in facts.items()}
                 )
 
-    def _notify(self, entry: Entry, status: str) -> None:
+    def _handlers(self, entry: Entry) -> dict[str, bool]:
+        """Return the handlers that a task notifies, and whether surely; one that cannot be named fails the task."""
+        status = _overall(entry.items)
         skipped_command = entry.check and any(
             item.kind == "command" and item.status == SKIPPED and not item.reads and item.message is not None
             for item in entry.items
@@ -202,11 +207,23 @@ class Ledger:
         if not entry.task.notify or not (
             status in (CHANGED, UNKNOWN) or skipped_command or _any_changed(entry)
         ):
-            return
+            return {}
         sure = status == CHANGED or _any_changed(entry)
-        for name in entry.task.notify:
-            handler = str(self._run.templar.render(name, self._run.templar.scope(entry.scope.layers)))
-            self._state.notified[handler] = self._state.notified.get(handler, False) or sure
+        templar, known = self._run.templar, self._state.notified
+        scope = templar.scope(entry.scope.layers)
+        try:
+            names = [
+                str(templar.render(name, scope, where=entry.task.position)) for name in entry.task.notify
+            ]
+        except UnknownValue:
+            every = [handler.title for handler in self._play.play.handlers]
+            return {name: known.get(name, False) for name in every}
+        except InputError as error:
+            item = entry.items[-1]
+            item.status, item.reason = FAILED, str(error)
+            item.result.update(failed=True, msg=str(error))
+            return {}
+        return {name: known.get(name, False) or sure for name in names}
 
     def settled(self, entry: Entry) -> dict[str, Any]:
         """Return the result of a task that the engine settled, before its turn to count has come."""

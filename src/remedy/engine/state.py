@@ -49,7 +49,7 @@ class HostState:
     clock_skew: float | None = None
     heard: bool = False
     failed: bool = False
-    broken: Exception | None = None
+    broken: BaseException | None = None
     left_out: str | None = None
     changes: int = 0
     predicted: int = 0

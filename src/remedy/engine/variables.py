@@ -9,6 +9,7 @@ from remedy.engine.cursor import Cursor
 from remedy.engine.state import HostState
 from remedy.playbook import Task
 from remedy.template import FACTS, Layer, Scope
+from remedy.template import Variables as Mapped
 
 if TYPE_CHECKING:
     from remedy.engine.context import PlayContext
@@ -46,6 +47,10 @@ class Variables:
         )
         self._files: tuple[Layer, ...] = ()
         self._files = play.vars_files(self.scope())
+
+    @property
+    def name(self) -> str:
+        return self._state.name
 
     def scope(self, task: Task | None = None, cursor: Cursor | None = None) -> Scope:
         """Return the scope of a task at a cursor."""
@@ -90,6 +95,8 @@ class HostVars(Mapping[str, Any]):
         self._asker = asker
 
     def __getitem__(self, name: str) -> Any:
+        if name == self._asker.name:
+            return Mapped(self._asker.scope())  # it sees what is on its way, and what was set ahead of it
         if name in self._play.batch and len(self._play.batch) > 1 and not self._asker.barrier_passed:
             raise NeedsBarrier(name)
         return self._play.variables_of(name)

@@ -35,7 +35,7 @@ from remedy.engine.variables import INCLUDE, NeedsBarrier, Variables
 from remedy.errors import InputError, RemedyError
 from remedy.events import FindingResolved, SectionStarted
 from remedy.playbook import Block, Include, Task, selected
-from remedy.template import Layer, Pending, Scope
+from remedy.template import Layer, Pending, Scope, UnknownValue
 
 Going = Generator[Request, None, Cursor | None]
 """Asks for what it needs, then returns the next cursor; None: the walk is over."""
@@ -105,6 +105,9 @@ class Walk:
                 cursor = yield from self._land(here)
                 if cursor is here and not self._state.heard:
                     yield Hello()
+            except UnknownValue as unknown:
+                self._flight.entries.append(self._builder.stumble(here, self._stage, unknown))
+                cursor = here.advance()
             except InputError as error:
                 if not self._run.bus.begun:
                     if not self._may_turn():

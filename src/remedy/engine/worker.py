@@ -61,7 +61,7 @@ class Worker:
         except RemedyError as error:
             self.state.failed = True
             self.run.bus.emit(Warned(message=str(error), host=self.state.name))
-        except Exception as error:
+        except BaseException as error:
             # One host's surprise must not take the others' run with it; the exit code still says "internal".
             self.state.broken = error
             self.run.bus.emit(Warned(message=f"internal error: {error!r}", host=self.state.name))
