@@ -3,14 +3,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help venv test lint types demo bench clean
+.PHONY: help venv test lint types docs demo bench clean
 help:            ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@echo "usage: make TARGET"
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ /' | while read -r target what; do \
+	    printf '  %-8s %s\n' "$$target" "$$what"; done
+	@echo "PYTHON=python3.12 makes the environment with another Python (3.11 or newer)."
 
 $(BIN)/.ready: pyproject.toml scripts/venv
 	@scripts/venv $(VENV) $(PYTHON)
 
-venv: $(BIN)/.ready  ## a virtual environment with remedy and its tools
+venv: $(BIN)/.ready  ## a virtual environment with remedy and its tools, in .venv
 
 test: venv       ## all tests, on real lab hosts (root on Linux), at most 15 minutes
 	@scripts/test
@@ -21,12 +24,15 @@ lint: venv       ## ruff, import-linter, vermin
 types: venv      ## mypy, strict
 	@$(BIN)/mypy
 
-demo: venv       ## boot a lab host whose log disk is full, and heal it
+docs: venv       ## write the modules' pages (docs/modules) anew
+	@$(BIN)/python scripts/module_pages.py
+
+demo: venv       ## boot a lab host whose log disk is full, and heal it (root on Linux)
 	@scripts/demo
 
 bench: venv      ## speed and cost against ansible, pyinfra and a bare program
 	@$(BIN)/python -m bench
 
-clean:           ## stop the lab and remove what was built here
+clean:           ## end the lab and remove the virtual environment
 	@-$(BIN)/remedy lab down
 	@rm -rf $(VENV)

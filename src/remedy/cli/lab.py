@@ -62,7 +62,7 @@ def lab() -> None:
 def up(names: tuple[str, ...], file: Path | None, with_passwords: bool) -> None:
     """Start the hosts, or only those named, and write inventory/lab.yml.
 
-    The first time builds the root trees, about half a minute; later starts take a second or two. A host that
+    The first time builds the root trees, a minute or so; later starts take a second or two. A host that
     runs as declared is left as it is; one whose declaration changed is made anew.
     """
     started = time.monotonic()
