@@ -62,7 +62,8 @@ class Dialog(object):
             return "no_python", "no Python 3.6 or newer that %s may run" % self._user
         for words in _NOT_ALLOWED:
             if words in text:
-                return "not_in_sudoers", "%s to %s: %s" % (self.method, self._user, _last(text))
+                advice = "Allow it on the host, or set another ansible_become_user"
+                return "not_in_sudoers", "%s to %s: %s %s" % (self.method, self._user, _last(text), advice)
         if self.asked:
             return self._wrong()
         if "password is required" in text or "uthentication" in text or "uthorization" in text:
