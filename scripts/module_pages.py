@@ -81,7 +81,7 @@ def _row(param: Param, names: set[str]) -> str:
     default = "**required**" if param.default is REQUIRED else _default(param.default)
     more = [_cell(_sentence(param.help, names))]
     if param.choices:
-        more.append("One of " + ", ".join(f"`{choice}`" for choice in param.choices) + ".")
+        more.append("One of " + ", ".join(map(_value, param.choices)) + ".")
     if param.aliases:
         more.append("Also " + ", ".join(f"`{alias}`" for alias in param.aliases) + ".")
     return f"| `{param.name}` | {kind} | {default} | {' '.join(more)} |"
@@ -90,7 +90,12 @@ def _row(param: Param, names: set[str]) -> str:
 def _default(value: object) -> str:
     if value is None or value in ("", [], {}):
         return ""
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    return _value(value)
+
+
+def _value(value: object) -> str:
+    plain = isinstance(value, str) and value.isprintable()
+    return f"`{value if plain else json.dumps(value)}`"
 
 
 def _sentence(text: str, names: set[str]) -> str:
