@@ -15,7 +15,7 @@ _KINDS = {
     "probe": "**Reads only.** It never reports a change, and may stand in `diagnose`.",
     "resource": "**A state.** Check mode and `--diff` show what would change, a second run changes nothing, and "
     "`remedy rollback` brings back what was there before.",
-    "sweep": "**Removes many items.** Check mode lists them, each with the reason; it needs `--yes` in a runbook "
+    "sweep": "**Removes many items.** Check mode lists them, each with the reason; it needs approval "
     "and cannot be rolled back.",
     "action": "**Something that happens.** It is a change each time, proved afterwards, and cannot be rolled back.",
     "command": "**What you wrote.** Skipped in check mode; cannot be rolled back. `changed_when`, `failed_when`, "
@@ -64,7 +64,7 @@ def _page(spec: ModuleSpec) -> str:
     else:
         parts.append(_KINDS[kinds[0]])
     if any(each.disruptive for each in spec.classes):
-        parts.append("What interrupts a service needs `--yes` in a runbook.")
+        parts.append("What interrupts a service needs approval in a runbook.")
     rows = ["## Parameters", "", "| parameter | type | default | |", "| --- | --- | --- | --- |"]
     known = {param.name for param in spec.params}
     rows += [_row(param, known) for param in spec.params]
