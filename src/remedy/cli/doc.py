@@ -16,7 +16,12 @@ from remedy.project import Project
 @click.command()
 @click.argument("name", required=False)
 def doc(name: str | None) -> int:
-    """Describe a module or a runbook; without a NAME, list them all."""
+    """Describe a module or a runbook; without a NAME, list them all.
+
+    \b
+    remedy doc disk-full     symptoms, what it needs on the host, variables to set with -e
+    remedy doc old_files     parameters and examples
+    """
     project = Project.find(Path.cwd())
     runbooks = {found.name: found.path for found in project.playbooks()}
     if name is None:

@@ -11,7 +11,14 @@ import click
 @click.argument("run", required=False)
 @click.option("-n", "--number", type=click.IntRange(1), default=20, show_default=True, help="How many runs.")
 def history(run: str | None, number: int) -> int:
-    """List the newest runs, or tell what one of them changed; RUN is its id or the start of it."""
+    """List the newest runs, or tell what one of them changed.
+
+    RUN is its id or the start of it. The list shows when, what for, how it ended (exit code) and the changes.
+
+    \b
+    remedy history
+    remedy history 20261122-0315
+    """
     from pathlib import Path
 
     from remedy.events import Changed
@@ -23,7 +30,8 @@ def history(run: str | None, number: int) -> int:
         for each in list_runs(state)[:number]:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.started))
             code = "" if each.exit_code is None else f" ({each.exit_code})"
-            click.echo(f"{each.id}  {when}  {each.mode:9}{each.outcome}{code}, {each.changes} changes")
+            changes = "1 change" if each.changes == 1 else f"{each.changes} changes"
+            click.echo(f"{each.id}  {when}  {each.mode:9}{each.outcome}{code}, {changes}")
         return 0
     record = read_run(find_run(state, run).folder)
     click.echo(f"{record.id}: {record.summary.mode}, {record.summary.outcome}, journal in {record.folder}")

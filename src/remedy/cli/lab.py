@@ -75,7 +75,7 @@ def up(names: tuple[str, ...], file: Path | None, with_passwords: bool) -> None:
 
 @lab.command("status")
 def show() -> None:
-    """Show every host: state, address, role, how full its disks are, and since when it runs."""
+    """Show the hosts: state, address, how full the disks are."""
     rows = [_row(one) for one in status(_lab())]
     if not rows:
         _say("no hosts; start them: remedy lab up")
@@ -125,9 +125,10 @@ def reset(names: tuple[str, ...]) -> None:
     "--purge", is_flag=True, help="Also remove the root trees, packages and keys kept for the next start."
 )
 def down(names: tuple[str, ...], purge: bool) -> None:
-    """End the hosts, or only those named, and take them out of inventory/lab.yml.
+    """End the hosts, or only those named.
 
-    Without a NAME nothing stays behind: no process, mount, link or disk, also after an `up` that was killed.
+    They leave inventory/lab.yml, too. Without a NAME nothing stays behind: no process, mount, link or disk, also
+    after an `up` that was killed.
     """
     gone = _lab()
     if names:

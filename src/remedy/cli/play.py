@@ -22,7 +22,8 @@ def play(playbook: str, **flags: Any) -> int:
     """Diagnose the hosts, fix what was found, prove that it holds, and report every change.
 
     PLAYBOOK is a name (of the project's playbooks/ or of those that come with remedy) or a path. Nothing is
-    changed on a host where diagnose finds nothing. What destroys or interrupts needs --yes.
+    changed on a host where diagnose finds nothing. Before something is destroyed or interrupted it
+    shows the whole list and asks once; --yes answers beforehand.
 
     \b
     remedy play disk-full -i prod --check --diff   what would be done
