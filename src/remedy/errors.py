@@ -35,6 +35,7 @@ REASONS = {
     "agent_killed": "the agent was killed on the host",
     "link_lost": "the connection ended in the middle of the work",
     "same_machine": "two names of the inventory are one machine",
+    "late": "its diagnose did not end before the others' question for approval",
     "locked": "another run is changing this host",
     "configuration": "the SSH configuration for the host cannot be used",
 }

@@ -142,7 +142,7 @@ class Session:
 
     def execute(self, name: str, hosts: list[Host], work: Any, *, answers: bool = False) -> int:
         """Give `work` a Run with journal and report around it; return its exit code."""
-        from remedy.report import Console, JsonReport
+        from remedy.report import Console, JsonReport, Question
 
         id = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{random.token_hex(2)}"
         journal = Journal(self.project.state / "runs" / id)
@@ -171,6 +171,7 @@ class Session:
             bus=bus,
             recorder=journal,
             connector=connections,
+            approver=Question(report if self.shape != "json" and _somebody_is_there() else None, stop),
             stop=stop,
             decrypt=self.vault.open if self.vault else None,
             extra_vars=Layer("extra vars", self.extra),
@@ -193,6 +194,10 @@ class Session:
         if self.shape == "json":
             click.echo(as_json(report.document()))
         return code
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def play_named(name: str, *, mode: str, flags: dict[str, Any]) -> int:

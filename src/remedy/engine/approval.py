@@ -1,55 +1,129 @@
-"""Approval: what would be destroyed or interrupted is known, for all hosts, before the first write."""
+"""Approval: what would be destroyed or interrupted is shown, for all hosts together, before the first write."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from remedy.errors import Refused
+from remedy.errors import Refused, RemedyError, Unreachable
 
-_MOST_SHOWN = 20
+PATIENCE = 30.0
+"""Seconds after which hosts whose diagnose and check pass have not ended are left out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """One step that destroys or interrupts (`guarded`), as the check pass foresaw it.
+
+    `items` are what a Sweep would take, as {item, reason, size}; `bytes` what it would free; `kept` what it would
+    leave, as {item, reason}; `unknown`: the check pass could not tell, and the play asks when it comes to it.
+    """
+
+    task: str
+    guarded: str
+    object: str
+    items: tuple[Mapping[str, Any], ...] = ()
+    bytes: int | None = None
+    kept: tuple[Mapping[str, Any], ...] = ()
+    unknown: bool = False
+
+
+Plans = Mapping[str, Sequence[Planned]]
+"""What would be destroyed or interrupted: host to steps, only hosts with any."""
+
+Approver = Callable[[Plans], None]
+"""Shows plans to whoever may approve them, one call at a time; raises Refused where the answer is no."""
+
+
+def nobody(plans: Plans) -> None:
+    """Refuse: nobody is there to be asked."""
+    steps = [
+        f"    {host}: {each.task}: {each.guarded}: {each.object}" for host in plans for each in plans[host]
+    ]
+    text = "this play would destroy or interrupt, and nobody has approved it:\n" + "\n".join(steps)
+    raise Refused(text, hint="look at it with --check --diff, then run it again with --yes")
 
 
 class Approval:
-    """Collects the plans of all hosts of a batch; without `--yes` a plan that destroys or interrupts is refused."""
+    """The plans of all hosts of a batch, and the one answer to them."""
 
-    def __init__(self, hosts: Iterable[str]) -> None:
+    def __init__(self, hosts: Iterable[str], approver: Approver, patience: float = PATIENCE) -> None:
         self._missing = set(hosts)
-        self._plans: dict[str, list[Mapping[str, Any]]] = {}
+        self._plans: dict[str, Sequence[Planned]] = {}
+        self._approver = approver
+        self._until = time.monotonic() + patience
         self._changed = threading.Condition()
+        self._asked = False
+        self._answered = False
+        self._refusal: RemedyError | None = None
 
     def nothing(self, host: str) -> None:
         """A host has nothing to be asked about (healthy, failed or left out)."""
-        self.plan(host, [])
+        self.plan(host, ())
 
-    def plan(self, host: str, steps: list[dict[str, Any]]) -> None:
-        """Take what a host's check pass would destroy or interrupt."""
+    def plan(self, host: str, steps: Sequence[Planned]) -> None:
+        """Take what a host's check pass foresaw."""
         with self._changed:
-            if host in self._missing:
+            if host in self._missing and not self._asked:
                 self._missing.discard(host)
-                self._plans[host] = list(steps)
+                self._plans[host] = tuple(steps)
                 self._changed.notify_all()
 
-    def answer(self) -> None:
-        """Wait for every host's plan; raise Refused where somebody would have to be asked."""
+    def answer(self, host: str) -> None:
+        """Wait for the other hosts and the answer; raises Refused, or Unreachable where this host came too late."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._missing)
-            plans = {host: steps for host, steps in self._plans.items() if steps}
-        if plans:
-            raise Refused(
-                "this play would destroy or interrupt, and nobody has approved it:\n" + describe(plans),
-                hint="look at it with --check --diff, then run it again with --yes",
-            )
+            while self._missing and not self._asked and time.monotonic() < self._until:
+                self._changed.wait(self._until - time.monotonic())
+            if host in self._missing:
+                raise Unreachable("late", f"diagnose and check pass took more than {PATIENCE:g} s", host=host)
+            mine = not self._asked
+            if mine:
+                # Who comes now has missed the question: nobody waits for a host that hangs.
+                self._asked = True
+                self._plans = {
+                    name: steps for name, steps in self._plans.items() if name not in self._missing
+                }
+        if mine:
+            self._put({name: steps for name, steps in self._plans.items() if _certain(steps)})
+        with self._changed:
+            self._changed.wait_for(lambda: self._answered)
+            if self._refusal is not None:
+                raise self._refusal
+
+    def beyond(self, host: str, step: Planned) -> str | None:
+        """Ask about what the plan did not show; return why it must not be done, None where it may."""
+        known = [
+            each for each in self._plans.get(host, ()) if not each.unknown and each.object == step.object
+        ]
+        shown = {str(item.get("item")) for each in known for item in each.items}
+        new = tuple(item for item in step.items if str(item.get("item")) not in shown)
+        if known and not new:
+            return None
+        with self._changed:
+            try:
+                self._approver({host: (step,)})
+            except Refused as refused:
+                return refused.message
+        return None
+
+    def _put(self, plans: Plans) -> None:
+        refusal: RemedyError | None = None
+        try:
+            if plans:
+                self._approver(plans)
+        except RemedyError as error:
+            refusal = error
+        except KeyboardInterrupt:
+            refusal = Refused("nobody approved it")
+        finally:
+            with self._changed:
+                self._refusal = refusal
+                self._answered = True
+                self._changed.notify_all()
 
 
-def describe(plans: Mapping[str, list[Mapping[str, Any]]]) -> str:
-    """Return the plans as text, one line for each step."""
-    lines = []
-    for host in sorted(plans):
-        for step in plans[host][:_MOST_SHOWN]:
-            freed = f", {step['bytes']} bytes" if step.get("bytes") else ""
-            lines.append(f"    {host}: {step['task']}: {step['guarded']}: {step['object']}{freed}")
-        if len(plans[host]) > _MOST_SHOWN:
-            lines.append(f"    {host}: and {len(plans[host]) - _MOST_SHOWN} more")
-    return "\n".join(lines)
+def _certain(steps: Sequence[Planned]) -> bool:
+    return any(not step.unknown for step in steps)

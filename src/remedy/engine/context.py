@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from remedy.document import Map, load_file
-from remedy.engine.approval import Approval
+from remedy.engine.approval import Approval, Approver, nobody
 from remedy.engine.barriers import Barriers
 from remedy.engine.bus import Bus, Recorder
 from remedy.engine.keywords import Keywords
@@ -67,6 +67,7 @@ class RunContext:
     recorder: Recorder
     connector: Connector
     decrypt: Any = None
+    approver: Approver = nobody
     extra_vars: Layer = field(default_factory=lambda: Layer("extra vars", {}))
     contents: Contents = field(default_factory=Contents)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -109,7 +110,7 @@ class PlayContext:
         )
         asks = not run.options.yes and run.options.changes and any(self._may_ask(node) for node, _ in nodes)
         if asks:
-            self.gate = Approval(batch)
+            self.gate = Approval(batch, run.approver)
 
     @property
     def asks(self) -> bool:

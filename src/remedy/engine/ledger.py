@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from remedy.engine.approval import Planned
 from remedy.engine.build import constant
 from remedy.engine.context import PlayContext
 from remedy.engine.cursor import Failure
@@ -27,7 +29,7 @@ class Ledger:
         self._run = play.run
         self._state = state
         self._variables = variables
-        self.guarded: list[dict[str, Any]] = []
+        self.guarded: list[Planned] = []
 
     def arrived(self, entry: Entry, item: Item, message: dict[str, Any]) -> None:
         """Take the result of a step: `changed` and `failed` are decided here, once."""
@@ -119,14 +121,7 @@ class Ledger:
             diff = counted(diff)
         predicted = bool(change.get("predicted"))
         if item.guarded:
-            self.guarded.append(
-                {
-                    "guarded": item.guarded,
-                    "object": change.get("object", ""),
-                    "task": entry.task.title,
-                    "bytes": change.get("bytes_freed"),
-                }
-            )
+            self.guarded.append(planned(entry, item, change))
         if self._state.quiet:
             return
         if predicted:
@@ -256,6 +251,18 @@ class Ledger:
                 no_log=entry.no_log,
             )
         )
+
+
+def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
+    """Return a guarded change as approval sees it; `change` is an intent or a predicted change."""
+    return Planned(
+        task=entry.task.title,
+        guarded=item.guarded or "",
+        object=str(change.get("object", "")),
+        items=tuple(change.get("items") or ()),
+        bytes=change.get("bytes_freed"),
+        kept=tuple(item.kept),
+    )
 
 
 def _any_changed(entry: Entry) -> bool:

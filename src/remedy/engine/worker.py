@@ -15,6 +15,7 @@ from remedy.engine.contact import Contact
 from remedy.engine.context import PlayContext, RunContext
 from remedy.engine.flight import FAILED, OK, Barrier, Entry, Flight, Gate, Hello, Item, Pause, Request
 from remedy.engine.greeting import Machines, greeted
+from remedy.engine.ledger import planned
 from remedy.engine.results import text_of_command
 from remedy.engine.state import HostState
 from remedy.engine.walk import Walk
@@ -107,13 +108,13 @@ class Worker:
             return
         if play.play.diagnose and not self.state.findings:
             gate.nothing(self.state.name)
-        else:
-            shadow = self.state.fork()
-            ahead = Walk(play, shadow, check=True, only=("pre_tasks", "tasks", "post_tasks", "handlers"))
-            for request in ahead.requests():
-                self._one(play, ahead, request)
-            gate.plan(self.state.name, ahead.ledger.guarded)
-        self._wait(gate.answer)
+            return
+        shadow = self.state.fork()
+        ahead = Walk(play, shadow, check=True, only=("pre_tasks", "tasks", "post_tasks", "handlers"))
+        for request in ahead.requests():
+            self._one(play, ahead, request)
+        gate.plan(self.state.name, ahead.ledger.guarded)
+        self._wait(lambda: gate.answer(self.state.name))
 
     # -- a flight
 
@@ -192,7 +193,7 @@ class Worker:
             if kind == "intent":
                 entry, item = places[message["step"]]
                 self._intend(play, entry, item, message)
-                self._word(message)
+                self._word(message, self._objection(play, entry, item, message))
             elif kind == "result":
                 entry, item = places[message["step"]]
                 walk.ledger.arrived(entry, item, message)
@@ -206,11 +207,19 @@ class Worker:
             else:
                 self._other(message)
 
-    def _word(self, intent: dict[str, Any]) -> None:
+    def _objection(self, play: PlayContext, entry: Entry, item: Item, intent: dict[str, Any]) -> str | None:
+        """Return why a write must not be: the operator stops the run, or never approved this."""
+        if self.run.stop.is_set():
+            return "stopped by the operator"
+        if item.guarded is None or play.gate is None:
+            return None
+        return play.gate.beyond(self.state.name, planned(entry, item, intent))
+
+    def _word(self, intent: dict[str, Any], objection: str | None) -> None:
         """Give the word for a write once the journal holds its intent; the content it needs travels along."""
         word: dict[str, Any] = {"t": "word", "change": intent["change"], "step": intent["step"]}
-        if self.run.stop.is_set():
-            word["refuse"] = "stopped by the operator"
+        if objection is not None:
+            word["refuse"] = objection
         else:
             try:
                 self.run.recorder.commit()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import sys
+import threading
 from typing import Any, TextIO
 
 from remedy.errors import REASONS
@@ -23,12 +26,13 @@ from remedy.events import (
 )
 from remedy.report.live import Screen
 from remedy.report.progress import Progress
-from remedy.report.sections import ORDER, View
+from remedy.report.sections import ORDER, View, findings
 from remedy.report.sheet import Sheet
 from remedy.report.story import Story
 from remedy.report.text import count, duration
 
 _LIVE_AFTER = 0.5  # seconds
+_LOOK = 0.2  # seconds between two looks at whether an answer is still wanted
 _PLAIN_WIDTH = 100  # where nobody says how wide the paper is
 _TENTHS = 10
 _SHORT = 80
@@ -92,6 +96,23 @@ class Console:
                 self._task(event)
             case _:
                 self._aside(event)
+
+    def ask(self, text: str, stop: threading.Event) -> bool:
+        """Show a text and return whether the operator says yes to it; no, once `stop` is set."""
+
+        # Whoever is to decide first sees what was found.
+        findings(self._sheet, self._story, View(self._verbosity, self._diff, len(self._story.hosts)))
+
+        def question() -> bool:
+            sys.stderr.write(f"\nAPPROVAL\n{text}\nGo on? [y/N]: ")
+            sys.stderr.flush()
+            # Ctrl-C reaches the main thread only; this one must not be left behind in a read.
+            while not select.select([sys.stdin], [], [], _LOOK)[0]:
+                if stop.is_set():
+                    return False
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+        return self._screen.aside(question)
 
     def close(self) -> None:
         """Take the live lines away."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
 _PER_SECOND = 4.0
+
+T = TypeVar("T")
 
 
 class Screen:
@@ -63,6 +65,18 @@ class Screen:
                     live.stop()
             except (OSError, ValueError):
                 self._gone = True
+
+    def aside(self, work: Callable[[], T]) -> T:
+        """Take the live lines away while `work` has the terminal; whoever writes waits."""
+        with self._guard:
+            live = self._live
+            if live is not None:
+                live.stop()
+            try:
+                return work()
+            finally:
+                if live is not None:
+                    live.start()
 
     def start(self) -> None:
         """Show the live lines now."""

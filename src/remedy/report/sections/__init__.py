@@ -9,4 +9,4 @@ from remedy.report.sections.view import View
 
 ORDER = (findings, changes, kept, failures, not_undone, unknown, trusted, warnings, left_out, ending)
 
-__all__ = ["ORDER", "View"]
+__all__ = ["ORDER", "View", "findings"]

@@ -1,0 +1,82 @@
+"""The question before anything is destroyed or interrupted: what, summed and per host, and what is kept."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Protocol
+
+from remedy.engine.approval import Planned, Plans
+from remedy.errors import Refused
+from remedy.report.text import count, safe, size, some
+
+_ITEMS = 5
+_KEPT = 3
+_VERBS = {"destructive": "destroy", "disruptive": "interrupt"}
+
+
+class Page(Protocol):
+    """Where the question is put: the console, whose live lines must make room for it."""
+
+    def ask(self, text: str, stop: threading.Event) -> bool:
+        """Show a text and return whether the answer to it is yes; no, once `stop` is set."""
+        ...
+
+
+class Question:
+    """Asks the operator; without a `page` (no terminal) it refuses, with the same text. Called from any thread."""
+
+    def __init__(self, page: Page | None, stop: threading.Event) -> None:
+        self._page = page
+        self._stop = stop
+        self._turn = threading.Lock()
+
+    def __call__(self, plans: Plans) -> None:
+        """Return where the plans are approved; raise Refused where they are not."""
+        text = describe(plans)
+        with self._turn:
+            if self._page is None:
+                raise Refused(
+                    f"nobody has approved what this play would do:\n{text}",
+                    hint="look at it with --check --diff, then run it again with --yes",
+                )
+            if not self._page.ask(text, self._stop):
+                raise Refused("not approved; nothing was destroyed or interrupted")
+
+
+def describe(plans: Plans) -> str:
+    """Return the plans as a text: the sum, then each host's steps, their items, and what is kept and why."""
+    lines = [_sum(plans)]
+    for host in plans:
+        for step in plans[host]:
+            lines += _step(host, step)
+    return "\n".join(safe(line) for line in lines)
+
+
+def _sum(plans: Plans) -> str:
+    steps = [step for host in plans for step in plans[host]]
+    parts = []
+    for kind, verb in _VERBS.items():
+        of_kind = [step for step in steps if step.guarded == kind]
+        items = sum(len(step.items) or 1 for step in of_kind)
+        freed = sum(step.bytes or 0 for step in of_kind)
+        if of_kind:
+            parts.append(f"{verb} {count(items, 'item')}" + (f" ({size(freed)})" if freed else ""))
+    return f"  would {' and '.join(parts)} on {count(len(plans), 'host')}:"
+
+
+def _step(host: str, step: Planned) -> list[str]:
+    what = f": {count(len(step.items), 'item')}" if step.items else ""
+    freed = f", {size(step.bytes)}" if step.bytes else ""
+    lines = [f"  {host}: {_VERBS.get(step.guarded, 'change')} {step.object}{what}{freed}  [{step.task}]"]
+    lines += [f"      {_item(item)}" for item in step.items[:_ITEMS]]
+    if len(step.items) > _ITEMS:
+        lines.append(f"      ... and {len(step.items) - _ITEMS} more")
+    if step.kept:
+        names = [f"{kept['item']} ({kept['reason']})" for kept in step.kept]
+        lines.append(f"      kept: {some(names, _KEPT)}")
+    return lines
+
+
+def _item(item: Any) -> str:
+    reason = f"  {item['reason']}" if item.get("reason") else ""
+    return f"{item.get('item')}  {size(item.get('size') or 0)}{reason}"
