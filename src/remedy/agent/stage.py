@@ -19,10 +19,11 @@ INTERPRETERS = (
     "/usr/local/bin/python3",
 ) + tuple("python3.%d" % minor for minor in range(14, 5, -1))
 
+# The alarm is the lease of an agent that is still on its way: a line that falls silent leaves nobody behind.
 # No apostrophe, dollar, backquote, backslash or exclamation mark: the text passes through shells of every kind.
 _BODY = """\
 try:
- import os,json,zlib
+ import os,json,signal,zlib
 except ImportError:
  sys.exit(97)
 sys.excepthook=lambda*e:(sys.__excepthook__(*e),os._exit(3))
@@ -30,10 +31,12 @@ os.write(1,(sys.argv[1]+chr(10)).encode())
 n=int(sys.argv[2])
 b=[]
 while n:
+ signal.alarm(60)
  p=os.read(0,n)
  if not p:os._exit(3)
  b.append(p)
  n-=len(p)
+signal.alarm(0)
 s=json.loads(zlib.decompress(bytes().join(b)).decode())["sources"]
 m="remedy.agent.importer"
 g={"__name__":m}
