@@ -5,18 +5,22 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance import wrecker
+from tests.acceptance.cutting import SILENT, CuttingProxy
 from tests.acceptance.twenty import CHANGES, changed, differing, objects, only_run, uncovered
 from tests.acceptance.twenty_hosts import Local, Remote
 
-KILLS = 50
+KILLS = CUTS = 50
+START_SECONDS = 30.0  # for the agent to come to life
+SILENCE_SECONDS = 60.0
 LANES = 2  # as many as the machine that tests are sized for has cores
 UNDONE_EACH = 10  # of the runs cut off, every tenth is rolled back as well
 
@@ -52,6 +56,57 @@ def places(lab, host_factory, tmp_path_factory) -> list[Remote]:
     return [Remote(tmp_path_factory.mktemp(host.name), lab, host) for host in hosts]
 
 
+@pytest.fixture(scope="module")
+def lines(lab, host_factory, tmp_path_factory) -> Iterator[list[tuple[Remote, CuttingProxy]]]:
+    """A lab host for each lane, behind a proxy that can cut the line."""
+    hosts = [host_factory(f"h{number}") for number in range(LANES)]
+    proxies = [CuttingProxy((host.address, 22)) for host in hosts]
+    yield [
+        (Remote(tmp_path_factory.mktemp(host.name), lab, host, port=proxy.port), proxy)
+        for host, proxy in zip(hosts, proxies, strict=True)
+    ]
+    for proxy in proxies:
+        proxy.close()
+
+
+@dataclass
+class Silence:
+    """A run whose line fell silent: how it ended, after how many seconds, and what it left behind."""
+
+    place: Remote
+    before: dict[str, Any]
+    state: Path
+    code: int
+    seconds: float
+    agents: list[str]
+
+
+@pytest.fixture(scope="module")
+def silences(lab, host_factory, tmp_path_factory) -> Iterator[list[Future[Silence]]]:
+    """Runs whose line falls silent while a module is on its way, and while changes are made; a minute each."""
+    hosts = [host_factory(f"silent{number}") for number in range(2)]
+    proxies = [CuttingProxy((host.address, 22)) for host in hosts]
+
+    def fall_silent(number: int) -> Silence:
+        proxy = proxies[number]
+        place = Remote(tmp_path_factory.mktemp("silent"), lab, hosts[number], port=proxy.port)
+        before = place.build()
+        state, out = place.state(), place.operator.folder / "out"
+        proxy.cut((15, 45)[number], 0.5, SILENT)
+        process = wrecker.start(place.order(state, "play", "twenty", out=out))
+        assert proxy.was_cut.wait(30)
+        began = time.monotonic()
+        process.join(3 * SILENCE_SECONDS)
+        seconds = time.monotonic() - began
+        agents = place.agents(max(0.0, SILENCE_SECONDS + 3 * 5.0 - seconds))
+        return Silence(place, before, state, process.exitcode, seconds, agents)
+
+    with ThreadPoolExecutor(len(hosts)) as threads:
+        yield [threads.submit(fall_silent, number) for number in range(len(hosts))]
+    for proxy in proxies:
+        proxy.close()
+
+
 def test_the_journal_is_on_disk_before_the_word(tmp_path):
     place = Local(tmp_path)
     place.build()
@@ -75,7 +130,7 @@ def test_the_journal_is_on_disk_before_the_word(tmp_path):
     assert words == CHANGES
 
 
-def test_ended_at_every_point_of_the_journal(tmp_path):
+def test_ended_at_every_point_of_the_journal(tmp_path, silences):
     first = Local(tmp_path / "first")
     before = first.build()
     state, says = first.state(), tmp_path / "says"
@@ -104,7 +159,7 @@ def test_ended_at_every_point_of_the_journal(tmp_path):
     assert counts[len(points) - 1] == max(counts.values())
 
 
-def test_killed_at_random_moments(places):
+def test_killed_at_random_moments(places, silences):
     for place in places:
         place.build()
         assert wrecker.run(place.order(place.state(), "play", "twenty")) == 0
@@ -132,3 +187,51 @@ def test_killed_at_random_moments(places):
     in_lanes(work, range(KILLS))
     assert len(counts) == KILLS
     assert any(0 < count < CHANGES - 2 for count in counts), counts
+
+
+def test_the_link_is_cut_at_random_pieces(lines, silences):
+    seed = random.randrange(1 << 30)
+    moments = random.Random(seed)
+    counts = []
+
+    def work(lane: int, numbers: list[int]) -> None:
+        place, proxy = lines[lane]
+        proxy.cut(None)
+        place.build()
+        assert wrecker.run(place.order(place.state(), "play", "twenty")) == 0
+        pieces = proxy.pieces
+        for number in numbers:
+            before = place.build()
+            state, says = place.state(), place.operator.folder / f"says-{number}"
+            proxy.cut(moments.randrange(pieces), moments.random())
+            code = wrecker.run(place.order(state, "play", "twenty", says=says))
+            assert not place.agents()
+            after = place.look()
+            record = only_run(state)
+            words = {
+                line.split()[2] for line in says.read_text().splitlines() if line.startswith("send word")
+            }
+            sent = {path: change for path, change in objects(record, place.root).items() if change in words}
+            assert not uncovered(before, after, sent)
+            # Of what had its word, all but the last is known to be done.
+            assert changed(record) <= len(words) <= changed(record) + 1
+            assert code == 4 or (code == 0 and changed(record) == CHANGES)
+            counts.append(changed(record))
+            if number % UNDONE_EACH == 0:
+                assert wrecker.run(place.order(place.state(), "play", "twenty")) == 0
+
+    print(f"seed {seed}")
+    in_lanes(work, range(CUTS))
+    assert len(counts) == CUTS
+    assert any(0 < count < CHANGES - 2 for count in counts), counts
+
+
+def test_a_line_that_falls_silent_is_given_up_by_both_sides(silences):
+    for future in silences:
+        silence = future.result(6 * SILENCE_SECONDS)
+        assert silence.code == 4
+        assert START_SECONDS - 1 < silence.seconds < 1.5 * SILENCE_SECONDS
+        assert silence.agents == []
+        place = silence.place
+        check(place, silence.before, silence.state, undo=False)
+        assert wrecker.run(place.order(place.state(), "play", "twenty")) == 0
