@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import walk_packages
+from types import ModuleType
 
 import pytest
 
+import remedy.agent
+import remedy.modules.target
 from remedy.agent import bootstrap
 from tests.agent.driver import Agent
 
@@ -124,6 +130,43 @@ def test_sources_leave_out_prose_and_keep_the_lines() -> None:
     assert shipped.count("\n") == original.count("\n")
     assert '"""' not in shipped
     compile(shipped, "shipped", "exec")
+
+
+@pytest.mark.parametrize("package", [remedy.agent, remedy.modules.target])
+def test_what_is_shipped_is_what_a_parser_would_have_left(package: ModuleType) -> None:
+    found = [each.name for each in walk_packages(package.__path__, f"{package.__name__}.") if not each.ispkg]
+    assert len(found) > 20
+    for name in found:
+        original = Path(str(find_spec(name).origin)).read_text()
+        shipped = bootstrap.sources([name])
+        assert parsed(shipped[name]) == parsed(original), name
+        assert shipped[name].count("\n") == original.count("\n"), name
+        wanted = {module for module in imports(original) if module.startswith(package.__name__)}
+        assert wanted <= set(shipped), name
+
+
+def parsed(source: str) -> str:
+    """Return the code without what the host has no use for."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        examples = isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "EXAMPLES"
+        value = node.value if isinstance(node, ast.Expr | ast.Assign) else None
+        prose = isinstance(value, ast.Constant) and isinstance(value.value, str)
+        if prose and (examples or isinstance(node, ast.Expr)):
+            value.value = ""
+    return ast.dump(tree)
+
+
+def imports(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = find_spec(node.module)
+            if whole is not None and whole.submodule_search_locations is not None:
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
 
 
 def test_what_a_module_imports_travels_with_it() -> None:

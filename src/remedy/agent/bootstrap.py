@@ -4,7 +4,7 @@ The login shell runs `command`; `pack(sources(names))` follows on its standard i
 docs/protocol.md, "Start".
 """
 
-import ast
+import re
 from functools import lru_cache
 from importlib.util import find_spec
 
@@ -63,48 +63,45 @@ def full_name(name):
     return name if name.startswith("remedy.") else PACKAGE + name
 
 
+# No parser: it would cost every run a tenth of a second. What is shipped is in one style, and a test compares what
+# these find with what the parser finds: texts in triple quotes, those that begin a line as docstrings, and imports.
+_TEXT = re.compile(r'^([ \t]*|EXAMPLES = )?"""(.*?)"""([ \t]*$)?', re.MULTILINE | re.DOTALL)
+_IMPORT = re.compile(
+    r"^ *(?:from (remedy[\w.]*) import (\([^)]*\)|[\w ,]+)|import (remedy[\w.]+))", re.MULTILINE
+)
+_NAME = re.compile(r"(\w+)(?: as \w+)?")
+
+
 @lru_cache(maxsize=None)
 def _source(name):
     """Return a module's source as it travels, and the names of the modules that must travel with it."""
-    spec = find_spec(name)
+    spec = _spec(name)
     if spec is None or spec.loader is None:
         raise ImportError("there is no module %s to ship to the host" % name)
-    source = spec.loader.get_source(name)
-    tree = ast.parse(source)
-    return _without_prose(source, tree), tuple(_imported(tree))
+    source = _TEXT.sub(_without_prose, spec.loader.get_source(name))
+    return source, tuple(_imported(source))
 
 
-def _imported(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module]
-            if find_spec(node.module) and find_spec(node.module).submodule_search_locations is not None:
-                names = [node.module + "." + alias.name for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+@lru_cache(maxsize=None)
+def _spec(name):
+    return find_spec(name)
+
+
+def _without_prose(found):
+    """Replace a text that the host has no use for by as many empty lines."""
+    before, text, end = found.groups()
+    if before is None or end is None:
+        return found.group()
+    return before + '""' + end + "\n" * text.count("\n")
+
+
+def _imported(source):
+    for module, names, plain in _IMPORT.findall(source):
+        spec = _spec(module) if module else None
+        if spec is not None and spec.submodule_search_locations is not None:
+            found = [module + "." + name for name in _NAME.findall(names)]
         else:
-            continue
-        for name in names:
+            found = [module or plain]
+        for name in found:
             if name.startswith(("remedy.agent.", PACKAGE)):
                 yield name
-
-
-def _without_prose(source, tree):
-    lines = source.splitlines()
-    for node in ast.walk(tree):
-        for text in _prose(node):
-            first, last = text.lineno - 1, text.end_lineno - 1
-            head = lines[first].encode("utf-8")[: text.col_offset].decode("utf-8")
-            tail = lines[last].encode("utf-8")[text.end_col_offset :].decode("utf-8")
-            lines[first : last + 1] = [head + '""' + tail] + [""] * (last - first)
-    return "\n".join(lines) + "\n"
-
-
-def _prose(node):
-    """Return the constants in a node that the host has no use for."""
-    values = []
-    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-        values = [each.value for each in node.body[:1] if isinstance(each, ast.Expr)]
-    elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "EXAMPLES":
-        values = [node.value]
-    return [value for value in values if isinstance(getattr(value, "value", None), str)]
