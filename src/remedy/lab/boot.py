@@ -158,7 +158,8 @@ def _root(plan: Plan) -> list[str]:
 
 def _disks(plan: Plan) -> list[str]:
     lines = []
-    for number, (mount, disk) in enumerate(sorted(plan.spec.disks.items())):
+    every = {mount: Disk(size) for mount, size in plan.role.disks.items()} | dict(plan.spec.disks)
+    for number, (mount, disk) in enumerate(sorted(every.items())):
         target, stage = f"{plan.folder}/root{mount}", f"{plan.folder}/disks/{number}"
         lines += [
             f"mkdir -p {target} {stage}",

@@ -32,6 +32,8 @@ class Role:
     """More arguments for systemd-nspawn."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment of systemd-nspawn."""
+    disks: Mapping[str, str] = field(default_factory=dict)
+    """Mount point → size of an ext4 disk that every such host has, unless its spec says otherwise."""
 
     def folders(self) -> tuple[str, ...]:
         """Return the folder name of every layer: a layer depends on its definition and on those below it."""
@@ -110,8 +112,57 @@ systemctl mask -q console-getty.service
 
 APP = Layer("app", packages=("rsyslog", "nginx-light"))
 
+DOCKER = Layer(
+    "docker",
+    packages=("docker.io", "iptables", "busybox-static"),
+    files={
+        "/etc/docker/daemon.json": '{"storage-driver": "overlay2", "log-driver": "json-file"}\n',
+        # systemd-nspawn gives a host the cgroups of version 1 read-only, and only a bind remount makes them writable.
+        "/etc/systemd/system/cgroup-rw.service": """[Unit]
+Description=Make the cgroup hierarchies of version 1 writable
+DefaultDependencies=no
+Before=containerd.service docker.service sysinit.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -ec 'for name in memory pids cpu cpuacct cpuset blkio devices freezer; do \\
+  [ ! -d /sys/fs/cgroup/$name ] || mount -o remount,bind,rw /sys/fs/cgroup/$name; done'
+[Install]
+WantedBy=sysinit.target
+""",
+        # Docker's folder is a fresh disk at each start, and no registry is asked for anything.
+        "/etc/systemd/system/busybox-image.service": """[Unit]
+Description=Import the image busybox:1
+Requires=docker.service
+After=docker.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -ec 'docker image inspect busybox:1 > /dev/null 2>&1 \\
+  || docker import -c "CMD [\\"/bin/sh\\"]" /usr/share/busybox.tar busybox:1'
+[Install]
+WantedBy=multi-user.target
+""",
+    },
+    script="""
+mkdir -p /tmp/image/bin
+cp /bin/busybox /tmp/image/bin/
+chroot /tmp/image /bin/busybox --install -s /bin
+tar -C /tmp/image -cf /usr/share/busybox.tar .
+rm -r /tmp/image
+systemctl enable -q cgroup-rw busybox-image containerd docker
+""",
+)
+
 ROLES: Mapping[str, Role] = {
     "base": Role((BASE,)),
     "app": Role((BASE, APP)),
+    "docker": Role(
+        (BASE, DOCKER),
+        # runc asks for a session keyring; iptables and the bridge need the host's own network, writable.
+        nspawn=("--capability=CAP_NET_ADMIN", "--system-call-filter=add_key keyctl"),
+        environment={"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
+        disks={"/var/lib/docker": "300M"},  # overlays do not stack on the overlay that the root is
+    ),
 }
 """A new role is one line, such as `"db": Role((BASE, Layer("db", ("mariadb-server",))))`."""
