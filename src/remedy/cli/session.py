@@ -218,7 +218,8 @@ def play_named(name: str, *, mode: str, flags: dict[str, Any]) -> int:
     _warn_of_tags(session.options, playbook)
     hosts = session.hosts(str(play.hosts) for play in playbook.plays)
     if flags.get("syntax_check"):
-        click.echo(f"{playbook.path}: {len(playbook.plays)} plays, nothing wrong")
+        number = len(playbook.plays)
+        click.echo(f"{playbook.path}: {number} play{'s' if number != 1 else ''}, nothing wrong")
         return 0
     if flags.get("list_hosts") or flags.get("list_tasks") or flags.get("list_tags"):
         _list(session, playbook, hosts, flags)

@@ -38,7 +38,7 @@ def _one(sheet: Sheet, same: list[Finding], story: Story, view: View) -> None:
     state: dict[bool | None, list[Part]] = {
         True: [("bold green", "  RESOLVED")],
         False: [("bold red", "  STILL THERE")],
-        None: [("yellow", "  not checked again")] if story.mode == "apply" else [],
+        None: [("yellow", "  not checked again")] if story.mode == "apply" and story.ended else [],
     }
     sheet.line(
         (STYLES.get(raised.severity, "bold"), raised.severity),
