@@ -63,7 +63,7 @@ def real(every):
 
 def holding(every, path):
     """Return the mount that a resolved path is on."""
-    fitting = [entry for entry in every if _below(path, entry["mount"])]
+    fitting = [entry for entry in every if below(path, entry["mount"])]
     return max(fitting, key=lambda entry: len(entry["mount"])) if fitting else None
 
 
@@ -97,6 +97,25 @@ def usage(host, entries, timeout):
     return [(entry, answers[entry["id"]]) for entry in entries]
 
 
+def silent(host, tops, timeout=5):
+    """Return the mount points at, above or below the folders `tops` that do not answer: to touch one is to hang.
+
+    Only what a server far away, or a program, stands behind is asked.
+    """
+    asked = [
+        entry
+        for entry in mounts()
+        if entry["type"].startswith(_NETWORK)
+        and any(below(entry["mount"], top) or below(top, entry["mount"]) for top in tops)
+    ]
+    return [entry["mount"] for entry, sizes in usage(host, asked, timeout) if sizes is None]
+
+
+def below(path, top):
+    """Say whether a path is the folder `top` or lies in it, by the names alone."""
+    return path == top or path.startswith(top.rstrip("/") + "/")
+
+
 def _sizes(entry):
     try:
         device = os.stat(entry["mount"])
@@ -108,10 +127,6 @@ def _sizes(entry):
         return {"error": "another mount hides it"}
     names = ("f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree")
     return dict({name: getattr(sizes, name) for name in names}, directory=os.path.isdir(entry["mount"]))
-
-
-def _below(path, top):
-    return path == top or path.startswith(top.rstrip("/") + "/")
 
 
 def _plain(text):

@@ -2,7 +2,7 @@
 
 Returns `files` (each as stat tells it), `matched`, `examined`, `skipped_paths` ({path: reason}) and `msg`.
 It reads what is on disk, also in check mode, and stops shortly before its deadline: `msg` then says so, and
-`skipped_paths` names where.
+`skipped_paths` names where. A mount that does not answer is passed by, and named there.
 """
 
 import os
@@ -12,6 +12,7 @@ import time
 from remedy.agent.atomic import native, text
 from remedy.agent.files import CHUNK, digest
 from remedy.agent.kinds import REQUIRED, Failed, Param, Probe
+from remedy.modules.target import _mounts
 from remedy.modules.target._attributes import mode_for
 from remedy.modules.target._facts import from_stat
 
@@ -53,6 +54,7 @@ EXAMPLES = """
 """
 
 _SPARE = 3  # seconds before the deadline for what follows the search
+_DEAD = "the mount %s does not answer"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BYTES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _IS = {"directory": stat.S_ISDIR, "file": stat.S_ISREG, "link": stat.S_ISLNK}
@@ -67,9 +69,10 @@ class Find(Probe):
     deadline = 300
 
     def read(self):
-        search = _Search(self.params, self.host)
-        for written in self.params["paths"]:
-            search.below(native(self.host.files.path(written)))
+        roots = [native(self.host.files.path(written)) for written in self.params["paths"]]
+        search = _Search(self.params, self.host, _mounts.silent(self.host, [text(root) for root in roots]))
+        for root in roots:
+            search.below(root)
         found = sorted(search.found, key=lambda one: one["path"])
         whole = not search.skipped and not search.late
         msg = "All paths examined" if whole else "Not all paths examined, see skipped_paths"
@@ -87,9 +90,10 @@ class Find(Probe):
 class _Search(object):
     """One search: what it looks for, what it found."""
 
-    def __init__(self, params, host):
+    def __init__(self, params, host, dead):
         self.params = params
         self.host = host
+        self.dead = dead
         self.now = time.time()
         self.age = _amount(params["age"], _SECONDS, "s", "age")
         self.size = _amount(params["size"], _BYTES, "b", "size")
@@ -109,6 +113,10 @@ class _Search(object):
 
     def below(self, root):
         """Search a folder."""
+        for mount in self.dead:
+            if _mounts.below(text(root), mount):
+                self.skipped[text(root)] = _DEAD % mount
+                return
         if not os.path.isdir(root):
             self.skipped[text(root)] = "'%s' is not a directory" % text(root)
             return
@@ -127,6 +135,9 @@ class _Search(object):
                 continue
             for name in names:
                 path = os.path.join(folder, name)
+                if text(path) in self.dead:
+                    self.skipped[text(path)] = _DEAD % text(path)
+                    continue
                 try:
                     found = os.lstat(path)
                 except OSError as error:
