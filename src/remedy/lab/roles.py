@@ -139,7 +139,7 @@ After=docker.service
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh -ec 'docker image inspect busybox:1 > /dev/null 2>&1 \\
-  || docker import -c "CMD [\\"/bin/sh\\"]" /usr/share/busybox.tar busybox:1'
+  || docker import -c "CMD /bin/sh" /usr/share/busybox.tar busybox:1'
 [Install]
 WantedBy=multi-user.target
 """,
@@ -154,9 +154,42 @@ systemctl enable -q cgroup-rw busybox-image containerd docker
 """,
 )
 
+DB = Layer(
+    "db",
+    packages=("mariadb-server",),
+    files={
+        "/etc/mysql/mariadb.conf.d/60-lab.cnf": """[mysqld]
+bind-address = 0.0.0.0
+log_bin = binlog
+max_binlog_size = 1M
+log_slave_updates = ON
+gtid_strict_mode = ON
+innodb_log_file_size = 8M
+innodb_buffer_pool_size = 32M
+innodb_flush_log_at_trx_commit = 2
+key_buffer_size = 1M
+""",
+        # A server of its own in each host, without a file for each: the last number of its address.
+        "/etc/systemd/system/mariadb.service.d/server-id.conf": """[Service]
+ExecStartPre=/bin/sh -ec 'id=$(hostname -I | cut -d. -f4 | tr -dc 0-9); \
+  printf "[mysqld]\\nserver_id = %%s\\nreport_host = %%s\\n" "$id" "$(hostname)" > /run/mysqld/lab.cnf'
+""",
+    },
+    script="""
+printf '!include /run/mysqld/lab.cnf\n' >> /etc/mysql/mariadb.conf.d/60-lab.cnf
+rm -rf /var/lib/mysql/*
+install -d -o mysql /run/mysqld
+: > /run/mysqld/lab.cnf
+mariadb-install-db --user=mysql --skip-test-db --auth-root-authentication-method=socket > /dev/null
+rm -f /var/lib/mysql/binlog.*
+systemctl enable -q mariadb
+""",
+)
+
 ROLES: Mapping[str, Role] = {
     "base": Role((BASE,)),
     "app": Role((BASE, APP)),
+    "db": Role((BASE, DB), disks={"/var/lib/mysql": "400M"}),
     "docker": Role(
         (BASE, DOCKER),
         # runc asks for a session keyring; iptables and the bridge need the host's own network, writable.
@@ -165,4 +198,4 @@ ROLES: Mapping[str, Role] = {
         disks={"/var/lib/docker": "300M"},  # overlays do not stack on the overlay that the root is
     ),
 }
-"""A new role is one line, such as `"db": Role((BASE, Layer("db", ("mariadb-server",))))`."""
+"""A new role is one line, such as `"cache": Role((BASE, Layer("cache", ("redis-server",))))`."""
