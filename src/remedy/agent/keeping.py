@@ -1,4 +1,4 @@
-"""What is kept for an undo, and how much of it."""
+"""What is kept on the control machine, mostly for an undo, and how much of it."""
 
 from remedy.agent import frames
 from remedy.agent.kinds import Irreversible
@@ -7,12 +7,12 @@ OBJECT_LIMIT = 1 << 20
 HOST_LIMIT = 64 << 20
 
 
-def keep(module, have, left):
+def keep(module, have, left, undoing=None):
     """Return (what undo needs, None) or (None, why the change cannot be undone).
 
-    `left` is how many bytes the host may still keep in this run.
+    `left` is how many bytes the host may still keep in this run; `undoing` is what an undo is about to bring back.
     """
-    kept = module.keep(have)
+    kept = module.keep(have) if undoing is None else module.keep_undone(have, undoing)
     if isinstance(kept, Irreversible):
         return None, kept.reason
     size = weight(kept)

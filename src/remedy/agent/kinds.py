@@ -135,6 +135,10 @@ class Resource(Module):
         """Return what `undo` needs (a dict, bytes allowed), or Irreversible(reason)."""
         return {"state": have}
 
+    def keep_undone(self, have, kept):
+        """Return what taking back `undo(kept)` needs, which may be more than the change itself needed."""
+        return self.keep(have)
+
     def undo(self, kept):
         """Bring back what `keep` returned."""
         self.write(self.read(), kept["state"])
@@ -178,6 +182,13 @@ class Sweep(Module):
         """Return the Items, those to take and those to keep, each with the reason; cut-offs are frozen once."""
         raise NotImplementedError
 
+    def keep(self, items):
+        """Return {name: bytes}: what of the items about to be taken is worth keeping (evidence, a log's tail).
+
+        They become files in the run's folder on the control machine before the first item is taken.
+        """
+        return {}
+
     def drain(self, item):
         """Take one item; return the bytes freed, or a text: why it was left after all (it changed, it is open)."""
         raise NotImplementedError
@@ -205,7 +216,7 @@ class Action(Module):
         return None
 
     def do(self):
-        """Do it; return further return values."""
+        """Do it; return further return values; `bytes_freed` among them is the change's."""
         raise NotImplementedError
 
     def proof(self, before):

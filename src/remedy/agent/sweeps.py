@@ -1,6 +1,7 @@
 """Running a Sweep: one approved list, drained item by item, then looked at again."""
 
 from remedy.agent import faults
+from remedy.agent.keeping import HOST_LIMIT, weight
 from remedy.agent.kinds import Failed
 
 
@@ -23,7 +24,10 @@ def run(module, step, talk, outcome):
         returned = module.returns(taking, [item for item in found if not item.take])
         outcome.changed(returned, after=change["want"], predicted=True)
         return
-    talk.ask(outcome.intent(kept=None, needs=[], items=listed))
+    kept = module.keep(taking) or None
+    if weight(kept) > step.get("keep_left", HOST_LIMIT):
+        raise Failed("what is to be kept on the control machine is more than the 64 MiB of a host and run")
+    talk.ask(outcome.intent(kept=kept, needs=[], items=listed))
     taken, left, errors = _drain(module, taking, talk, outcome, change)
     again = [item for item in module.find() if item.take]
     _judge(taking, left, errors, again)

@@ -1,7 +1,8 @@
 """The journal of a run, written ahead: what was committed is on the control machine's disk.
 
-STATE/runs/RUN_ID/journal.jsonl has one event a line; blobs/ what undo needs; summary.json stands beside them
-once the run is over. While a run is under way its journal.jsonl is locked (flock), so that nobody deletes it.
+STATE/runs/RUN_ID/journal.jsonl has one event a line; blobs/ what undo needs; kept/HOST/ what a sweep saved of
+what it took (tails of logs, evidence), as plain files; summary.json stands beside them once the run is over.
+While a run is under way its journal.jsonl is locked (flock), so that nobody deletes it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 from remedy.errors import RemedyError
 from remedy.events import Event, Intent
-from remedy.journal import blobs
+from remedy.journal import blobs, saved
 from remedy.journal.disk import NO_CHANGES, create, make_folder, sync_folder, trouble, write_all, write_new
 from remedy.journal.lines import write_line
 from remedy.journal.sealing import Seal
@@ -34,6 +35,7 @@ _APART = frozenset({"kept", "params", "before", "want"})
 class _Batch(NamedTuple):
     lines: list[bytes]
     blobs: list[blobs.Blob]
+    saved: list[saved.File]
     last: int
 
 
@@ -52,6 +54,7 @@ class Journal:
         self._turn = threading.Condition()
         self._lines: list[bytes] = []
         self._blobs: list[blobs.Blob] = []
+        self._saved = saved.Saved(folder)
         self._said = self._written = self._durable = 0
         self._size = 0
         self._writing = self._closed = False
@@ -108,6 +111,8 @@ class Journal:
     # -- what stands in a line
 
     def _line(self, event: Event) -> bytes:
+        if isinstance(event, Intent) and event.kind == "sweep" and event.kept and not event.secret:
+            return write_line(self._said, self._saved.take(event))
         if not isinstance(event, Intent) or (event.kept is None and not event.secret):
             return write_line(self._said, event)
         content = {name: getattr(event, name) for name in sorted(_APART)}
@@ -138,7 +143,7 @@ class Journal:
                         hint=NO_CHANGES,
                     )
             self._writing = True
-            batch = _Batch(self._lines, self._blobs, self._said)
+            batch = _Batch(self._lines, self._blobs, self._saved.given(), self._said)
             self._lines, self._blobs = [], []
             return batch
 
@@ -146,6 +151,7 @@ class Journal:
         failure: RemedyError | None = RemedyError(f"writing {self._path} was interrupted", hint=NO_CHANGES)
         try:
             blobs.store(self._folder / blobs.FOLDER, batch.blobs)
+            saved.store(batch.saved)
             write_all(self._file, batch.lines)
             if sync:
                 os.fsync(self._file)
