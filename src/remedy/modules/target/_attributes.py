@@ -122,6 +122,16 @@ def set_attributes(path, want):
         raise failed(error, "set owner and mode of", path)
 
 
+def check_folder(files, path):
+    """Raise Failed where something new at a path would have no folder to be in."""
+    folder = os.path.dirname(path)
+    above = files.stat(folder)
+    if above is None:
+        raise Failed("the folder %s does not exist; make it first (file: state=directory)" % folder, path=path)
+    if above["type"] != "directory":
+        raise Failed("%s is a %s, not a folder; choose another path" % (folder, above["type"]), path=path)
+
+
 def missing_folders(files, path):
     """Return the folders above a path that do not exist, the outermost first."""
     missing = []

@@ -7,6 +7,7 @@ from remedy.agent.atomic import failed, native, text
 from remedy.agent.kinds import Failed, Irreversible, Resource
 from remedy.modules.target import _undo
 from remedy.modules.target._attributes import (
+    check_folder,
     looked_after,
     make_folder,
     missing_folders,
@@ -74,6 +75,9 @@ class Existing(Resource):
             return kept
         times = {name: have[name] for name in ("mtime", "atime") if name in have}
         return dict(kept, times=times) if times else kept
+
+    def keep_undone(self, have, kept):
+        return _undo.keep_undone(self.files, self.keep(have), kept)
 
     def undo(self, kept):
         _undo.restore(self.files, kept)
@@ -177,9 +181,7 @@ class Touched(Existing):
     def wanted(self, have):
         if have is not None:
             return self.dressed(have)
-        folder = os.path.dirname(self.path)
-        if (self.files.stat(folder) or {}).get("type") != "directory":
-            raise Failed("the folder %s does not exist; make it first" % folder, path=self.path)
+        check_folder(self.files, self.path)
         return self.dressed(new_state(self.files, self.path, "file"))
 
     def make(self, want):
@@ -199,10 +201,9 @@ class Directory(Existing):
 
     def wanted(self, have):
         if have is None:
-            for folder in missing_folders(self.files, self.path)[:1]:
-                above = os.path.dirname(folder)
-                if (self.files.stat(above) or {}).get("type") != "directory":
-                    raise Failed("cannot make %s: %s is not a folder" % (self.path, above), path=self.path)
+            above = os.path.dirname((missing_folders(self.files, self.path) or [self.path])[0])
+            if (self.files.stat(above) or {}).get("type") != "directory":
+                raise Failed("cannot make %s: %s is not a folder" % (self.path, above), path=self.path)
             want = self.dressed(new_state(self.files, self.path, "directory"))
         elif have["type"] != "directory":
             raise Failed("%s is there already, as a %s" % (self.path, have["type"]), path=self.path)
@@ -221,9 +222,19 @@ class Directory(Existing):
             return Irreversible("more than %d files below it" % _undo.ENTRIES)
         return dict(kept, unlike=unlike)
 
+    def keep_undone(self, have, kept):
+        again = Existing.keep_undone(self, have, kept)
+        if isinstance(again, Irreversible) or not kept.get("unlike"):
+            return again
+        states = {name: self.files.lstat(os.path.join(self.path, name)) for name in kept["unlike"]}
+        unlike = {name: looked_after(state) for name, state in states.items() if state is not None}
+        return dict(again, unlike=unlike)
+
     def undo(self, kept):
         for name, state in sorted((kept.get("unlike") or {}).items()):
-            set_attributes(os.path.join(self.path, name), state)
+            path = os.path.join(self.path, name)
+            if os.path.lexists(native(path)):  # what has gone since is nobody's loss
+                set_attributes(path, state)
         Existing.undo(self, kept)
 
     def make(self, want):

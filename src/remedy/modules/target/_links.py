@@ -6,7 +6,13 @@ from remedy.agent import atomic
 from remedy.agent.atomic import failed, native
 from remedy.agent.kinds import Failed, Irreversible
 from remedy.modules.target import _undo
-from remedy.modules.target._attributes import looked_after, new_state, set_attributes, with_attributes
+from remedy.modules.target._attributes import (
+    check_folder,
+    looked_after,
+    new_state,
+    set_attributes,
+    with_attributes,
+)
 from remedy.modules.target._inodes import Existing
 
 
@@ -49,7 +55,9 @@ class Link(Existing):
                 path=self.path,
                 src=src,
             )
-        if have is not None and have["type"] != "link":
+        if have is None:
+            check_folder(self.files, self.path)
+        elif have["type"] != "link":
             self._check_replaced(have)
         want = {"type": "link", "target": src}
         if self._asked() and not self.params["follow"]:
@@ -139,7 +147,9 @@ class Hard(Existing):
         there = self.files.stat(self.src)
         if there is None:
             raise Failed("src %s does not exist; a hard link needs it" % self.src, path=self.path)
-        if have is not None and not have["linked"] and not self.params["force"]:
+        if have is None:
+            check_folder(self.files, self.path)
+        elif not have["linked"] and not self.params["force"]:
             raise Failed(
                 "%s is there already, as another %s; with force: true the link takes its place"
                 % (self.path, have["type"]),
@@ -155,7 +165,10 @@ class Hard(Existing):
         return _with_leads(self.files, kept, self.src, True)
 
     def undo(self, kept):
-        _undo.restore(self.files, kept)
+        if (kept["state"] or {}).get("linked"):
+            self.write(self.read(), kept["state"])
+        else:
+            _undo.restore(self.files, kept)
         _undo_leads(kept)
 
     def write(self, have, want):
