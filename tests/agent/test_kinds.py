@@ -187,7 +187,7 @@ def test_an_undo_leaves_alone_what_changed_since(agent: Agent, tmp_path: Path) -
         "t_line", {"path": str(path), "text": "ours"}, op="undo", kept={"state": None}, expect=[expect, None]
     )
     result = agent.run(step)[0]
-    assert (result["status"], result["reason"]) == ("skipped", "changed since: text")
+    assert (result["status"], result["reason"]) == ("skipped", f"line:{path} has changed since: text")
     assert path.read_text() == "someone else's"
 
 

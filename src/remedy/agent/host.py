@@ -23,6 +23,7 @@ class Host(object):
     def __init__(self, talk):
         self._talk = talk
         self._files = None
+        self.foreseen = {}  # what undos in check mode would have made of objects: {key: state}
         self.begin({}, "")
 
     def begin(self, step, mark):

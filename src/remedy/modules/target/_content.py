@@ -113,6 +113,9 @@ class Content(Resource):
             return False
         return have is not None and want != have and have.get("sha1") == want["sha1"]
 
+    def keep_undone(self, have, kept):
+        return _undo.keep_undone(self.files, self.keep(have), kept)
+
     def undo(self, kept):
         _undo.restore(self.files, kept)
 

@@ -64,6 +64,20 @@ def _keep(root, name, content, entries, left, seen):
     return None
 
 
+def keep_undone(files, again, kept):
+    """Return `again` (of `keep`) with all that goes when `restore(kept)` removes what a change had made."""
+    if isinstance(again, Irreversible) or kept["entries"]:
+        return again
+    whole = keep(files, again["path"], again["state"])
+    if isinstance(whole, Irreversible):
+        return whole
+    above = {}
+    for folder in kept["made"]:
+        if os.path.isdir(native(folder)):
+            above[folder] = dict(describe(os.lstat(native(folder))), xattrs=atomic.xattrs(native(folder)))
+    return dict(again, entries=whole["entries"], above=above)
+
+
 def restore(files, kept):
     """Bring back what `keep` returned; raises Failed."""
     path = kept["path"]
@@ -71,6 +85,8 @@ def restore(files, kept):
         if kept["entries"]:
             for folder in missing_folders(files, path):
                 os.mkdir(native(folder))
+                if folder in kept.get("above", ()):
+                    _dress(folder, kept["above"][folder])
             for entry in kept["entries"]:
                 if "same_as" in entry:
                     _link(_below(path, entry["same_as"]), _below(path, entry["name"]))
