@@ -188,6 +188,8 @@ class Files(object):
             self._predicted = {p: kept for p, kept in self._predicted.items() if not p.startswith(inside)}
         elif content is None and before is not None and state.get("type") == "file":
             content = before["content"]
+        if state is not None:
+            state = dict({"size": 0}, **state)
         self._predicted[path] = {"state": state, "content": content, "fresh": fresh}
 
     def predicted(self, path):
