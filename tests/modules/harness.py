@@ -63,7 +63,7 @@ class Sources:
         self._controller = controller
         self._folder = folder
 
-    def file(self, path: str) -> dict[str, Any]:
+    def file(self, path: str, *, decrypt: bool = False) -> dict[str, Any]:
         found = self._folder / path
         if found.is_dir():
             return {"directory": True, "mode": None}
@@ -80,7 +80,7 @@ class Sources:
         text = text.replace("\n", options["newline_sequence"])
         return {**self._held(text.encode()), "mode": None, "path": str(self._folder / path)}
 
-    def tree(self, path: str) -> list[tuple[str, str, dict[str, Any]]]:
+    def tree(self, path: str, *, decrypt: bool = False) -> list[tuple[str, str, dict[str, Any]]]:
         root = self._folder / path
         found: list[tuple[str, str, dict[str, Any]]] = []
         for each in sorted(root.rglob("*")):

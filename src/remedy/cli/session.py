@@ -61,7 +61,7 @@ class Session:
         project = Project.find(Path.cwd())
         secrets = Secrets()
         passwords = vault_passwords(flags, project)
-        vault = Vault(passwords) if passwords else None
+        vault = Vault(passwords, secrets) if passwords else None
         names = flags.get("inventories") or (None,)
         sources = [str(project.inventory(name)) for name in names]
         inventory = load_inventory(sources, root=Path.cwd(), vault=vault)

@@ -35,15 +35,26 @@ def read_text(path: Path, *, vault: Decrypt | None = None) -> str:
             where=Position(file),
             hint="expected a readable file",
         ) from error
-    if data.startswith(_VAULT_MARK):
-        if vault is None:
-            raise VaultError(
-                "the file is encrypted, and no vault password was given",
-                where=Position(file, 1),
-                hint="give one with --vault-password-file or --ask-vault-pass",
-            )
-        data = vault(data, file)
-    return decode(data, file)
+    return decode(opened(data, file, vault=vault), file)
+
+
+def is_vault(path: Path) -> bool:
+    """Say whether a whole file is a vault; raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(_VAULT_MARK)) == _VAULT_MARK
+
+
+def opened(data: bytes, file: str, *, vault: Decrypt | None) -> bytes:
+    """Return what a file holds, decrypted where it is a vault; VaultError without a password."""
+    if not data.startswith(_VAULT_MARK):
+        return data
+    if vault is None:
+        raise VaultError(
+            "the file is encrypted, and no vault password was given",
+            where=Position(file, 1),
+            hint="give one with --vault-password-file or --ask-vault-pass",
+        )
+    return vault(data, file)
 
 
 def decode(data: bytes, file: str) -> str:

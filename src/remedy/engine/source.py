@@ -8,6 +8,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from remedy.document.files import is_vault, opened
 from remedy.errors import InputError
 from remedy.playbook import Task
 from remedy.template import Scope
@@ -80,9 +81,9 @@ class TaskSource:
         self._scope = scope
         self.secret = False
 
-    def file(self, path: str) -> dict[str, Any]:
-        """Take a file."""
-        return self._take(self._find(path, "files"))
+    def file(self, path: str, *, decrypt: bool = False) -> dict[str, Any]:
+        """Take a file; with `decrypt` what is in it, where it is a vault."""
+        return self._take(self._find(path, "files"), decrypt)
 
     def text(self, text: str) -> dict[str, Any]:
         """Take a text as it is."""
@@ -98,13 +99,14 @@ class TaskSource:
         written = {name: value for name, value in options.items() if value is not None}
         text = templar.render_file(found, self._scope.with_values("template", known), **written)
         self._judge(text)
+        self.secret = self.secret or is_vault(found)
         try:
             data = text.encode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
         except (LookupError, UnicodeEncodeError) as error:
             raise InputError(f"output_encoding '{encoding}': {error}", where=self._task.position) from error
         return {**self._contents.add_bytes(data), "path": str(found)}
 
-    def tree(self, path: str) -> list[tuple[str, str, dict[str, Any]]]:
+    def tree(self, path: str, *, decrypt: bool = False) -> list[tuple[str, str, dict[str, Any]]]:
         """List a folder, parents before what they hold."""
         top = self._find(path, "files")
         listed: list[tuple[str, str, dict[str, Any]]] = []
@@ -116,13 +118,18 @@ class TaskSource:
                 mode = f"{stat.S_IMODE(entry.stat().st_mode):04o}"
                 listed.append((relative, "directory", {"mode": mode, "path": str(entry)}))
             elif entry.is_file():
-                listed.append((relative, "file", self._take(entry)))
+                listed.append((relative, "file", self._take(entry, decrypt)))
         return listed
 
-    def _take(self, path: Path) -> dict[str, Any]:
+    def _take(self, path: Path, decrypt: bool) -> dict[str, Any]:
         if path.is_dir():
             return {"id": None, "sha1": None, "size": 0, "mode": None, "path": str(path), "directory": True}
         try:
+            if decrypt and is_vault(path):
+                self.secret = True
+                data = opened(path.read_bytes(), str(path), vault=self._play.run.decrypt)
+                mode = f"{stat.S_IMODE(path.stat().st_mode):04o}"
+                return {**self._contents.add_bytes(data), "mode": mode, "path": str(path)}
             return self._contents.add_file(path)
         except OSError as error:
             raise InputError(f"cannot read '{path}': {error.strerror}", where=self._task.position) from error

@@ -16,8 +16,8 @@ class Source(Protocol):
     asks for the id. Each raises InputError for what cannot be read.
     """
 
-    def file(self, path: str) -> dict[str, Any]:
-        """Take a file, searched for beside the role and the playbook as Ansible does."""
+    def file(self, path: str, *, decrypt: bool = False) -> dict[str, Any]:
+        """Take a file, searched for beside the role and the playbook as Ansible does; `decrypt` opens a vault."""
         ...
 
     def text(self, text: str) -> dict[str, Any]:
@@ -28,7 +28,7 @@ class Source(Protocol):
         """Render a template file with the task's variables."""
         ...
 
-    def tree(self, path: str) -> list[tuple[str, str, dict[str, Any]]]:
+    def tree(self, path: str, *, decrypt: bool = False) -> list[tuple[str, str, dict[str, Any]]]:
         """List a folder: (relative path, "directory"|"file"|"link", what file() returns or {"target"})."""
         ...
 

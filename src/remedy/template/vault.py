@@ -11,8 +11,12 @@ import hmac
 import os
 import threading
 from collections.abc import Sequence
+from typing import Any
 
-from remedy.errors import Position, VaultError
+from remedy.document import load_yaml
+from remedy.document.files import decode
+from remedy.errors import InputError, Position, VaultError
+from remedy.secret import Secrets
 
 _ROUNDS = 10_000
 _KEY = 32
@@ -26,15 +30,22 @@ _HEADER = (
 class Vault:
     """Opens vaulted texts with the passwords of a run; safe to share between threads."""
 
-    def __init__(self, passwords: Sequence[tuple[str, bytes]]) -> None:
-        """Take (label, password) pairs; the label of `--vault-id` may be empty."""
+    def __init__(self, passwords: Sequence[tuple[str, bytes]], secrets: Secrets | None = None) -> None:
+        """Take (label, password) pairs; the label of `--vault-id` may be empty.
+
+        `secrets` learns the variables of files that are vaults as a whole.
+        """
         self._passwords = tuple(passwords)
+        self._secrets = secrets
         self._opened: dict[bytes, bytes] = {}  # deriving a key takes milliseconds, and fifty hosts ask
         self._guard = threading.Lock()
 
     def open(self, data: bytes, file: str) -> bytes:
         """Return what a whole vault file holds: the shape that `document.load_file(vault=...)` takes."""
-        return self.decrypt(data, Position(file, 1))
+        plain = self.decrypt(data, Position(file, 1))
+        if self._secrets is not None:
+            self._secrets.add(_variables(plain, file))
+        return plain
 
     def reveal(self, text: str, where: Position | None = None) -> str:
         """Return the text that a `!vault` scalar holds."""
@@ -94,6 +105,15 @@ def encrypt(plain: bytes, password: bytes, *, label: str = "", salt: bytes | Non
     header = f"$ANSIBLE_VAULT;1.2;AES256;{label}" if label else "$ANSIBLE_VAULT;1.1;AES256"
     lines = [body[start : start + _WIDTH] for start in range(0, len(body), _WIDTH)]
     return b"\n".join([header.encode(), *lines, b""])
+
+
+def _variables(plain: bytes, file: str) -> Any:
+    """Return the variables in a file that holds some; a vaulted template or task file holds none."""
+    try:
+        values = load_yaml(decode(plain, file), file)
+    except InputError:
+        return None  # whoever reads the file says what is wrong with it
+    return values if isinstance(values, dict) else None
 
 
 def _label(header: bytes, where: Position | None) -> str:

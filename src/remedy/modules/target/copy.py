@@ -67,7 +67,7 @@ def prepare(params, source):
         return sent(params, source.text(_as_text(params["content"])))
     if params["remote_src"]:
         return params
-    found = source.file(params["src"])
+    found = source.file(params["src"], decrypt=params["decrypt"])
     if not found.get("directory"):
         return sent(params, found, os.path.basename(params["src"]))
     root = params["dest"].rstrip("/") or "/"
@@ -81,7 +81,7 @@ def prepare(params, source):
 def _walk(params, source, src, dest, steps, depth):
     if depth > _DEEP:
         raise Failed("%s: links within it lead in a circle; use local_follow: false" % src)
-    for name, kind_of, info in source.tree(src):
+    for name, kind_of, info in source.tree(src, decrypt=params["decrypt"]):
         here = os.path.join(src, name)
         there = os.path.join(dest, name)
         if kind_of == "directory":
@@ -92,7 +92,7 @@ def _walk(params, source, src, dest, steps, depth):
             )
             steps.append(link)
         elif kind_of == "link":
-            found = source.file(here)
+            found = source.file(here, decrypt=params["decrypt"])
             if found.get("directory"):
                 steps.append(_folder(params, there, {}))
                 _walk(params, source, here, there, steps, depth + 1)
