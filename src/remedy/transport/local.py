@@ -63,6 +63,11 @@ class LocalStream:
                 raise
         self._line.settimeout(TICK)
 
+    @property
+    def line(self) -> socket.socket:
+        """Return the socket."""
+        return self._line
+
     def send(self, data: bytes, progress: Callable[[], None]) -> None:
         """Write all of it; OSError where nobody reads any more."""
         left = memoryview(data)

@@ -85,6 +85,11 @@ class SshStream:
         self._channel = channel
         self._errors = Tail(kept)
 
+    @property
+    def line(self) -> Any:
+        """Return the channel."""
+        return self._channel
+
     def send(self, data: bytes, progress: Callable[[], None]) -> None:
         """Write all of it; OSError where nobody reads any more."""
         at = 0

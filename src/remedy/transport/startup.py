@@ -68,6 +68,24 @@ def _start(
     outbox = Outbox(connection.payloads, known, direct, connection.user)
     messages = [start, child.frame() if child is not None else None, first]
     flight = payload + b"".join(outbox.encode(message) for message in messages if message is not None)
+    stream, rest = fly(connection, command, flight, nonce, direct, cancel)
+    return AgentLink(
+        connection, stream, outbox, rest, setup_trips=0 if connection.target.connection == "local" else trips
+    )
+
+
+def fly(
+    connection: Connection,
+    command: str,
+    flight: bytes,
+    nonce: str,
+    direct: Identity | None,
+    cancel: threading.Event | None,
+) -> tuple[Stream, bytes]:
+    """Run a command of the stage's, with `flight` on its input; return its stream, and what followed the nonce.
+
+    Raises Unreachable with the reason, Interrupted when `cancel` is set.
+    """
     end = _End(connection.line.abort)
     with connection.watchdog.guard(connection.target.start_timeout, end, cancel) as guard:
         stream = _open(connection, command, guard)
@@ -80,9 +98,7 @@ def _start(
             end.now = stream.abort
             stream.close()
             raise
-    return AgentLink(
-        connection, stream, outbox, rest, setup_trips=0 if connection.target.connection == "local" else trips
-    )
+    return stream, rest
 
 
 class _End:

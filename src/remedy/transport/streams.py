@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 TICK = 5.0
 """Seconds after which a wait on a stream comes up for air: pings and the drain of stderr hang on it."""
@@ -28,6 +28,10 @@ class Ending:
 
 class Stream(Protocol):
     """A running command: its standard streams and its end."""
+
+    @property
+    def line(self) -> Any:
+        """Its input and output as one socket, for whoever reads and writes nothing else."""
 
     def send(self, data: bytes, progress: Callable[[], None]) -> None:
         """Write all of it, calling `progress` for each part; OSError where nobody reads any more."""

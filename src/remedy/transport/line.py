@@ -1,0 +1,83 @@
+"""One stream of bytes to a service on a host, in the shape that database clients take for a socket."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from remedy.transport.connection import Connection
+
+_STUCK = 30.0  # seconds for a write of a few bytes; past them the whole connection is stuck
+_CLOSING = 2.0
+
+
+class Line:
+    """A channel, or a socket of this machine; `address` is what it leads to, as seen from the host.
+
+    `rest` is what came with the start; `release` is called once, when the line is closed.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        raw: Any,
+        address: str,
+        *,
+        rest: bytes = b"",
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        self.connection = connection
+        self.address = address
+        self._raw = raw
+        self._rest = rest
+        self._release = release
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Set the seconds after which `recv` raises TimeoutError; None: no end."""
+        self._raw.settimeout(seconds)
+
+    def recv(self, count: int) -> bytes:
+        """Return 1 to `count` bytes, b"" at the end."""
+        if self._rest:
+            part, self._rest = self._rest[:count], self._rest[count:]
+            return part
+        return bytes(self._raw.recv(count))
+
+    def sendall(self, data: bytes) -> None:
+        """Write all of it; OSError where nobody reads any more. A connection that takes nothing is given up."""
+        with self.connection.watchdog.guard(_STUCK, self.abort):
+            self._raw.sendall(data)
+
+    def makefile(self, mode: str = "rb") -> io.BufferedReader:
+        """Return a buffered reader; closing it leaves the line open."""
+        return io.BufferedReader(_Reader(self))
+
+    def shutdown(self, how: int) -> None:
+        """Tell the service that nothing more comes (SHUT_WR), or end the line (SHUT_RDWR)."""
+        self._raw.shutdown(how)
+
+    def abort(self) -> None:
+        """Free whoever waits on the line; never blocks."""
+        self.connection.line.abort()
+
+    def close(self) -> None:
+        """Close it; a second call does nothing."""
+        release, self._release = self._release, None
+        with self.connection.watchdog.guard(_CLOSING, self.abort):
+            self._raw.close()
+            if release is not None:
+                release()
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._line.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

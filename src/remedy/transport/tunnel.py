@@ -1,0 +1,142 @@
+"""A private door on this machine that leads to a service of a host, for clients that want a path to connect to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from remedy.errors import RemedyError
+from remedy.transport.line import Line
+
+_LONGEST = 107  # bytes of a Unix socket's path (sun_path holds 108 with the final zero)
+_CHUNK = 1 << 16
+
+
+class Tunnel:
+    """A Unix socket in a folder of mode 0700; each connection to it becomes a line of its own. Use as a context.
+
+    `failed` is why the last connection could not be made, for the client sees only that it was closed.
+    """
+
+    def __init__(self, reach: Callable[[], Line], name: str = "service") -> None:
+        """`name` is the socket's: PostgreSQL's clients want `.s.PGSQL.PORT`."""
+        self._reach = reach
+        self._ending = threading.Lock()
+        self._ended = False
+        self._lines: set[Line | socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self.failed: Exception | None = None
+        self.folder = _folder(name)
+        self.path = self.folder / name
+        self._server = socket.socket(socket.AF_UNIX)
+        try:
+            self._server.bind(str(self.path))
+            self._server.listen(8)
+        except OSError:
+            self._server.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        self._run(self._accept)
+
+    def close(self) -> None:
+        """Close the door and every line through it; a second call does nothing."""
+        with self._ending:
+            self._ended = True
+            lines, self._lines = list(self._lines), set()
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for line in lines:
+            _end(line)
+        for thread in list(self._threads):
+            thread.join(5)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Tunnel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, name="remedy-tunnel", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            if self._hold(client):
+                self._run(self._serve, client)
+
+    def _hold(self, line: Line | socket.socket) -> bool:
+        """Remember what must be closed at the end; close it at once where that has come."""
+        with self._ending:
+            if not self._ended:
+                self._lines.add(line)
+                return True
+        _end(line)
+        return False
+
+    def _drop(self, *lines: Line | socket.socket) -> None:
+        for line in lines:
+            with self._ending:
+                self._lines.discard(line)
+            _end(line)
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            line = self._reach()
+        except Exception as error:
+            self.failed = error
+            self._drop(client)
+            return
+        line.settimeout(None)
+        if self._hold(line):
+            back = threading.Thread(target=_pass, args=(line, client), name="remedy-tunnel-back", daemon=True)
+            back.start()
+            _pass(client, line)
+            back.join()
+            self._drop(line)
+        self._drop(client)
+
+
+def _pass(source: Line | socket.socket, sink: Line | socket.socket) -> None:
+    with suppress(OSError, EOFError):
+        while data := source.recv(_CHUNK):
+            sink.sendall(data)
+    with suppress(OSError, EOFError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def _end(line: Line | socket.socket) -> None:
+    with suppress(OSError, EOFError):
+        line.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError, EOFError):
+        line.close()
+
+
+def _folder(name: str) -> Path:
+    """Return a new private folder in which a socket's path is not too long."""
+    for place in dict.fromkeys((tempfile.gettempdir(), "/tmp", "/run")):
+        with suppress(OSError):
+            folder = Path(tempfile.mkdtemp(prefix="remedy-", dir=place))
+            if len(os.fsencode(folder / name)) <= _LONGEST:
+                return folder
+            folder.rmdir()
+    raise RemedyError(
+        f"no folder can hold the socket '{name}' of a tunnel",
+        hint=f"a socket's path has at most {_LONGEST} bytes: set TMPDIR to a short path",
+    )
