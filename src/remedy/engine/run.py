@@ -18,7 +18,7 @@ from remedy.engine.undo import Undoing, UndoWalk
 from remedy.engine.walk import Walk
 from remedy.engine.worker import Worker
 from remedy.errors import InputError, Refused, RemedyError
-from remedy.events import PlayStarted, RunEnded, RunStarted, Warned
+from remedy.events import PlayStarted, RunEnded, RunStarted, TaskDone, Warned
 from remedy.inventory import Host
 from remedy.playbook import Play, Playbook, batches
 
@@ -139,16 +139,28 @@ class Run:
             sizes = [templar.render(size, templar.scope([self._run.extra_vars])) for size in play.serial]
             return batches(hosts, sizes, play.position)
         except InputError as error:
-            self._stumble(hosts, error)
+            self._stumble(play, hosts, error)
             return []
 
-    def _stumble(self, hosts: Sequence[str], error: InputError) -> None:
+    def _stumble(self, play: Play, hosts: Sequence[str], error: InputError) -> None:
         """Bad input: before the first contact it ends the run, after it these hosts have failed."""
         if not self._run.bus.begun:
             raise error
         for name in hosts:
             self._states[name].failed = True
-            self._run.bus.emit(Warned(message=str(error), host=name))
+            failed = TaskDone(
+                host=name,
+                play=play.title,
+                section="begin",
+                task="begin the play",
+                position=str(play.position),
+                module="meta",
+                status="failed",
+                reason=str(error),
+                seconds=0.0,
+                result={"changed": False, "failed": True, "msg": str(error)},
+            )
+            self._run.bus.emit(failed)
 
     def _batch(self, play: PlayContext, make: Maker) -> None:
         # All that can be rendered before the first contact is rendered for all hosts before any is contacted.
@@ -157,10 +169,10 @@ class Run:
             try:
                 started.append(self._start(play, self._states[name], make))
             except InputError as error:
-                self._stumble([name], error)
+                self._stumble(play.play, [name], error)
                 play.barriers.leave(name)
         for start, wrong in settle_ahead(play, started):
-            self._stumble([start.name], wrong)
+            self._stumble(play.play, [start.name], wrong)
         self._run.bus.begin()
         threads = [
             threading.Thread(

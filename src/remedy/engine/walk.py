@@ -220,7 +220,11 @@ class Walk:
             return cursor
         entry, failure = failed
         for other in flight.entries:
-            if not other.committed and other.travels and not entry.cursor.rescues():
+            if other.committed or not other.travels:
+                continue
+            if other.done:
+                self.ledger.commit(other)  # it ran before changed_when turned out to be the failure
+            elif not entry.cursor.rescues():
                 self.ledger.dropped(other, "an earlier task failed")
         after, _ = entry.cursor.failed(failure)
         if after is None:
