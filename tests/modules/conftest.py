@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests.modules.harness import Bench
+from tests.modules.holding import Holding
+
+from remedy.modules.target import _holders
 
 
 @pytest.fixture
@@ -22,3 +25,38 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "host"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def hold(tmp_path):
+    """Start processes that hold files of this test's folder: hold("app.log", flags, extra="map")."""
+    holding = []
+
+    def start(name, *args, **given):
+        holding.append(Holding(tmp_path / name, *args, **given))
+        return holding[-1]
+
+    yield start
+    for each in holding:
+        each.end()
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Leave out processes that even root cannot look into, where the tests' machine has such."""
+    every = _holders._pids()
+    hidden = {pid for pid in every if not _visible(pid)}
+    monkeypatch.setattr(_holders, "_pids", lambda: [pid for pid in _LISTED() if pid not in hidden])
+
+
+_LISTED = _holders._pids
+
+
+def _visible(pid):
+    try:
+        Path(f"/proc/{pid}/fd/0").readlink()
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return True
