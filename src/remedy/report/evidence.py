@@ -50,7 +50,8 @@ _GAP = 2
 def told(value: Any, *, width: int, most: int | None) -> list[str]:
     """Return the lines that tell a value, at most `most` rows of each list (None: all), `width` columns wide."""
     lines = _told(value, width, most, 0)
-    limit = None if most is None else most * 2
+    # A mapping is several pieces of evidence: a table must not be cut right behind its head.
+    limit = None if most is None else most * (4 if isinstance(value, dict) else 2)
     if limit is not None and len(lines) > limit + 1:
         lines = [*lines[:limit], f"... and {len(lines) - limit} more lines (-v shows more)"]
     return lines
