@@ -103,11 +103,11 @@ class Operator:
         """Run a command to its end; see `start` for the options."""
         stdin = options.pop("stdin", None)
         timeout = options.pop("timeout", 90)
-        process = self.start(command, *arguments, **options)
-        try:
-            out, err = process.communicate(stdin, timeout)
-        finally:
-            process.kill()
+        with self.start(command, *arguments, **options) as process:
+            try:
+                out, err = process.communicate(stdin, timeout)
+            finally:
+                process.kill()
         return finished(process.returncode, out, err)
 
     def start(

@@ -67,17 +67,18 @@ def test_nobody_waits_for_a_sick_host(lab: Lab, hosts: dict[str, Host], tmp_path
     )
     for name, pause in (("frozen", 90), ("cut", 90), ("slow", 10), ("healthy", 2)):
         operator.add(name, hosts[name], pause=pause)
-    process = operator.start("play", str(operator.write("playbooks/work.yml", WORK)))
-    try:
-        deadline = time.monotonic() + 15
-        while not (sleeps(lab, "frozen") and sleeps(lab, "cut")):
-            assert time.monotonic() < deadline
-        for pid in lab.inside("frozen").cgroup.members():
-            os.kill(pid, signal.SIGSTOP)
-        subprocess.run(["ip", "link", "set", lab.network.port(hosts["cut"].index), "down"], check=True)
-        out, err = process.communicate(timeout=100)
-    finally:
-        process.kill()
+    with operator.start("play", str(operator.write("playbooks/work.yml", WORK))) as process:
+        try:
+            deadline = time.monotonic() + 15
+            while not (sleeps(lab, "frozen") and sleeps(lab, "cut")):
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < deadline
+            for pid in lab.inside("frozen").cgroup.members():
+                os.kill(pid, signal.SIGSTOP)
+            subprocess.run(["ip", "link", "set", lab.network.port(hosts["cut"].index), "down"], check=True)
+            out, err = process.communicate(timeout=100)
+        finally:
+            process.kill()
     done = finished(process.returncode, out, err)
 
     assert done.code == 4

@@ -212,16 +212,16 @@ def test_a_host_lost_in_the_middle(
 ) -> None:
     name = hosts[0].name
     operator = Operator(tmp_path, lab, hosts[0])
-    process = operator.start("play", operator.write("sleeping.yml", SLEEPING).as_posix(), *flags)
-    try:
-        wait_for(lab, name, "pgrep -f '[s]leep 61$'")
-        if how == "agent":
-            lab.run(name, ["python3", "-I", "-c", KILL_AGENT])
-        else:
-            lab.run(name, ["pkill", "-KILL", "-f", "^sshd: admin"])
-        out, err = process.communicate(timeout=15)
-    finally:
-        process.kill()
+    with operator.start("play", str(operator.write("sleeping.yml", SLEEPING)), *flags) as process:
+        try:
+            wait_for(lab, name, "pgrep -f '[s]leep 61$'", process)
+            if how == "agent":
+                lab.run(name, ["python3", "-I", "-c", KILL_AGENT])
+            else:
+                lab.run(name, ["pkill", "-KILL", "-f", "^sshd: admin"])
+            out, err = process.communicate(timeout=15)
+        finally:
+            process.kill()
     done = finished(process.returncode, out, err)
     assert done.code == 4, done
     host = done.report["hosts"][name]
@@ -235,9 +235,10 @@ def test_a_host_lost_in_the_middle(
     assert lab.run(name, ["ls", "/tmp/never"], ok=(2,))
 
 
-def wait_for(lab: Lab, name: str, condition: str) -> None:
-    """Wait until a shell condition holds on a host."""
+def wait_for(lab: Lab, name: str, condition: str, meanwhile: subprocess.Popen[str] | None = None) -> None:
+    """Wait until a shell condition holds on a host, while a program runs."""
     deadline = time.monotonic() + 15
     while lab.run(name, ["sh", "-c", f"{condition} >/dev/null"], ok=None).code:
+        assert meanwhile is None or meanwhile.poll() is None, meanwhile.communicate()
         assert time.monotonic() < deadline, f"{condition} did not come true on {name}"
         time.sleep(0.05)
