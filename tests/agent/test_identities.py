@@ -280,7 +280,8 @@ def test_a_deadline_holds_under_another_identity(agent: Agent, entry: str) -> No
     hang = agent.step("t_probe", {"do": "hang"}, timeout=0.4, ignore=True, **{"as": "x"})
     came = agent.run(hang, agent.step("t_probe", **{"as": "x"}))
     assert [status for _, status in results(came)] == ["failed", "ok"]
-    assert came[0]["result"]["cause"] == "timeout"
+    first = next(message for message in came if message["t"] == "result")
+    assert first["result"]["cause"] == "timeout"
 
 
 def test_modules_that_come_later_reach_every_identity(agent: Agent, entry: str) -> None:

@@ -1,6 +1,7 @@
 """One end of a line of frames: non-blocking for the agent's loop, blocking for the worker."""
 
 import os
+import time
 
 from remedy.agent import frames
 
@@ -12,7 +13,7 @@ class Line(object):
     """Frames over a pair of descriptors that never block; the loop polls `inn`, and `out` while `waiting`.
 
     With a `nonce` (bytes) all that comes before it and a newline is kept as `noise`. `ended` says that the other
-    side is gone.
+    side is gone; `heard` is when the last bytes came (time.monotonic()), `kept_since` when the first message was kept.
     """
 
     def __init__(self, inn, out, nonce=None):
@@ -21,8 +22,11 @@ class Line(object):
         self.nonce = nonce
         self.noise = b""
         self.ended = False
+        self.heard = time.monotonic()
+        self.kept_since = None
         self._in = bytearray()
         self._out = []
+        self._kept = []
         for descriptor in (inn, out):
             os.set_blocking(descriptor, False)
 
@@ -35,8 +39,22 @@ class Line(object):
         """Send a message; it is kept back while the other side does not read."""
         self.push_bytes(frames.encode(message))
 
+    def keep(self, message):
+        """Send a message together with the next one, or when `release` is called: a packet costs more than a frame."""
+        if self.kept_since is None:
+            self.kept_since = time.monotonic()
+        self._kept.append(frames.encode(message))
+
+    def release(self):
+        """Send what was kept."""
+        if self._kept:
+            self.push_bytes(b"")
+
     def push_bytes(self, data):
         """Send bytes that are no frame (the sources ahead of the first frame)."""
+        if self._kept:
+            data = b"".join(self._kept + [data])
+            self._kept, self.kept_since = [], None
         self._out.append(memoryview(data))
         if len(self._out) == 1:
             self.flush()
@@ -66,6 +84,7 @@ class Line(object):
         if not data:
             self.ended = True
             return []
+        self.heard = time.monotonic()
         self._in += data
         if self.nonce is not None and not self._past_noise():
             return []

@@ -15,6 +15,7 @@ from remedy.agent.local import LocalWorker
 LEASE = 60
 _BACKLOG = 8 << 20  # unread bytes towards the control machine past which the workers have to wait
 _PROGRESS = 0.5
+_TOGETHER = 0.02  # seconds that a result may wait for the next one: each packet wakes sshd and the control machine
 
 
 class Switchboard(object):
@@ -32,7 +33,6 @@ class Switchboard(object):
         self._workers = {}
         self._batches = []
         self._keep_left = keeping.HOST_LIMIT
-        self._last = time.monotonic()
         self._ended = False
 
     def serve(self):
@@ -44,8 +44,10 @@ class Switchboard(object):
             for worker in list(self._workers.values()):
                 worker.tick(now)
             self._announce(now)
+            if self.line.kept_since is not None and now - self.line.kept_since > _TOGETHER:
+                self.line.release()
             lease = self._start.get("lease", LEASE)
-            self._ended = self._ended or bool(lease and now - self._last > lease)
+            self._ended = self._ended or bool(lease and now - self.line.heard > lease)
 
     def _ready(self):
         """Wait for something to do; return what to call."""
@@ -66,23 +68,25 @@ class Switchboard(object):
         moments += [worker.deadline for worker in self._workers.values() if worker.deadline is not None]
         lease = self._start.get("lease", LEASE)
         if lease:
-            moments.append(self._last + lease)
+            moments.append(self.line.heard + lease)
+        if self.line.kept_since is not None:
+            moments.append(self.line.kept_since + _TOGETHER)
         if self._batches and not self._batches[0].announced:
             moments.append(max(self._batches[0].started + _PROGRESS, time.monotonic()))
         return min(moments)
 
     def _receive(self):
+        heard = self.line.heard
         try:
             messages = self.line.pull()
         except (frames.Broken, ValueError):
             self._ended = True
             return
         for message in messages:
-            self._last = time.monotonic()
             handler = getattr(self, "_on_" + message["t"], None)
             if handler is not None:
                 handler(message)
-        if messages:
+        if self.line.heard != heard:
             for worker in self._workers.values():
                 worker.alive()
 
@@ -208,7 +212,7 @@ class Switchboard(object):
             worker.seen = predicted
             if self._start.get("relay"):
                 result["predicted"] = predicted
-        self.line.push(result)
+        self.line.keep(result)
         self._batches[0].finished(result["status"])
         self._next()
 

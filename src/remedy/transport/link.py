@@ -137,18 +137,19 @@ class AgentLink:
 
     def _receive(self, count: int) -> bytes:
         """Return 1 to `count` bytes; between two of them there is time for pings."""
-        if self._rest:
-            part, self._rest = self._rest[:count], self._rest[count:]
-            return part
-        while True:
+        while not self._rest:
             try:
-                data = self._stream.receive(count)
+                data = self._stream.receive(_LONG)
             except TimeoutError:
                 self._ping()
                 continue
+            if not data:
+                return b""
             self._alive()
             self._ping()  # a host that talks without end must hear from us all the same
-            return data
+            self._rest = data
+        part, self._rest = self._rest[:count], self._rest[count:]
+        return part
 
     def _ping(self) -> None:
         """Send a ping where nothing was sent for a while."""
