@@ -35,6 +35,7 @@ class Holding:
 
     def __init__(self, path, flags=LOG, extra="", size=SIZE, stay=False):
         self.path = str(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, "-c", HOLD, str(flags), self.path, extra, str(size)]
         argv += ["keep"] if stay else []
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

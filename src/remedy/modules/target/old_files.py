@@ -16,7 +16,7 @@ import stat
 import time
 
 from remedy.agent.kinds import REQUIRED, Failed, Item, Param, Sweep
-from remedy.modules.target import _mounts, _protected
+from remedy.modules.target import _folders, _mounts, _protected
 from remedy.modules.target._open_files import alone, in_use
 
 _SKEW = 60
@@ -117,7 +117,7 @@ class OldFiles(Sweep):
     def drain(self, item):
         path = item.id
         try:
-            folder = _open_folder(os.path.dirname(path))
+            folder = _folders.opened(os.path.dirname(path))
         except OSError as error:
             return "its folder changed: %s" % error.strerror.lower()
         try:
@@ -266,7 +266,7 @@ class OldFiles(Sweep):
 
     def _use_now(self, path, about):
         try:
-            folder = _open_folder(os.path.dirname(path))
+            folder = _folders.opened(os.path.dirname(path))
         except OSError as error:
             return "its folder changed: %s" % error.strerror.lower()
         try:
@@ -284,19 +284,6 @@ class OldFiles(Sweep):
 def _identity(about):
     mtime = about.st_mtime_ns
     return [about.st_dev, about.st_ino, about.st_size, mtime]
-
-
-def _open_folder(path):
-    """Open a folder step by step, no step through a link: a parent that was swapped is noticed."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    folder = os.open("/", flags)
-    for name in [part for part in path.split("/") if part]:
-        try:
-            inner = os.open(name, flags, dir_fd=folder)
-        finally:
-            os.close(folder)
-        folder = inner
-    return folder
 
 
 def _span(seconds):
