@@ -50,15 +50,29 @@ def nobody(plans: Plans) -> None:
 class Approval:
     """The plans of all hosts of a batch, and the one answer to them."""
 
-    def __init__(self, hosts: Iterable[str], approver: Approver, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        hosts: Iterable[str],
+        approver: Approver,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._missing = set(hosts)
         self._plans: dict[str, Sequence[Planned]] = {}
         self._approver = approver
-        self._until = time.monotonic() + patience
+        self._patience = patience
+        self._clock = clock
+        self._until = clock() + patience
         self._changed = threading.Condition()
         self._asked = False
         self._answered = False
         self._refusal: RemedyError | None = None
+
+    def began(self) -> None:
+        """A host has begun its diagnose: one that had to wait for its turn (forks) is not late for that."""
+        with self._changed:
+            self._until = self._clock() + self._patience
+            self._changed.notify_all()
 
     def nothing(self, host: str) -> None:
         """A host has nothing to be asked about (healthy, failed or left out)."""
@@ -75,8 +89,8 @@ class Approval:
     def answer(self, host: str) -> None:
         """Wait for the other hosts and the answer; raises Refused, or Unreachable where this host came too late."""
         with self._changed:
-            while self._missing and not self._asked and time.monotonic() < self._until:
-                self._changed.wait(self._until - time.monotonic())
+            while self._missing and not self._asked and (left := self._until - self._clock()) > 0:
+                self._changed.wait(left)
             if host in self._missing:
                 raise Unreachable("late", f"diagnose and check pass took more than {PATIENCE:g} s", host=host)
             mine = not self._asked
@@ -110,14 +124,14 @@ class Approval:
         return None
 
     def _put(self, plans: Plans) -> None:
-        refusal: RemedyError | None = None
+        # A question that breaks (the terminal is gone, the plan cannot be shown) has no answer: nobody may go on.
+        refusal: RemedyError | None = Refused("nobody approved it: the question could not be asked")
         try:
             if plans:
                 self._approver(plans)
+            refusal = None
         except RemedyError as error:
             refusal = error
-        except KeyboardInterrupt:
-            refusal = Refused("nobody approved it")
         finally:
             with self._changed:
                 self._refusal = refusal

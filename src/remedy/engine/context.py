@@ -92,6 +92,7 @@ class PlayContext:
         self.batch = batch
         self.states = states
         self.barriers = Barriers(batch)
+        self.rehearsal = Barriers(batch)  # of the check pass before the approval: who waits there stands still here
         self.gate: Approval | None = None
         self.aborted = False
         self.ended = False
@@ -195,6 +196,13 @@ class PlayContext:
             fatal = bool(self.play.any_errors_fatal) or bool(words and words.values.get("any_errors_fatal"))
             if fatal or (limit is not None and share > float(limit)):
                 self.aborted = True
+
+    def leave(self, name: str) -> None:
+        """A host is done with this play, or out: nobody waits for it any more."""
+        self.barriers.leave(name)
+        self.rehearsal.leave(name)
+        if self.gate is not None:
+            self.gate.nothing(name)
 
     def end(self) -> None:
         """A task asked for the end of the play on all hosts."""

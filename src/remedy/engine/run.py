@@ -170,7 +170,7 @@ class Run:
                 started.append(self._start(play, self._states[name], make))
             except InputError as error:
                 self._stumble(play.play, [name], error)
-                play.barriers.leave(name)
+                play.leave(name)
         for start, wrong in settle_ahead(play, started):
             self._stumble(play.play, [start.name], wrong)
         self._run.bus.begin()
@@ -204,6 +204,7 @@ class Run:
         """Ask every host to stop: what must not be cut off finishes, nothing new starts."""
         self._run.stop.set()
         play.barriers.open()
+        play.rehearsal.open()
         self._run.bus.emit(
             Warned(message="stopping: steps that must not be cut off finish first (Ctrl-C again: at once)")
         )

@@ -11,20 +11,23 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from remedy.engine.barriers import Barriers
 from remedy.engine.contact import Contact
 from remedy.engine.context import PlayContext, RunContext
 from remedy.engine.flight import FAILED, OK, Barrier, Entry, Flight, Gate, Hello, Item, Pause, Request
 from remedy.engine.greeting import Machines, greeted
+from remedy.engine.here import run_here
 from remedy.engine.ledger import planned
 from remedy.engine.results import text_of_command
 from remedy.engine.state import HostState
 from remedy.engine.walk import Walk
-from remedy.errors import Interrupted, Refused, RemedyError, Unreachable
+from remedy.errors import Interrupted, LinkLost, Refused, RemedyError, Unreachable
 from remedy.events import HostLeftOut, Intent, RoundTrips, TaskStarted, Warned
 
 _RAW_SECONDS = 1800.0
 
 Places = dict[str, tuple[Entry, Item]]
+Arrived = Callable[[Entry, Item, dict[str, Any]], None]
 
 
 class Worker:
@@ -48,9 +51,11 @@ class Worker:
         """Carry out a walk's requests until it ends or the host is lost; never raises for the host's sake."""
         self._slots.acquire()
         try:
+            if play.gate is not None:
+                play.gate.began()
             request = first
             while request is not None:
-                self._one(play, walk, request)
+                self._one(play, walk, request, play.barriers)
                 request = next(requests, None) if self.state.alive else None
         except Unreachable as error:
             self._leave_out(error)
@@ -68,28 +73,24 @@ class Worker:
             self.run.bus.emit(Warned(message=f"internal error: {error!r}", host=self.state.name))
         finally:
             self._slots.release()
-            play.barriers.leave(self.state.name)
-            if play.gate is not None:
-                play.gate.nothing(self.state.name)
+            play.leave(self.state.name)
             self._report_trips()
 
-    def _one(self, play: PlayContext, walk: Walk, request: Request) -> None:
+    def _one(self, play: PlayContext, walk: Walk, request: Request, barriers: Barriers) -> None:
         if self.run.stop.is_set():
             raise Interrupted("stopped by the operator")
         if isinstance(request, Flight):
             if request.entries:
-                play.barriers.at(self.state.name, request.entries[0].cursor.position)
+                barriers.at(self.state.name, request.entries[0].cursor.position)
             self._fly(play, walk, request)
         elif isinstance(request, Hello):
-            self.contact.greet(play)
-            while not self.state.heard:
-                self._other(self.contact.receive())
+            self._hear(play)
         elif isinstance(request, Pause):
             if self.run.stop.wait(request.seconds):
                 raise Interrupted("stopped by the operator")
         elif isinstance(request, Barrier):
             position = request.position
-            self._wait(lambda: play.barriers.wait(self.state.name, position))
+            self._wait(lambda: barriers.wait(self.state.name, position))
         elif isinstance(request, Gate):
             self._gate(play)
 
@@ -108,11 +109,13 @@ class Worker:
             return
         if play.play.diagnose and not self.state.findings:
             gate.nothing(self.state.name)
+            play.rehearsal.leave(self.state.name)
             return
         shadow = self.state.fork()
         ahead = Walk(play, shadow, check=True, only=("pre_tasks", "tasks", "post_tasks", "handlers"))
         for request in ahead.requests():
-            self._one(play, ahead, request)
+            self._one(play, ahead, request, play.rehearsal)
+        play.rehearsal.leave(self.state.name)
         gate.plan(self.state.name, ahead.ledger.guarded)
         self._wait(lambda: gate.answer(self.state.name))
 
@@ -134,14 +137,47 @@ class Worker:
         if (item.message or {})["op"] == "raw":
             self._raw(play, walk, flight, entry, item)
             return
+
+        def arrived(entry: Entry, item: Item, message: dict[str, Any]) -> None:
+            walk.ledger.arrived(entry, item, message)
+            walk.settle(flight)
+
+        if (item.message or {})["op"] == "here":
+            self._hear(play)
         self._announce(play, flight)
-        self.contact.carry(play, items)
-        self.round_trips += 1
         try:
-            self._listen(play, walk, flight, places)
+            if (item.message or {})["op"] == "here":
+                for entry, item in places.values():
+                    arrived(entry, item, run_here(self, play, walk, entry, item))
+                return
+            self.contact.carry(play, items)
+            self.round_trips += 1
+            self._listen(play, places, arrived)
         except Unreachable as error:
             walk.lost(flight, f"{error.message}; whether it ran is not known")
             raise
+
+    def carry_one(
+        self, play: PlayContext, entry: Entry, item: Item, *, finishing: bool = False
+    ) -> dict[str, Any]:
+        """Run one step on the host on behalf of a step that runs here; return its `result` frame.
+
+        `finishing`: it puts right what an earlier step left half done, also where the operator stops the run.
+        """
+        answers: list[dict[str, Any]] = []
+        self.contact.carry(play, [item])
+        self.round_trips += 1
+        place = {str((item.message or {})["id"]): (entry, item)}
+        self._listen(play, place, lambda entry, item, message: answers.append(message), finishing=finishing)
+        if not answers:
+            raise LinkLost("link_lost", "the agent did not run a step", host=self.state.name)
+        return answers[-1]
+
+    def _hear(self, play: PlayContext) -> None:
+        """Open the link, and wait until the host has said who it is."""
+        self.contact.greet(play)
+        while not self.state.heard:
+            self._other(self.contact.receive())
 
     def _announce(self, play: PlayContext, flight: Flight) -> None:
         """Put the commands' intents into the journal before they leave: nobody can ask them to wait."""
@@ -155,12 +191,12 @@ class Worker:
                         TaskStarted(host=self.state.name, task=entry.task.title, module=entry.task.module)
                     )
                 if item.kind == "command" and not item.reads and not item.message.get("check"):
-                    self._intend(play, entry, item, {"object": text_of_command(item), "kind": "command"})
+                    self.intend(play, entry, item, {"object": text_of_command(item), "kind": "command"})
                     written = True
         if written:
             self.run.recorder.commit()
 
-    def _intend(self, play: PlayContext, entry: Entry, item: Item, intent: dict[str, Any]) -> None:
+    def intend(self, play: PlayContext, entry: Entry, item: Item, intent: dict[str, Any]) -> None:
         message = item.message or {}
         identity = item.identity
         self.run.bus.emit(
@@ -185,29 +221,31 @@ class Worker:
             )
         )
 
-    def _listen(self, play: PlayContext, walk: Walk, flight: Flight, places: Places) -> None:
+    def _listen(
+        self, play: PlayContext, places: Places, arrived: Arrived, *, finishing: bool = False
+    ) -> None:
         """Take what the host says until the batch has ended."""
         while True:
-            message = self.contact.receive()
+            message = self.contact.receive(finishing=finishing)
             kind = message["t"]
             if kind == "intent":
                 entry, item = places[message["step"]]
-                self._intend(play, entry, item, message)
-                self._word(message, self._objection(play, entry, item, message))
+                self.intend(play, entry, item, message)
+                objection = None if finishing else self.objection(play, entry, item, message)
+                self._word(message, objection)
             elif kind == "result":
                 entry, item = places[message["step"]]
-                walk.ledger.arrived(entry, item, message)
-                walk.settle(flight)
+                arrived(entry, item, message)
             elif kind == "ended":
                 if message.get("why") == "locked":
                     raise Unreachable("locked", "another run is changing this host", host=self.state.name)
-                if self.run.stop.is_set():
+                if self.run.stop.is_set() and not finishing:
                     raise Interrupted("stopped by the operator")
                 return
             else:
                 self._other(message)
 
-    def _objection(self, play: PlayContext, entry: Entry, item: Item, intent: dict[str, Any]) -> str | None:
+    def objection(self, play: PlayContext, entry: Entry, item: Item, intent: dict[str, Any]) -> str | None:
         """Return why a write must not be: the operator stops the run, or never approved this."""
         if self.run.stop.is_set():
             return "stopped by the operator"
