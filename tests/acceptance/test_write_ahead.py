@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from remedy.events import Intent
 from tests.acceptance import wrecker
 from tests.acceptance.cutting import SILENT, CuttingProxy
 from tests.acceptance.twenty import CHANGES, changed, differing, objects, only_run, uncovered
@@ -128,6 +129,29 @@ def test_the_journal_is_on_disk_before_the_word(tmp_path):
             assert folder.endswith("/blobs")
             assert journal.endswith("/journal.jsonl")
     assert words == CHANGES
+
+
+def test_a_command_leaves_when_its_intent_is_on_disk(tmp_path):
+    place = Local(tmp_path)
+    (tmp_path / "playbooks/command.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - command: touch {{ tree }}/ran\n"
+    )
+    place.build()
+    says = tmp_path / "says"
+    assert wrecker.run(place.order(place.state(), "play", "command", says=says)) == 0
+    assert "ran" in place.look()
+    points = [line for line in says.read_text().splitlines() if line.split()[0] not in ("send", "taken")]
+    intended = next(number for number, point in enumerate(points) if point.startswith("event Intent"))
+    synced = next(number for number in range(intended, len(points)) if points[number].startswith("fsynced"))
+    for number in range(synced + 1):
+        before = place.build()
+        state = place.state()
+        code = wrecker.run(place.order(state, "play", "command", end_at=number))
+        assert code == wrecker.WRECKED
+        assert place.look() == before
+    record = only_run(state)  # of the last one, which ended when the intent was on disk
+    assert record is not None
+    assert [event.kind for event in record.events if isinstance(event, Intent)] == ["command"]
 
 
 def test_ended_at_every_point_of_the_journal(tmp_path, silences):
