@@ -121,8 +121,9 @@ class Console:
     def _end(self) -> None:
         self._screen.stop()
         view = View(self._verbosity, self._diff, len(self._story.hosts))
-        for section in ORDER:
-            section(self._sheet, self._story, view)
+        with self._sheet.together():
+            for section in ORDER:
+                section(self._sheet, self._story, view)
 
     # -- while it runs
 

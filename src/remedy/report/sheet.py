@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 
@@ -36,6 +37,17 @@ class Sheet:
         self._color = color
         self._started = False
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write all that the block writes in one piece."""
+        write, pieces = self._write, list[str]()
+        self._write = pieces.append
+        try:
+            yield
+        finally:
+            self._write = write
+            write("".join(pieces))
+
     def heading(self, *parts: Part) -> None:
         """Begin a section: an empty line, then its title in bold."""
         if self._started:
@@ -45,6 +57,11 @@ class Sheet:
     def line(self, *parts: Part, indent: int = 0, hang: int = 4) -> None:
         """Write one line; what does not fit goes on `hang` columns further in. Words are never cut."""
         self._started = True
+        if not self._color:  # without colours the usual line needs no look at its words
+            plain = "".join(part if isinstance(part, str) else part[1] for part in parts).lstrip(" ")
+            if plain.isascii() and plain.isprintable() and indent + len(plain) <= self.width:
+                self._write(f"{' ' * indent}{plain}".rstrip(" ") + "\n")
+                return
         column = indent
         row: list[tuple[str, str]] = []
         for gap, word in _words(parts):
