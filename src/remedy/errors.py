@@ -34,6 +34,7 @@ REASONS = {
     "hung_shell": "the login shell does not answer",
     "agent_killed": "the agent was killed on the host",
     "link_lost": "the connection ended in the middle of the work",
+    "nonsense": "its agent sent what no agent sends",
     "same_machine": "two names of the inventory are one machine",
     "late": "its diagnose did not end before the others' question for approval",
     "locked": "another run is changing this host",

@@ -59,3 +59,15 @@ def test_what_is_secret_is_sealed_and_no_plain_file(tmp_path: Path) -> None:
     assert b"word" not in blob.read_bytes()
     [line] = [line for line in read_run(folder).lines if line.blob]
     assert read_run(folder).intent(line).kept == {"a.tail": b"word"}
+
+
+def test_what_a_host_sends_in_the_place_of_content_stops_no_other_host(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "state/runs/20250102-030405-ab")
+    with pytest.raises(TypeError):
+        journal(sweep(host="liar", kept={"a.log": "no bytes"}))
+    journal(sweep(host="odd", kept={"nul\0.log": b"tail"}))
+    journal(sweep(host="good", kept={"b.log": b"tail"}))
+    journal.commit()
+    journal.close()
+    kept = tmp_path / "state/runs/20250102-030405-ab/kept"
+    assert (kept / "odd/nul_.log").read_bytes() == (kept / "good/b.log").read_bytes() == b"tail"

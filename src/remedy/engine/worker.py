@@ -16,6 +16,7 @@ from remedy.engine.contact import Contact
 from remedy.engine.context import PlayContext, RunContext
 from remedy.engine.flight import FAILED, OK, Barrier, Entry, Flight, Gate, Hello, Item, Pause, Request
 from remedy.engine.greeting import Machines, greeted
+from remedy.engine.heard import Ear
 from remedy.engine.here import run_here
 from remedy.engine.ledger import planned
 from remedy.engine.results import text_of_command
@@ -39,6 +40,7 @@ class Worker:
         self.run = run
         self.state = state
         self.contact = Contact(run, state)
+        self._ear = Ear(state.name)
         self._machines = machines
         self._slots = slots
         self.round_trips = 0
@@ -177,7 +179,7 @@ class Worker:
         """Open the link, and wait until the host has said who it is."""
         self.contact.greet(play)
         while not self.state.heard:
-            self._other(self.contact.receive())
+            self._other(self._ear.listen(())(self.contact.receive()))
 
     def _announce(self, play: PlayContext, flight: Flight) -> None:
         """Put the commands' intents into the journal before they leave: nobody can ask them to wait."""
@@ -225,8 +227,9 @@ class Worker:
         self, play: PlayContext, places: Places, arrived: Arrived, *, finishing: bool = False
     ) -> None:
         """Take what the host says until the batch has ended."""
+        heard = self._ear.listen(places)
         while True:
-            message = self.contact.receive(finishing=finishing)
+            message = heard(self.contact.receive(finishing=finishing))
             kind = message["t"]
             if kind == "intent":
                 entry, item = places[message["step"]]

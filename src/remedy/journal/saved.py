@@ -33,6 +33,9 @@ class Saved:
     def take(self, intent: Intent) -> Intent:
         """Return the intent with the names of its files, seen from the run's folder, in the place of their content."""
         kept: Mapping[str, bytes] = intent.kept
+        if not all(isinstance(data, bytes) for data in kept.values()):
+            # Told to this host alone: what breaks while the journal writes would stop the whole run.
+            raise TypeError(f"{intent.host} sent something to keep that is no content")
         names = {name: self._add(intent.host, name, data) for name, data in kept.items()}
         return replace(intent, kept=names)
 
@@ -54,7 +57,7 @@ class Saved:
 
 def _plain(text: str) -> str:
     """Return a name for a file, of a text that others chose: it leads nowhere and is not too long."""
-    name = os.fsdecode(os.fsencode(text.strip("/").replace("/", "_"))[-_LONGEST:])
+    name = os.fsdecode(os.fsencode(text.strip("/").replace("/", "_").replace("\0", "_"))[-_LONGEST:])
     return name if name.strip(".") else "unnamed"
 
 
