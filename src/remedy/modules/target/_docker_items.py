@@ -100,7 +100,7 @@ class Holdings(object):
         if ended is None:
             text = "made%s, never started" % rules.since(born)
         else:
-            text = "ended with %s%s" % (state.get("ExitCode"), rules.since(ended))
+            text = "ended with code %s,%s" % (state.get("ExitCode"), rules.since(ended))
         size = (self._written.get(each["Id"], {}).get("SizeRw") or 0) + log_size(about.get("LogPath"))
         return Item(name, True, text, size, container_identity(about))
 
