@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -81,7 +82,7 @@ def _run(arguments: list[str] | None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:
-        return tell("interrupted", 99)
+        return _fail("interrupted", 99, arguments)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f"\n  try '{context.command_path} --help'" if context else ""
@@ -89,11 +90,16 @@ def _run(arguments: list[str] | None) -> int:
     except RemedyError as error:
         return _fail(str(error), error.exit_code, arguments)
     except KeyboardInterrupt:
-        return tell("interrupted", 99)
+        return _fail("interrupted", 99, arguments)
     except BrokenPipeError:
         # Whoever read our output has gone; nobody is left to be told.
         sys.stderr.close()
         return 0
+    except Exception as error:
+        if os.environ.get("REMEDY_TRACEBACK"):
+            raise
+        hint = "this is a fault of remedy's; with REMEDY_TRACEBACK=1 in the environment it shows where"
+        return _fail(f"internal error: {type(error).__name__}: {error}\n  {hint}", 1, arguments)
     return code if isinstance(code, int) else 0
 
 

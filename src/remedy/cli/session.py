@@ -24,7 +24,7 @@ from remedy.engine.connections import Connections
 from remedy.engine.context import RunContext
 from remedy.engine.options import Options
 from remedy.engine.run import Run
-from remedy.errors import InputError, Position, RemedyError, nearest
+from remedy.errors import InputError, Interrupted, Position, RemedyError, nearest
 from remedy.events import Warned
 from remedy.inventory import Host, Inventory
 from remedy.inventory import load as load_inventory
@@ -179,25 +179,45 @@ class Session:
         # A run that is told to end ends like one that is interrupted: what must not be cut off finishes.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
+        trouble: RemedyError | None = None
         try:
             code: int = work(Run(context, hosts))
         except RemedyError as error:
-            error.message, error.hint = self.secrets.mask(error.message), self.secrets.mask(error.hint)
-            if self.shape != "json" or not bus.begun:
-                raise
-            click.echo(as_json(report.document(), str(error)))
-            return tell(str(error), error.exit_code)
+            trouble = error
+        except KeyboardInterrupt:
+            trouble = Interrupted("interrupted")
         finally:
-            report.close()
+            late = _close(report, connections, journal)
+        trouble = trouble or late
+        if trouble is None:
+            if self.shape == "json":
+                click.echo(as_json(report.document()))
+            return code
+        trouble.message, trouble.hint = self.secrets.mask(trouble.message), self.secrets.mask(trouble.hint)
+        if self.shape != "json" or not bus.begun:
+            raise trouble
+        click.echo(as_json(report.document(), str(trouble), trouble.exit_code))
+        return tell(str(trouble), trouble.exit_code)
+
+
+def _close(report: Any, connections: Connections, journal: Journal) -> RemedyError | None:
+    """Close all three, whatever happens to one of them; return what kept the journal from its end."""
+    try:
+        report.close()
+    finally:
+        try:
             connections.shut()
-            journal.close()
-        if self.shape == "json":
-            click.echo(as_json(report.document()))
-        return code
+        finally:
+            try:
+                journal.close()
+            except RemedyError as error:
+                return error
+    return None
 
 
 def _somebody_is_there() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    """Say whether there is a terminal to ask on; a program started without standard streams has none."""
+    return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def play_named(name: str, *, mode: str, flags: dict[str, Any]) -> int:

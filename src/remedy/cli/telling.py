@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date, time
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 import click
@@ -24,11 +26,35 @@ def wants_json(arguments: Sequence[str]) -> bool:
     return "--format=json" in arguments or ("--format", "json") in pairs
 
 
-def as_json(document: dict[str, Any], error: str | None = None) -> str:
-    """Return a run's document as text; a run that was refused says why in it."""
+def as_json(document: dict[str, Any], error: str | None = None, code: int | None = None) -> str:
+    """Return a run's document as text; a run that went wrong as a whole says why in it, with its exit code."""
     if error is not None:
         document["run"]["error"] = error
-    return json.dumps(document, indent=2)
+    if code is not None:
+        document["run"].update(outcome=_OUTCOMES.get(code, "error"), exit_code=code)
+    return json.dumps(_plain(document), indent=2, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has words for it: results hold what YAML and templates make, and numbers that are none."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(map(_plain, value), key=str)
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", "surrogateescape")
+    return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+def _key(key: Any) -> str:
+    plain = _plain(key)
+    return plain if isinstance(plain, str) else json.dumps(plain)
 
 
 def never_begun(error: str, code: int) -> str:
@@ -36,5 +62,4 @@ def never_begun(error: str, code: int) -> str:
     from remedy.report import JsonReport
 
     document = JsonReport().document()
-    document["run"].update(outcome=_OUTCOMES.get(code, "error"), exit_code=code)
-    return as_json(document, error)
+    return as_json(document, error, code)

@@ -11,7 +11,7 @@ from remedy.engine.context import PlayContext
 from remedy.engine.cursor import Failure
 from remedy.engine.difference import counted, unified
 from remedy.engine.flight import CHANGED, FAILED, NOT_RUN, OK, SKIPPED, UNKNOWN, Entry, Item
-from remedy.engine.results import combined, text_of_command
+from remedy.engine.results import combined, name_of_command, text_of_command
 from remedy.engine.state import HostState
 from remedy.engine.variables import Variables
 from remedy.errors import InputError
@@ -61,7 +61,7 @@ class Ledger:
         if change and item.status in (CHANGED, FAILED):
             self._changed(entry, item, change)
         elif item.kind == "command" and item.status == CHANGED:
-            self._changed(entry, item, {"kind": "command", "object": text_of_command(item)})
+            self._changed(entry, item, {"kind": "command", "object": name_of_command(item, hidden=entry.no_log)})
 
     def _judge(self, entry: Entry, item: Item) -> None:
         """Let changed_when and failed_when have their say."""
@@ -149,7 +149,7 @@ class Ledger:
                 after=None if hidden else change.get("after"),
                 diff=diff,
                 reversible=reversible,
-                reason=item.reason or ("" if reversible else why),
+                reason=(item.reason if not entry.no_log else "") or ("" if reversible else why),
                 seconds=item.seconds,
                 bytes_freed=change.get("bytes_freed"),
                 predicted=predicted,

@@ -42,6 +42,11 @@ def _merged(parts: list[Item]) -> dict[str, Any]:
     return result
 
 
+def name_of_command(item: Item, *, hidden: bool) -> str:
+    """Return what reports and journal call a Command: its text, which with no_log nobody but the host may see."""
+    return "(a command, hidden: the task says no_log)" if hidden else text_of_command(item)
+
+
 def text_of_command(item: Item) -> str:
     """Return what a Command would run, as one text."""
     params = (item.message or {}).get("params", {})

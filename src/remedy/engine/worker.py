@@ -19,7 +19,7 @@ from remedy.engine.greeting import Machines, greeted
 from remedy.engine.heard import Ear
 from remedy.engine.here import run_here
 from remedy.engine.ledger import planned
-from remedy.engine.results import text_of_command
+from remedy.engine.results import name_of_command, text_of_command
 from remedy.engine.state import HostState
 from remedy.engine.walk import Walk
 from remedy.errors import Interrupted, LinkLost, Refused, RemedyError, Unreachable
@@ -193,7 +193,8 @@ class Worker:
                         TaskStarted(host=self.state.name, task=entry.task.title, module=entry.task.module)
                     )
                 if item.kind == "command" and not item.reads and not item.message.get("check"):
-                    self.intend(play, entry, item, {"object": text_of_command(item), "kind": "command"})
+                    name = name_of_command(item, hidden=entry.no_log)
+                    self.intend(play, entry, item, {"object": name, "kind": "command"})
                     written = True
         if written:
             self.run.recorder.commit()

@@ -1,0 +1,85 @@
+"""One document on standard output, valid JSON whatever stands in it and whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import remedy.cli
+from remedy.cli.telling import as_json
+
+
+def strict(text: str) -> Any:
+    def refuse(word: str) -> Any:
+        raise ValueError(word)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_what_json_has_no_word_for_becomes_plain() -> None:
+    odd = {
+        "day": date(2024, 1, 2),
+        "nan": float("nan"),
+        "more": [float("inf"), {3, 1}, ("a",), b"\xff"],
+        1: {None: "x", True: "y", 2.5: "z"},
+    }
+    assert strict(as_json({"run": {}, "tasks": [odd]}))["tasks"] == [
+        {
+            "day": "2024-01-02",
+            "nan": None,
+            "more": [None, [1, 3], ["a"], "\udcff"],
+            "1": {"null": "x", "true": "y", "2.5": "z"},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"), [(KeyError("a bug"), 1), (KeyboardInterrupt(), 99), (click.Abort(), 99)]
+)
+def test_a_surprise_is_one_text_and_one_document(
+    trouble: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def surprise(*_: Any, **__: Any) -> None:
+        raise trouble
+
+    monkeypatch.delenv("REMEDY_TRACEBACK", raising=False)
+    monkeypatch.setattr(remedy.cli.cli, "main", surprise)
+    with pytest.raises(SystemExit) as ended:
+        remedy.cli.main(["play", "x", "--format", "json"])
+    said = capsys.readouterr()
+    assert ended.value.code == code
+    assert strict(said.out)["run"]["exit_code"] == code
+    assert said.err.startswith("error: ")
+    assert "Traceback" not in said.err
+
+
+def test_a_journal_that_cannot_be_ended_leaves_the_document_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from remedy.errors import RemedyError
+    from remedy.journal import Journal
+
+    end = Journal.close
+
+    def full(journal: Journal) -> None:
+        end(journal)
+        raise RemedyError("cannot write the journal: No space left on device")
+
+    monkeypatch.setattr(Journal, "close", full)
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        remedy.cli.main(
+            ["run", "all", "-i", "h1,", "-c", "local", "-m", "debug", "-a", "msg=hello", "--format", "json"]
+        )
+    document = strict(capsys.readouterr().out)
+    assert ended.value.code == 1
+    assert document["run"]["id"] is not None
+    assert document["run"]["exit_code"] == 1
+    assert "No space left" in document["run"]["error"]
+    assert [task["status"] for task in document["tasks"]] == ["ok"]
