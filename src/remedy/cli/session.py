@@ -18,7 +18,7 @@ import click
 
 from remedy.cli.asking import ask_password, extra_vars, vault_passwords
 from remedy.cli.telling import as_json, tell
-from remedy.document import Map, Text
+from remedy.document import Map, Text, load_yaml
 from remedy.engine.bus import Bus
 from remedy.engine.connections import Connections
 from remedy.engine.context import RunContext
@@ -29,7 +29,7 @@ from remedy.events import Warned
 from remedy.inventory import Host, Inventory
 from remedy.inventory import load as load_inventory
 from remedy.journal import Journal
-from remedy.modules import find, parse_free_form
+from remedy.modules import ModuleSpec, check, find, parse_free_form
 from remedy.playbook import Play, Playbook, Task, list_tags, list_tasks
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
@@ -256,12 +256,7 @@ def run_module(pattern: str, module: str, arguments: str, *, mode: str, flags: d
         return 0
     position = Position("command line")
     spec = find(module, position)
-    args = Map(position)
-    for key, value in parse_free_form(spec, Text(arguments, position), position).items():
-        args[key] = value
-        args.keys_at[key] = args.values_at[key] = position
-    from remedy.modules import check
-
+    args = _arguments(spec, arguments, position)
     check(spec, args, position, templates_allowed=True)
     task = Task(position=position, module=spec.name, spec=spec, args=args)
     play = Play(
@@ -275,6 +270,20 @@ def run_module(pattern: str, module: str, arguments: str, *, mode: str, flags: d
         # A probe needs no lock: it may look while another run is at work.
         session = replace(session, options=replace(session.options, reads_only=True))
     return session.run(Playbook(path=Path(spec.name), plays=(play,)), hosts, answers=True)
+
+
+def _arguments(spec: ModuleSpec, text: str, position: Position) -> Map:
+    """Return a module's arguments from -a: JSON or YAML in braces, else k=v words or a command line."""
+    if text.lstrip().startswith("{"):
+        values = load_yaml(text, position.file)
+        if not isinstance(values, Map):
+            raise InputError(f"-a '{text}' holds no arguments", hint="expected k=v, a mapping, or a command line")
+        return values
+    args = Map(position)
+    for key, value in parse_free_form(spec, Text(text, position), position).items():
+        args[key] = value
+        args.keys_at[key] = args.values_at[key] = position
+    return args
 
 
 def _list(session: Session, playbook: Playbook, hosts: list[Host], flags: dict[str, Any]) -> None:
