@@ -265,10 +265,19 @@ def test_check_mode_foresees_tasks_that_build_on_each_other(bench: Bench, root: 
     assert (root / "copied").read_text() == "a=2\nb=2\n"
 
 
-def test_a_copy_of_a_folder_still_to_come_is_unknown(bench: Bench, root: Path) -> None:
+def test_check_mode_knows_what_a_folder_still_to_come_holds(bench: Bench, root: Path) -> None:
     bench.run("file", check_mode=True, path=f"{root}/d", state="directory")
+    bench.run("copy", check_mode=True, content="new", dest=f"{root}/d/f")
+    bench.run("file", check_mode=True, path=f"{root}/d/l", src="f", state="link")
     ran = bench.run("copy", check_mode=True, src=f"{root}/d", dest=f"{root}/e", remote_src=True)
-    assert (ran.status, ran.reason) == ("unknown", f"what {root}/d holds hangs on earlier tasks")
+    assert (ran.status, set(ran.change["after"])) == ("changed", {"", "f", "l"})
+    found = bench.run("find", check_mode=True, paths=f"{root}/e/d", contains="n")
+    assert [each["path"] for each in found.result["files"]] == [f"{root}/e/d/f", f"{root}/e/d/l"]
+    everything = {"path": f"{root}/e", "recurse": True, "mode": "0750", "state": "directory"}
+    assert bench.run("file", check_mode=True, **everything).status == "changed"
+    assert bench.run("file", check_mode=True, **everything).status == "ok"
+    assert bench.run("stat", check_mode=True, path=f"{root}/e/d/f").result["stat"]["mode"] == "0750"
+    assert list(root.iterdir()) == []
 
 
 def test_content_travels_only_when_it_is_needed(bench: Bench, root: Path) -> None:

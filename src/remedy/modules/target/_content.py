@@ -100,6 +100,9 @@ class Content(Resource):
             raise Failed(
                 "the folder %s does not exist; make it first (file: state=directory)" % folder, dest=self.path
             )
+        if above is None:
+            folder = os.path.dirname(missing_folders(self.files, self.path)[0])
+            above = self.files.stat(folder)
         if above is not None and above["type"] != "directory":
             raise Failed("%s is a %s, not a folder; choose another path" % (folder, above["type"]))
 

@@ -7,6 +7,15 @@ import stat
 
 from remedy.agent.atomic import native, text
 
+TYPES = {
+    "file": stat.S_IFREG,
+    "directory": stat.S_IFDIR,
+    "link": stat.S_IFLNK,
+    "socket": stat.S_IFSOCK,
+    "fifo": stat.S_IFIFO,
+    "char": stat.S_IFCHR,
+    "block": stat.S_IFBLK,
+}
 _KINDS = (
     ("isdir", stat.S_ISDIR),
     ("ischr", stat.S_ISCHR),

@@ -2,9 +2,9 @@
 
 import os
 
-from remedy.agent.atomic import failed, native, text
-from remedy.agent.kinds import Failed, Irreversible, Resource, Unknown
-from remedy.modules.target import _undo
+from remedy.agent.atomic import failed, text
+from remedy.agent.kinds import Failed, Irreversible, Resource
+from remedy.modules.target import _foreseen, _undo
 from remedy.modules.target._content import Content
 from remedy.modules.target._inodes import Directory
 from remedy.modules.target._links import Link
@@ -95,10 +95,8 @@ class HostCopy(Resource):
 
     def _names(self, folder):
         try:
-            return sorted(os.listdir(native(folder)))
+            return _foreseen.names(self.host, folder)
         except OSError as error:
-            if self.host.check and self.files.predicted(folder):
-                raise Unknown("what %s holds hangs on earlier tasks" % folder)
             raise failed(error, "list", folder)
 
     def _is_file(self, path):
@@ -118,7 +116,9 @@ class HostCopy(Resource):
 
     def _link(self, path, found):
         params = dict(self.params, path=path, src=found["target"], mode=None, follow=False, force=True)
-        return Link(params, self.host)
+        link = Link(params, self.host)
+        link.needs_folder = False  # it comes with the copy
+        return link
 
     def key(self):
         return self.parts[""].key()

@@ -1,11 +1,10 @@
 """Files and folders as `file` sees them: there or not, their owner, group, mode and times."""
 
 import os
-import stat
 
 from remedy.agent.atomic import failed, native, text
 from remedy.agent.kinds import Failed, Irreversible, Resource
-from remedy.modules.target import _undo
+from remedy.modules.target import _foreseen, _undo
 from remedy.modules.target._attributes import (
     check_folder,
     looked_after,
@@ -251,6 +250,9 @@ class Directory(Existing):
         for folder in missing_folders(self.files, self.path):
             self.files.predict(folder, dict(looked_after(want), size=0))
         Existing.predict(self, have, want)
+        for name in (have or {}).get("unlike", {}):
+            path = os.path.join(self.path, name)
+            self.files.predict(path, with_attributes(self.files, self.files.lstat(path), self.params))
 
     def _unlike(self):
         """Return {path below: state} of what does not have the attributes asked for."""
@@ -260,10 +262,8 @@ class Directory(Existing):
         while waiting:
             folder = waiting.pop()
             try:
-                names = os.listdir(os.path.join(root, folder))
+                names = _foreseen.names(self.host, os.path.join(root, folder))
             except OSError as error:
-                if self.files.lstat(self.path) is None or not os.path.isdir(root):
-                    return {}  # predicted only
                 raise failed(error, "list", os.path.join(root, folder))
             for name in names:
                 below = os.path.join(folder, name)
@@ -274,6 +274,6 @@ class Directory(Existing):
                 plain = looked_after(state)
                 if with_attributes(self.files, plain, self.params) != plain:
                     found[text(below)] = plain
-                if state["type"] == "directory" and stat.S_ISDIR(os.lstat(path).st_mode):
+                if state["type"] == "directory":
                     waiting.append(below)
         return found

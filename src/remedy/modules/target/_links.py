@@ -5,7 +5,7 @@ import os
 from remedy.agent import atomic
 from remedy.agent.atomic import failed, native
 from remedy.agent.kinds import Failed, Irreversible
-from remedy.modules.target import _undo
+from remedy.modules.target import _foreseen, _undo
 from remedy.modules.target._attributes import (
     check_folder,
     looked_after,
@@ -20,6 +20,7 @@ class Link(Existing):
     """A symbolic link; with follow, the attributes asked for are those of what it leads to."""
 
     named = "dest"
+    needs_folder = True
 
     def locate(self):
         return self.files.real(self.files.path(self.params["path"]), follow=False)
@@ -55,9 +56,9 @@ class Link(Existing):
                 path=self.path,
                 src=src,
             )
-        if have is None:
+        if have is None and self.needs_folder:
             check_folder(self.files, self.path)
-        elif have["type"] != "link":
+        elif have is not None and have["type"] != "link":
             self._check_replaced(have)
         want = {"type": "link", "target": src}
         if self._asked() and not self.params["follow"]:
@@ -77,7 +78,7 @@ class Link(Existing):
                 % (self.path, have["type"]),
                 path=self.path,
             )
-        if have["type"] == "directory" and os.path.isdir(native(self.path)) and os.listdir(native(self.path)):
+        if have["type"] == "directory" and _foreseen.names(self.host, self.path):
             raise Failed("the folder %s is not empty, so no link takes its place" % self.path, path=self.path)
 
     def keep(self, have):
@@ -138,6 +139,10 @@ class Hard(Existing):
         return state
 
     def _linked(self):
+        if self.path == self.src:
+            return True
+        if self.files.predicted(self.path):
+            return (self.files.lstat(self.path) or {}).get("hard") == self.src
         try:
             return os.path.samestat(os.lstat(native(self.path)), os.lstat(native(self.src)))
         except OSError:
@@ -182,6 +187,7 @@ class Hard(Existing):
     def predict(self, have, want):
         there = self.files.stat(self.src)
         plain = {name: value for name, value in want.items() if name != "linked"}
+        plain["hard"] = self.src
         self.files.predict(self.path, dict(there, **plain), self.files.read(self.src))
 
     def returns(self, have, now):

@@ -1,8 +1,8 @@
 """List files by name, age, size, kind, permissions or content.
 
 Returns `files` (each as stat tells it), `matched`, `examined`, `skipped_paths` ({path: reason}) and `msg`.
-It reads what is on disk, also in check mode, and stops shortly before its deadline: `msg` then says so, and
-`skipped_paths` names where. A mount that does not answer is passed by, and named there.
+In check mode it finds what the tasks before would leave. It stops shortly before its deadline: `msg` then says so,
+and `skipped_paths` names where. A mount that does not answer is passed by, and named there.
 """
 
 import os
@@ -12,7 +12,7 @@ import time
 from remedy.agent.atomic import native, text
 from remedy.agent.files import CHUNK, digest
 from remedy.agent.kinds import REQUIRED, Failed, Param, Probe
-from remedy.modules.target import _mounts
+from remedy.modules.target import _foreseen, _mounts
 from remedy.modules.target._attributes import mode_for
 from remedy.modules.target._facts import from_stat
 
@@ -117,11 +117,11 @@ class _Search(object):
             if _mounts.below(text(root), mount):
                 self.skipped[text(root)] = _DEAD % mount
                 return
-        if not os.path.isdir(root):
+        if not _foreseen.is_folder(self.host, root):
             self.skipped[text(root)] = "'%s' is not a directory" % text(root)
             return
         waiting = [(root, 1)]
-        seen = {_identity(os.stat(root))}
+        seen = {self.host.files.real(text(root))}
         while waiting:
             folder, level = waiting.pop()
             if self.full():
@@ -129,7 +129,7 @@ class _Search(object):
                     self.skipped[text(folder)] = "the deadline came first"
                 return
             try:
-                names = sorted(os.listdir(folder))
+                names = _foreseen.names(self.host, folder)
             except OSError as error:
                 self.skipped[text(folder)] = os.strerror(error.errno).lower()
                 continue
@@ -139,7 +139,7 @@ class _Search(object):
                     self.skipped[text(path)] = _DEAD % text(path)
                     continue
                 try:
-                    found = os.lstat(path)
+                    found = _foreseen.look(self.host, path)
                 except OSError as error:
                     self.skipped[text(path)] = os.strerror(error.errno).lower()
                     continue
@@ -155,9 +155,11 @@ class _Search(object):
     def _enters(self, path, found, seen):
         if stat.S_ISDIR(found.st_mode):
             return True
-        if not self.params["follow"] or not stat.S_ISLNK(found.st_mode) or not os.path.isdir(path):
+        if not self.params["follow"] or not stat.S_ISLNK(found.st_mode):
             return False
-        there = _identity(os.stat(path))
+        if not _foreseen.is_folder(self.host, path):
+            return False
+        there = self.host.files.real(text(path))
         if there in seen:
             return False  # links in a circle
         seen.add(there)
@@ -209,9 +211,17 @@ class _Search(object):
         want = int(mode_for(self.params["mode"], have if self.params["exact_mode"] else "0000"), 8)
         return int(have, 8) == want if self.params["exact_mode"] else int(have, 8) & want == want
 
+    def _open(self, path):
+        real = self.host.files.real(text(path))
+        if not self.host.files.predicted(real):
+            return open(path, "rb")
+        import io
+
+        return io.BytesIO(self.host.files.read(real))
+
     def _holds(self, path):
         try:
-            with open(path, "rb") as stream:
+            with self._open(path) as stream:
                 if self.params["read_whole_file"]:
                     return self.contains.search(stream.read().decode("utf-8", "replace")) is not None
                 while True:
@@ -223,10 +233,6 @@ class _Search(object):
         except OSError as error:
             self.skipped[text(path)] = os.strerror(error.errno).lower()
             return False
-
-
-def _identity(found):
-    return found.st_dev, found.st_ino
 
 
 def _names(patterns, use_regex):

@@ -7,12 +7,11 @@ check mode has no inode and no times.
 """
 
 import os
-import stat
 
 from remedy.agent.atomic import failed, native
 from remedy.agent.files import digest
 from remedy.agent.kinds import REQUIRED, Param, Probe
-from remedy.modules.target._facts import access, from_mode, from_stat, link, names
+from remedy.modules.target._facts import TYPES, access, from_mode, from_stat, link, names
 
 PARAMS = (
     Param("path", "path", default=REQUIRED, aliases=("dest", "name"), help="what to look at"),
@@ -46,15 +45,6 @@ EXAMPLES = """
   register: cnf
 """
 
-_TYPES = {
-    "file": stat.S_IFREG,
-    "directory": stat.S_IFDIR,
-    "link": stat.S_IFLNK,
-    "socket": stat.S_IFSOCK,
-    "fifo": stat.S_IFIFO,
-    "char": stat.S_IFCHR,
-    "block": stat.S_IFBLK,
-}
 _FLAGS = {
     "A": "noatime",
     "a": "append",
@@ -96,7 +86,7 @@ class Stat(Probe):
         fields = {"path": path, "exists": True}
         predicted = files.predicted(real)
         if predicted:
-            fields.update(from_mode(_TYPES[state["type"]] | int(state["mode"], 8)))
+            fields.update(from_mode(TYPES[state["type"]] | int(state["mode"], 8)))
             fields.update(uid=state["uid"], gid=state["gid"], size=state["size"])
             fields.update(names(state["uid"], state["gid"]))
             if "target" in state:
