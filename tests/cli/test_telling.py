@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -83,3 +86,27 @@ def test_a_journal_that_cannot_be_ended_leaves_the_document_of_the_run(
     assert document["run"]["exit_code"] == 1
     assert "No space left" in document["run"]["error"]
     assert [task["status"] for task in document["tasks"]] == ["ok"]
+
+
+def test_a_program_without_standard_streams_works_all_the_same(tmp_path: Path) -> None:
+    command = (
+        'exec "$0" -c "from remedy.cli import main; main()" run all -i h1, -c local -m debug >&- 2>&- <&-'
+    )
+    environment = {**os.environ, "REMEDY_STATE": str(tmp_path / "state")}
+    done = subprocess.run(
+        ["/bin/sh", "-c", command, sys.executable], cwd=tmp_path, env=environment, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    (journal,) = tmp_path.glob("state/runs/*/journal.jsonl")
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+
+
+def test_a_full_disk_under_the_output_is_one_text() -> None:
+    command = [sys.executable, "-c", "from remedy.cli import main; main()", "doc", "no-such", "--format=json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False, text=True
+        )
+    assert done.returncode == 5
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -72,7 +73,19 @@ def cli(context: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; whatever goes wrong is one text, never a traceback."""
+    _open_streams()
     sys.exit(_run(arguments))
+
+
+def _open_streams() -> None:
+    """Give a program that was started without standard streams some: else the journal would become one of them."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  (lives as long as the program)
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -95,6 +108,8 @@ def _run(arguments: list[str] | None) -> int:
         # Whoever read our output has gone; nobody is left to be told.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        return _fail(f"{error.filename or 'the output'}: {error.strerror or error}", 1, arguments)
     except Exception as error:
         if os.environ.get("REMEDY_TRACEBACK"):
             raise
@@ -105,5 +120,6 @@ def _run(arguments: list[str] | None) -> int:
 
 def _fail(text: str, code: int, arguments: list[str]) -> int:
     if wants_json(arguments):
-        click.echo(never_begun(text, code))
+        with suppress(OSError):  # standard error still hears of it
+            click.echo(never_begun(text, code))
     return tell(text, code)
