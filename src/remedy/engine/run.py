@@ -107,8 +107,10 @@ class Run:
             code = 99
             raise
         finally:
-            self._close()
-            self._end(code)
+            try:
+                self._close()
+            finally:
+                self._end(code)
         if self._refused is not None:
             raise self._refused
         return code
@@ -174,22 +176,29 @@ class Run:
         for start, wrong in settle_ahead(play, started):
             self._stumble(play.play, [start.name], wrong)
         self._run.bus.begin()
-        threads = [
-            threading.Thread(
-                target=self._workers[start.name].drive,
-                args=(play, start.walk, start.requests, start.request),
-                name=f"host {start.name}",
-                daemon=True,
-            )
-            for start in started
-        ]
-        for thread in threads:
-            thread.start()
+        ends = [self._set_off(play, start) for start in started]
         try:
-            _join(threads)
+            _wait(ends)
         except KeyboardInterrupt:
             self._stop(play)
-            _join(threads)
+            _wait(ends)
+
+    def _set_off(self, play: PlayContext, start: Start) -> threading.Event:
+        """Let a host's work begin; return what tells its end.
+
+        Not Thread.join: before Python 3.13 one that Ctrl-C interrupts takes a living thread for dead
+        (https://github.com/python/cpython/issues/90882).
+        """
+        ended = threading.Event()
+
+        def drive() -> None:
+            try:
+                self._workers[start.name].drive(play, start.walk, start.requests, start.request)
+            finally:
+                ended.set()
+
+        threading.Thread(target=drive, name=f"host {start.name}", daemon=True).start()
+        return ended
 
     def _start(self, play: PlayContext, state: HostState, make: Maker) -> Start:
         state.findings, state.again = {}, {}
@@ -263,7 +272,7 @@ def _undo_walk(undoing: Undoing, check: bool, play: PlayContext, state: HostStat
     return UndoWalk(play, state, undoing.hosts[state.name], check=check)
 
 
-def _join(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.2)
+def _wait(ends: list[threading.Event]) -> None:
+    for end in ends:
+        while not end.wait(0.2):
+            pass
