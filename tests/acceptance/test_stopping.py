@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from remedy.events import RunEnded
+from remedy.events import RoundTrips, RunEnded
 from remedy.journal import RunRecord
 from tests.acceptance.cutting import SILENT, CuttingProxy
 from tests.acceptance.operator import Result, finished
@@ -82,6 +82,7 @@ def test_a_signal_ends_the_run_in_good_order(place, number):
     assert place.agents() == []
     record = closed(place.operator.state)
     assert changed(record) == 1
+    assert any(isinstance(event, RoundTrips) for event in record.events)  # the host's work had come to its end
     tree = place.look()
     assert "first" in tree
     assert "second" not in tree
