@@ -137,16 +137,12 @@ def test_a_socket_of_this_machine(connected, path, port) -> None:
         reach(connection, ["/no/such.sock"])
 
 
-@pytest.mark.parametrize("method", ["sudo", "su"])
-def test_a_password_is_given_once(method, connected, place, server, user, path) -> None:
+def test_a_password_is_given_once(connected, place, server, user, path) -> None:
     user.may("USER ALL=(root) ALL")
     connection = connected(target=place.target(server, ansible_user=user.name))
-    right = PASSWORD if method == "sudo" else "no root password"
-    wrong = Identity("root", method, "not " + PASSWORD)
-    if method == "sudo":
-        assert talk(reach(connection, [path], identity=Identity("root", method, right))) == "hello 0"
+    assert talk(reach(connection, [path], identity=Identity("root", "sudo", PASSWORD))) == "hello 0"
     with pytest.raises(Unreachable) as refused:
-        reach(connection, [path], identity=wrong)
+        reach(connection, [path], identity=Identity("root", "sudo", "not " + PASSWORD))
     assert refused.value.reason == "sudo_password"
     assert "to become root is wrong" in str(refused.value)
     assert "not " + PASSWORD not in str(refused.value)

@@ -22,6 +22,9 @@ from remedy.modules import ModuleSpec, check, coerce, find, prepare
 from remedy.playbook import Task
 from remedy.template import Layer, Scope, UnknownValue
 
+_OPS = {"raw": "raw", "controller": "here"}
+"""How a step is carried out, by the place of its module: by the transport, by the engine, else by the agent."""
+
 READ_ONLY = ("diagnose", "diagnose again")
 
 
@@ -152,6 +155,10 @@ class Builder:
         given = Map(task.args.position)
         given.keys_at, given.values_at = task.args.keys_at, task.args.values_at
         given.update(self._run.templar.without_omitted(rendered))
+        # Guards that an inventory states once for all: a module names the variables that fill its parameters.
+        for name, variable in getattr(spec.loaded, "VARIABLES", {}).items():
+            if given.get(name) is None and (value := self._run.templar.value(variable, scope)) is not None:
+                given[name] = value
         complete = check(spec, given, task.position, templates_allowed=False)
         secrets = [param.name for param in spec.params if param.secret]
         self._run.secrets.add([complete[name] for name in secrets if complete.get(name)])
@@ -206,7 +213,7 @@ class Builder:
         message = {
             "id": f"{group}.{next(self._numbers)}",
             "group": group,
-            "op": "raw" if spec.place == "raw" else "run",
+            "op": _OPS.get(spec.place, "run"),
             "module": spec.import_name,
             "params": params,
             "check": checked,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from remedy.transport import Connection, Connector, Identity, Link, Target, open_link, run_raw
+from remedy.transport import Connection, Connector, Identity, Line, Link, Target, open_link, reach, run_raw
+from remedy.transport.reach import Address
 
 
 class Connections:
@@ -37,6 +38,21 @@ class Connections:
         """Run a command without an agent; return (rc, stdout, stderr)."""
         connection = self._connection(target)
         return run_raw(connection, command, identity=identity, timeout=timeout, cancel=self._stop)
+
+    def reach(
+        self, target: Target, addresses: Sequence[Address], identity: Identity | None, *, apart: bool
+    ) -> Line:
+        """Return a line to a service of a host; `apart`: over a connection of its own, which ends with the line."""
+        if not apart:
+            return reach(self._connection(target), addresses, identity=identity, cancel=self._stop)
+        connection = self._connector.connect(target, cancel=self._stop)
+        try:
+            line = reach(connection, addresses, identity=identity, cancel=self._stop)
+        except BaseException:
+            connection.close()
+            raise
+        line.also(connection.close)
+        return line
 
     def close(self, host: str) -> None:
         """Close the connection to a host."""

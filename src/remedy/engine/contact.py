@@ -12,7 +12,7 @@ from remedy.engine.context import PlayContext, RunContext
 from remedy.engine.flight import Item
 from remedy.engine.state import HostState
 from remedy.errors import InputError, LinkLost
-from remedy.template import Variables
+from remedy.template import Scope, Variables
 from remedy.transport import Identity, Link, Target
 
 _LEASE = 60  # seconds without a frame after which the agent ends by itself
@@ -37,9 +37,12 @@ class Contact:
 
     def target(self, play: PlayContext) -> Target:
         """Read the host's connection variables; raises InputError for what cannot be used."""
-        scope = play.target_scope(self._state)
+        return self.target_of(play.target_scope(self._state), self._state.name)
+
+    def target_of(self, scope: Scope, name: str) -> Target:
+        """Read a host's connection variables from its scope."""
         try:
-            target = Target.from_variables(self._state.name, Variables(scope), self._run.options.defaults)
+            target = Target.from_variables(name, Variables(scope), self._run.options.defaults)
             _see_key(target)
             return target
         except InputError as error:
@@ -70,13 +73,16 @@ class Contact:
             raise LinkLost("link_lost", "the link is not open", host=self._state.name)
         self._link.send(message)
 
-    def receive(self) -> dict[str, Any]:
-        """Return the next message; an operator's stop is passed on, and the agent finishes what it must."""
+    def receive(self, *, finishing: bool = False) -> dict[str, Any]:
+        """Return the next message; an operator's stop is passed on, and the agent finishes what it must.
+
+        `finishing`: what is under way puts something right, and is not stopped.
+        """
         told = False
         while True:
             if self._link is None:
                 raise LinkLost("link_lost", "the link is not open", host=self._state.name)
-            if self._run.stop.is_set() and not told:
+            if self._run.stop.is_set() and not told and not finishing:
                 told = True
                 self._link.send({"t": "cancel", "batch": self._batches})
             try:

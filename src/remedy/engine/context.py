@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +24,8 @@ from remedy.project import Project
 from remedy.secret import Secrets
 from remedy.template import Layer, Scope, Templar
 from remedy.template import Variables as Mapped
-from remedy.transport import Identity, Link, Target
+from remedy.transport import Identity, Line, Link, Target
+from remedy.transport.reach import Address
 
 
 class Connector(Protocol):
@@ -45,6 +46,12 @@ class Connector(Protocol):
         self, target: Target, command: str, identity: Identity | None, timeout: float
     ) -> tuple[int, bytes, bytes]:
         """Run a command without an agent; return (rc, stdout, stderr); TimeoutError after `timeout` seconds."""
+        ...
+
+    def reach(
+        self, target: Target, addresses: Sequence[Address], identity: Identity | None, *, apart: bool
+    ) -> Line:
+        """Return a line to a service of a host; `apart`: over a connection of its own."""
         ...
 
     def close(self, host: str) -> None:
@@ -92,7 +99,9 @@ class PlayContext:
         self.batch = batch
         self.states = states
         self.barriers = Barriers(batch)
-        self.rehearsal = Barriers(batch)  # of the check pass before the approval: who waits there stands still here
+        self.rehearsal = Barriers(
+            batch
+        )  # of the check pass before the approval: who waits there stands still here
         self.gate: Approval | None = None
         self.aborted = False
         self.ended = False

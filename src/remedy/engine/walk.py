@@ -176,7 +176,7 @@ class Walk:
                 return cursor
             self._flight.entries.append(entry)
             return (yield from self._land(cursor.advance()))
-        alone = task.spec.place == "raw"
+        alone = task.spec.place in ("raw", "controller")
         if alone and self._flight.entries:
             landed = yield from self._land(cursor)
             if landed is not cursor:

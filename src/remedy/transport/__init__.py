@@ -10,8 +10,10 @@ Nothing heavy is imported before the first connection is made.
 from remedy.transport.connection import Connection
 from remedy.transport.connector import Connector
 from remedy.transport.identity import Identity
+from remedy.transport.line import Line
 from remedy.transport.link import Link
 from remedy.transport.raw import RawResult, run_raw
+from remedy.transport.reach import NoService, reach
 from remedy.transport.startup import open_link
 from remedy.transport.target import Target, TargetDefaults
 
@@ -19,10 +21,13 @@ __all__ = [
     "Connection",
     "Connector",
     "Identity",
+    "Line",
     "Link",
+    "NoService",
     "RawResult",
     "Target",
     "TargetDefaults",
     "open_link",
+    "reach",
     "run_raw",
 ]

@@ -32,6 +32,7 @@ class Line:
         self._raw = raw
         self._rest = rest
         self._release = release
+        self._closed = False
 
     def settimeout(self, seconds: float | None) -> None:
         """Set the seconds after which `recv` raises TimeoutError; None: no end."""
@@ -57,12 +58,26 @@ class Line:
         """Tell the service that nothing more comes (SHUT_WR), or end the line (SHUT_RDWR)."""
         self._raw.shutdown(how)
 
+    def also(self, close: Callable[[], None]) -> None:
+        """Let something more be closed with the line, after it."""
+        before = self._release
+
+        def both() -> None:
+            if before is not None:
+                before()
+            close()
+
+        self._release = both
+
     def abort(self) -> None:
         """Free whoever waits on the line; never blocks."""
         self.connection.line.abort()
 
     def close(self) -> None:
         """Close it; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         release, self._release = self._release, None
         with self.connection.watchdog.guard(_CLOSING, self.abort):
             self._raw.close()

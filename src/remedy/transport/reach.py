@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 from functools import cache
+from importlib.abc import InspectLoader
 from importlib.util import find_spec
 
 from remedy.agent import bootstrap, relay, stage
@@ -142,15 +143,14 @@ def _with_password(connection: Connection, identity: Identity, script: str) -> s
         "exec 3<&0 4>&1; IFS= read -r P; "
         f"printf '%s\\n' \"$P\" | {{ unset P; {become}; }} 1<&3 2>&4 3<&- 4>&-"
     )
-    return "exec /bin/sh -c " + stage.quote(whole)
+    return f"exec /bin/sh -c {stage.quote(whole)}"
 
 
 @cache
 def _source() -> str:
     spec = find_spec("remedy.agent.relay")
     loader = None if spec is None else spec.loader
-    source: str | None = getattr(loader, "get_source", lambda name: None)("remedy.agent.relay")
-    if source is None:
+    if not isinstance(loader, InspectLoader) or (source := loader.get_source("remedy.agent.relay")) is None:
         raise RemedyError("the relay's source is not there: is the installation whole?")
     return source
 

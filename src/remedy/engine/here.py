@@ -1,0 +1,229 @@
+"""Steps of controller modules: they run in the host's own thread, by the same runner that the agent has.
+
+So write-ahead, check mode and convergence are the same for a database behind a tunnel as for a file on the host.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from remedy.agent import runner
+from remedy.agent.kinds import Failed
+from remedy.agent.outcome import plain
+from remedy.engine.context import PlayContext
+from remedy.engine.flight import Entry, Item
+from remedy.engine.keywords import identity_of
+from remedy.engine.state import HostState
+from remedy.engine.walk import Walk
+from remedy.errors import InputError, RemedyError, Unreachable
+from remedy.events import Warned
+from remedy.modules import check, coerce, find
+from remedy.transport import Identity, Line, NoService, Target
+from remedy.transport.reach import Address, lost
+
+if TYPE_CHECKING:
+    from remedy.engine.worker import Worker
+
+TARGET = "remedy.modules.target."
+
+
+class Gone(BaseException):
+    """The host was lost in the middle of a step. No Exception, so that no module swallows it."""
+
+    def __init__(self, error: RemedyError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def run_here(worker: Worker, play: PlayContext, walk: Walk, entry: Entry, item: Item) -> dict[str, Any]:
+    """Run one step of a controller module; return its `result` frame. Raises where the host is lost."""
+    talk = Talk(worker, play, entry, item)
+    site = HostSite(worker, play, walk, entry, item, talk)
+    step = item.message or {}
+    try:
+        result: dict[str, Any] = plain(runner.run(step, site, talk))
+        return result
+    except Gone as gone:
+        raise gone.error from None
+    finally:
+        site.close()
+
+
+class Talk:
+    """The runner's way to the journal: what the agent would ask over the link is answered here."""
+
+    Gone = Gone
+    waited = 0.0
+
+    def __init__(self, worker: Worker, play: PlayContext, entry: Entry, item: Item) -> None:
+        self._worker = worker
+        self._journal: Callable[[dict[str, Any]], None] = lambda intent: worker.intend(
+            play, entry, item, intent
+        )
+        self._objection: Callable[[dict[str, Any]], str | None] = lambda intent: worker.objection(
+            play, entry, item, intent
+        )
+
+    def running(self, seconds: float | None, interruptible: bool, kind: str) -> None:
+        """Take note of how long the step may take; nobody here would cut it off."""
+
+    def ask(self, intent: dict[str, Any]) -> None:
+        """Put an intent on the journal's disk; raises Failed where nothing may be written."""
+        intent = plain(intent)
+        objection = self._objection(intent)
+        self._journal(intent)
+        if objection is not None:
+            raise Failed(objection)
+        try:
+            self._worker.run.recorder.commit()
+        except (OSError, RemedyError) as error:
+            raise Failed(f"not written: {error}") from error
+
+    def warn(self, text: str) -> None:
+        """Tell the operator something."""
+        if not self._worker.state.quiet:
+            self._worker.run.bus.emit(Warned(message=text, host=self._worker.state.name))
+
+    def stopping(self) -> bool:
+        """Return whether the operator wants to stop."""
+        return self._worker.run.stop.is_set()
+
+    def lost(self) -> bool:
+        """Return whether nobody waits for the result."""
+        return False
+
+
+class _Place:
+    """A host that can be reached: lines to its services."""
+
+    def __init__(self, worker: Worker, target: Target, identity: Identity | None, *, apart: bool) -> None:
+        self._worker = worker
+        self._target = target
+        self._identity = identity
+        self._apart = apart
+        self._lines: list[Line] = []
+        self.name = target.name
+        self.address = target.address
+        self.user = identity.user if identity is not None else (target.user or "")
+
+    def reach(self, addresses: Sequence[Address]) -> Line:
+        """Return a line to a service; raises Failed where none answers."""
+        connector = self._worker.run.connector
+        try:
+            line = connector.reach(self._target, addresses, self._identity, apart=self._apart)
+        except NoService as error:
+            raise Failed(str(error)) from None
+        except Unreachable as error:
+            if self._apart:
+                raise Failed(f"{self.name}: {error.message}") from None
+            raise Gone(error) from None
+        self._lines.append(line)
+        self._worker.round_trips += 1
+        return line
+
+    def cut(self, line: Line, error: BaseException) -> NoReturn:
+        """A line broke: where the connection is gone, nobody knows what took effect."""
+        if line.connection.alive or self._apart:
+            raise Failed(f"{self.name}: the service at {line.address} ended the conversation: {error}")
+        raise Gone(lost(line.connection, error))
+
+    def close(self) -> None:
+        """Close every line."""
+        lines, self._lines = self._lines, []
+        for line in lines:
+            line.close()
+
+
+class HostSite(_Place):
+    """The host a step works for; a `Site` of controller modules."""
+
+    def __init__(
+        self, worker: Worker, play: PlayContext, walk: Walk, entry: Entry, item: Item, talk: Talk
+    ) -> None:
+        super().__init__(worker, worker.contact.target(play), item.identity, apart=False)
+        self._play = play
+        self._walk = walk
+        self._entry = entry
+        self._item = item
+        self._numbers = count(1)
+        self._others: list[_Place] = []
+        self.check = bool((item.message or {}).get("check"))
+        self.clock_skew = worker.state.clock_skew
+        self.warn = talk.warn
+        self.stopping = talk.stopping
+        self._deadline: float | None = None
+
+    def limit(self, seconds: float | None) -> None:
+        """Set the step's time (None: no end)."""
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Return the seconds until the step's deadline, None where it has none."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def hide(self, secret: object) -> None:
+        """Mask a value in every output from now on."""
+        self._worker.run.secrets.add(secret)
+
+    def ask(self, module: str, *, finishing: bool = False, **params: Any) -> dict[str, Any]:
+        """Run a target module on the host, as the task's identity; its changes are journaled on their own."""
+        message = self._item.message or {}
+        name = module if module.startswith(TARGET) else find(module).import_name
+        if name != module:
+            spec = find(module)
+            params = coerce(spec, check(spec, params, None, templates_allowed=False))
+        step = {
+            **message,
+            "id": f"{message['id']}.{next(self._numbers)}",
+            "op": "run",
+            "module": name,
+            "params": params,
+            "timeout": None,
+            "ignore": True,
+        }
+        inner = Item(0, message=step, identity=self._item.identity, kind="resource")
+        task = replace(self._entry.task, changed_when=None, failed_when=None, register=None)
+        entry = replace(self._entry, task=task, items=[inner], partial=True)
+        try:
+            frame = self._worker.carry_one(self._play, entry, inner, finishing=finishing)
+        except RemedyError as error:
+            raise Gone(error) from None
+        if frame.get("change"):
+            self._walk.ledger.arrived(entry, inner, frame)
+        result = dict(frame.get("result") or {})
+        if frame["status"] == "failed":
+            cause = result.pop("cause", None)
+            raise Failed(f"{self.name}: {frame.get('reason') or result.get('msg')}", cause, **result)
+        return result
+
+    def other(self, name: str) -> _Place | None:
+        """Return another host of the inventory by its name or address, with its own variables and identity."""
+        run = self._worker.run
+        for host in run.inventory.hosts:
+            if host.name == self.name:
+                continue
+            scope = self._play.target_scope(HostState(host))
+            if name not in (host.name, str(scope.get("ansible_host", ""))):
+                continue
+            words, where = self._entry.words, self._entry.task.position
+            try:
+                target = self._worker.contact.target_of(scope, host.name)
+                defaults = run.options.defaults
+                identity = identity_of(host.name, words, run.templar, scope, defaults, where)
+            except InputError as error:
+                raise Failed(str(error)) from None
+            place = _Place(self._worker, target, identity, apart=True)
+            self._others.append(place)
+            return place
+        return None
+
+    def close(self) -> None:
+        """Close every line, to other hosts too."""
+        super().close()
+        others, self._others = self._others, []
+        for other in others:
+            other.close()

@@ -1,0 +1,196 @@
+"""Sessions on MySQL and MariaDB through a tunnel: logging in, asking with a deadline, ending what hangs."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from remedy.agent.kinds import Failed, Param
+from remedy.modules.controller._site import Site
+from remedy.transport.reach import Address
+
+FILES = "remedy.modules.target._mysql_files"
+SOCKETS: tuple[Address, ...] = (
+    "/run/mysqld/mysqld.sock",
+    "/var/lib/mysql/mysql.sock",
+    "/tmp/mysql.sock",
+    ("127.0.0.1", 3306),
+)
+SECONDS = 10.0
+
+LOGIN_PARAMS = (
+    Param("login_user", help="The account; else the option file's, else the user the task runs as on the host."),
+    Param("login_password", secret=True, help="Its password; else the option file's. None: the server asks the "
+          "socket who connects (unix_socket, auth_socket)."),
+    Param("login_unix_socket", "path", help="The server's socket on the host; else the usual places are tried."),
+    Param("login_host", help="The server's address as seen from the host; else its socket."),
+    Param("login_port", "int", default=3306, help="The server's port, with login_host."),
+    Param("config_file", default="~/.my.cnf", help="An option file on the host, whose [client] logs in; it may be "
+          "missing."),
+)  # fmt: skip
+LOGIN_VARIABLES = {
+    name: f"mysql_{name}" for name in ("login_user", "login_password", "login_unix_socket", "login_host")
+}
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to reach a server and who to be there."""
+
+    user: str
+    password: str = field(default="", repr=False)
+    addresses: tuple[Address, ...] = SOCKETS
+
+
+class Asks(Protocol):
+    """What can be asked: a session, or recorded answers."""
+
+    def rows(self, sql: str, *, seconds: float = SECONDS) -> list[dict[str, Any]]:
+        """Return the rows of a statement, each a dict of the server's own column names."""
+        ...
+
+
+class Session:
+    """One session of a server; `id` is its number there, `version` what the server calls itself."""
+
+    def __init__(self, site: Site, login: Login) -> None:
+        import pymysql  # where it is used: a run without databases need not pay for it
+        from pymysql.cursors import DictCursor
+
+        self._site = site
+        self._errors = pymysql.err
+        self._line = site.reach(login.addresses)
+        stream: Any = self._line  # as good as a socket for PyMySQL
+        self._client: Any = pymysql.connect(
+            user=login.user,
+            password=login.password,
+            defer_connect=True,
+            autocommit=True,
+            charset="utf8mb4",
+            cursorclass=DictCursor,
+            read_timeout=SECONDS,
+            program_name="remedy",
+        )
+        try:
+            self._client.connect(stream)
+        except self._errors.MySQLError as error:
+            self._line.close()
+            raise self._refused(error, login) from None
+        said = self.rows("SELECT CONNECTION_ID() AS id, VERSION() AS version, @@server_id AS server_id")[0]
+        self.id = int(said["id"])
+        self.version = str(said["version"])
+        self.server_id = int(said["server_id"])
+
+    def rows(self, sql: str, *, seconds: float = SECONDS) -> list[dict[str, Any]]:
+        """Return the rows of a statement; raises Failed: cause timeout after `seconds`, else the server's own words."""
+        self._client._read_timeout = seconds
+        try:
+            with self._client.cursor() as cursor:
+                cursor.execute(sql)
+                return [dict(row) for row in cursor.fetchall()]
+        except (self._errors.OperationalError, self._errors.InterfaceError) as error:
+            number = error.args[0] if error.args else 0
+            if number not in (0, 2006, 2013, 2014):
+                raise Failed(_words(error), mysql_error=number) from None
+            if "timed out" in str(error):
+                raise Failed(
+                    f"the server gave no answer within {seconds:g} s to: {sql}", cause="timeout"
+                ) from None
+            self._site.cut(self._line, error)
+        except self._errors.MySQLError as error:
+            raise Failed(_words(error), mysql_error=error.args[0] if error.args else 0) from None
+
+    def end(self, id: int, *, query: bool) -> None:
+        """End a session of the server, or only its statement (KILL QUERY); one that is gone is fine."""
+        try:
+            self.rows(f"KILL {'QUERY ' if query else ''}{int(id)}")
+        except Failed as failed:
+            if failed.result.get("mysql_error") != 1094:  # unknown thread id
+                raise
+
+    def processes(self) -> list[dict[str, Any]]:
+        """Return the sessions of the server: Id, User, Host, Command, Time, State, Info."""
+        return self.rows("SHOW FULL PROCESSLIST")
+
+    def close(self) -> None:
+        """Close it."""
+        self._line.close()
+
+    def _refused(self, error: Exception, login: Login) -> Failed:
+        number = error.args[0] if error.args else 0
+        hints = {
+            1045: "; set login_user and login_password, or config_file",
+            1698: "; the server asks who connects: add become: true, or set login_user and login_password",
+            1040: "; no connection is free",
+        }
+        where = f"{login.user} at {self._line.address} of {self._site.name}"
+        if number in (2003, 2013) and not self._line.connection.alive:
+            self._site.cut(self._line, error)
+        return Failed(
+            f"MySQL lets {where} not in: {_words(error)}{hints.get(number, '')}", mysql_error=number
+        )
+
+
+def login_of(site: Site, params: dict[str, Any]) -> Login:
+    """Return how to log in: the task's parameters, then the option file on the host, then its user and sockets."""
+    known: dict[str, str] = {}
+    if params.get("config_file"):
+        told = site.ask(FILES, option_files=[params["config_file"]], index=None, datadir=None)
+        for text in told["options"].values():
+            known.update(client_options(text))
+    password = params.get("login_password") or known.get("password") or ""
+    site.hide(password)
+    host = params.get("login_host") or known.get("host")
+    port = int(known.get("port") or params.get("login_port") or 3306)
+    path = params.get("login_unix_socket") or (None if params.get("login_host") else known.get("socket"))
+    addresses = SOCKETS
+    if path:
+        addresses = (str(path),)
+    elif host and host != "localhost":
+        addresses = ((str(host), port),)
+    user = params.get("login_user") or known.get("user") or site.user or "root"
+    return Login(str(user), str(password), addresses)
+
+
+def client_options(text: str) -> dict[str, str]:
+    """Return the [client] section of an option file."""
+    parser = configparser.RawConfigParser(allow_no_value=True, strict=False, comment_prefixes=("#", ";"))
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("!")]
+    try:
+        parser.read_string("\n".join(lines))
+    except configparser.Error as error:
+        raise Failed(f"the option file cannot be read: {str(error).splitlines()[0]}") from None
+    found = dict(parser["client"]) if parser.has_section("client") else {}
+    return {name.replace("-", "_"): _unquoted(value or "") for name, value in found.items()}
+
+
+def is_mariadb(version: str) -> bool:
+    """Say whether a server's version is MariaDB's."""
+    return "mariadb" in version.lower()
+
+
+def number_of(version: str) -> tuple[int, ...]:
+    """Return a version's numbers: "8.0.36-debug" is (8, 0, 36)."""
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("-")[0])[:3])
+
+
+def column(row: dict[str, Any], *names: str) -> Any:
+    """Return the first of several columns that a row has: servers renamed them; None where it has none."""
+    return next((row[name] for name in names if name in row), None)
+
+
+def texts(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return SHOW WARNINGS as lines."""
+    return [f"{row.get('Message')} ({row.get('Code')})" for row in rows]
+
+
+def _unquoted(value: str) -> str:
+    value = value.strip()
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+
+
+def _words(error: Exception) -> str:
+    return f"{error.args[1]} ({error.args[0]})" if len(error.args) > 1 else str(error)

@@ -1,0 +1,54 @@
+"""What a controller module sees of the host it works for; the engine gives it as `self.host`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn, Protocol
+
+from remedy.transport.line import Line
+from remedy.transport.reach import Address
+
+
+class Site(Protocol):
+    """A host of the inventory, seen from the control machine; everything on it is done by its own agent or a line.
+
+    `name` is the inventory's, `address` where it is reached, `user` who the task's steps run as there.
+    """
+
+    name: str
+    address: str
+    user: str
+    check: bool
+    clock_skew: float | None
+
+    def reach(self, addresses: Sequence[Address]) -> Line:
+        """Return a line to the first address of a service that answers; raises Failed where none does."""
+        ...
+
+    def ask(self, module: str, *, finishing: bool = False, **params: Any) -> dict[str, Any]:
+        """Run a target module on the host and return what it returned; its changes are journaled on their own.
+
+        `finishing`: it puts something right, also where the operator stops the run. Raises Failed with the
+        module's own message.
+        """
+        ...
+
+    def other(self, name: str) -> Site | None:
+        """Return another host by its name in the inventory, or by its address; None where there is none."""
+        ...
+
+    def cut(self, line: Line, error: BaseException) -> NoReturn:
+        """A line broke: end the step with an unknown outcome where the connection is gone, else raise Failed."""
+        ...
+
+    def hide(self, secret: object) -> None:
+        """Mask a value in every output from now on."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Tell the operator something that is no failure."""
+        ...
+
+    def stopping(self) -> bool:
+        """Return whether the operator wants to stop."""
+        ...

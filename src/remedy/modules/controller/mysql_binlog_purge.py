@@ -1,0 +1,275 @@
+"""Purge binary logs of MySQL and MariaDB that nobody needs any more.
+
+Always by SQL, never by removing files. A binary log goes only when every replica has applied it: those that are
+connected, whoever else reads, and those that mysql_replicas names. Each is asked; one that cannot be asked keeps
+everything, and is named. At least `keep_files` and everything younger than `keep` stay.
+
+On a full disk PURGE itself hangs, and every COMMIT behind it. So a second session is opened first; it ends the
+statement with KILL QUERY after `deadline`, waits until it is gone, and looks again. With less than 16 MiB free
+the module refuses, unless it may end the sessions that wait for space (`end_writers`); where not even 64 KiB are
+free, it may also lend what ext4 keeps back for root (`lend_reserve`), and puts it back. Returns what mysql_binlogs
+returns, and `ended` (sessions), `warnings`, `free_before` and `free_after` (bytes).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from typing import Any
+
+from remedy.agent.kinds import Failed, Item, Param, Sweep
+from remedy.modules.controller import _binlogs
+from remedy.modules.controller._mysql import Login, Session, texts
+from remedy.modules.controller._replicas import listing
+
+_ENOUGH = 16 << 20  # bytes: with less a PURGE may hang (measured on MariaDB 10.11)
+_LEAST = 64 << 10  # bytes that suffice once nobody else waits for space
+_WAITING = re.compile(r"waiting for (someone to free|disk) space", re.IGNORECASE)
+_PATIENCE = 15.0  # seconds for a statement to be gone after KILL QUERY
+_LOOK = 0.2
+
+PARAMS = (
+    *_binlogs.PARAMS,
+    Param("deadline", "duration", default=30, help="How long the PURGE may take before it is ended."),
+    Param("end_writers", "bool", default=False, help="With less than 16 MiB free, end the sessions that wait for "
+          "space; their transactions are rolled back."),
+    Param("lend_reserve", "bool", default=False, help="With nothing free, lend ext4's reserved blocks for the time "
+          "of the purge; needs end_writers."),
+)  # fmt: skip
+VARIABLES = _binlogs.VARIABLES
+EXAMPLES = """
+- mysql_binlog_purge: {keep: 3d, keep_files: 2}
+- mysql_binlog_purge:
+    keep: 12h
+    replicas: [db2, db3]
+    end_writers: true
+    lend_reserve: true
+"""
+
+
+def check_params(params: dict[str, Any]) -> str | None:
+    if params["lend_reserve"] and not params["end_writers"]:
+        return "lend_reserve needs end_writers: whoever waits for space would take what is lent"
+    return _binlogs.check_params(params)
+
+
+def kind(params: dict[str, Any]) -> type[Sweep]:
+    return UrgentPurge if params.get("end_writers") else Purge
+
+
+class Purge(Sweep):
+    """The sweep; one PURGE takes all items when the first is drained, for it goes in order anyway."""
+
+    interruptible = False
+    deadline = 600
+
+    _sessions: tuple[Login, Session, Session] | None = None
+    _survey: _binlogs.Survey | None = None
+    _approved: list[_binlogs.Binlog] | None = None
+    _left: dict[str, str] | None = None
+    """What the PURGE left, and why."""
+
+    def key(self) -> str:
+        """Return what is swept."""
+        return "binary logs of MySQL"
+
+    def find(self) -> list[Item]:
+        """Return the binary logs; raises Failed where a purge would hang."""
+        login, watch, _ = self._open()
+        found = _binlogs.survey(self.host, watch, login, self.params)
+        first = self._survey is None
+        self._survey = found
+        if first:
+            self._told: dict[str, Any] = {"free_before": found.disk["free"], "free_after": found.disk["free"]}
+            self._approved = found.taking
+            for note in found.notes:
+                self.host.warn(note)
+            if found.taking:
+                self._guard(found)
+        return [
+            Item(each.file.name, each.take, each.reason, each.file.size, [each.file.name, each.file.length])
+            for each in found.verdicts
+        ]
+
+    def drain(self, item: Item) -> int | str:
+        """Return the bytes of a file that is gone, or why it is not."""
+        if self._left is None:
+            self._left = self._purge()
+        left = self._left.get(item.id)
+        return int(item.size) if left is None else left
+
+    def returns(self, taken: list[Item], kept: list[Item]) -> dict[str, Any]:
+        """Return what is there now."""
+        told = {} if self._survey is None else self._survey.told()
+        return {**told, **self._told}
+
+    def _open(self) -> tuple[Login, Session, Session]:
+        """Open both sessions, the watching one first: where none can be had, nothing is purged."""
+        if self._sessions is None:
+            login, watch = _binlogs.opened(self.host, self.params)
+            self._sessions = login, watch, Session(self.host, login)
+        return self._sessions
+
+    def _guard(self, found: _binlogs.Survey) -> None:
+        free = found.disk["free"]
+        if free >= _ENOUGH:
+            return
+        where = f"{found.disk['mount']} has {_size(free)} free, and a PURGE hangs there with less than {_size(_ENOUGH)}"
+        told = found.told()
+        if not self.params["end_writers"]:
+            raise Failed(
+                f"{where}: free room with what needs no database first (logs, packages), "
+                "or set end_writers to end the sessions that wait for space",
+                cause="disk_full",
+                **told,
+            )
+        if free >= _LEAST:
+            return
+        if not self.params["lend_reserve"]:
+            raise Failed(
+                f"{where}, also without writers: remove something else from {found.disk['mount']}, grow it, or set "
+                "lend_reserve to lend what the file system keeps back for root",
+                cause="disk_full",
+                **told,
+            )
+        reserve = self._reserve()
+        if reserve["blocks"] * reserve["block_size"] < _LEAST:
+            raise Failed(
+                f"{where}, and {reserve['device']} keeps no blocks back that could be lent: remove something else from "
+                f"{found.disk['mount']}, or grow it; {_size(told['would_free'])} of binary logs wait to be purged",
+                cause="disk_full",
+                **told,
+            )
+
+    def _purge(self) -> dict[str, str]:
+        """Purge what was approved, with room made first; return what is left of it, each with the reason."""
+        _, watch, work = self._open()
+        approved = self._approved or []
+        moved = self._moved(watch, approved)
+        if moved is not None:
+            return dict.fromkeys((file.name for file in approved), moved)
+        files, disk, _ = _binlogs.listed(self.host, watch)
+        upto = files[len(approved)].name
+        lent = None
+        try:
+            if disk["free"] < _ENOUGH and self.params["end_writers"]:
+                self._end_writers(watch)
+                if disk["free"] < _LEAST and self.params["lend_reserve"]:
+                    lent = self._reserve()["blocks"]
+                    self.host.ask("ext4_reserve", path=disk["folder"], blocks=0)
+            said = self._under_watch(watch, work, f"PURGE BINARY LOGS TO '{upto}'")
+        finally:
+            if lent is not None:
+                self.host.ask("ext4_reserve", path=disk["folder"], blocks=lent, finishing=True)
+        now, disk, _ = _binlogs.listed(self.host, watch)
+        self._told["free_after"] = disk["free"]
+        still = {file.name for file in now}
+        left = {file.name for file in approved if file.name in still}
+        if left and said is not None:
+            raise Failed(
+                f"{said}; {len(left)} of {len(approved)} binary logs are still there", cause="timeout"
+            )
+        warned = "; ".join(self._told.get("warnings", ())) or "an unfinished transaction or a reader needs it"
+        return dict.fromkeys(left, f"the server left it in place: {warned}")
+
+    def _moved(self, watch: Session, approved: list[_binlogs.Binlog]) -> str | None:
+        """Return why the list no longer holds: other files, or a replica that came since."""
+        files, _, _ = _binlogs.listed(self.host, watch)
+        head = [(file.name, file.length) for file in files[: len(approved)]]
+        if head != [(file.name, file.length) for file in approved] or len(files) <= len(approved):
+            return "the binary logs changed since they were looked at"
+        known = {each.server_id for each in self._survey.replicas} if self._survey else set()
+        came = [
+            row for row in watch.rows(listing(watch.version)) if int(next(iter(row.values()))) not in known
+        ]
+        if came:
+            return f"a replica came since (server id {next(iter(came[0].values()))})"
+        return None
+
+    def _under_watch(self, watch: Session, work: Session, sql: str) -> str | None:
+        """Run a statement in one session and watch it from the other; return what went wrong, None: nothing."""
+        outcome: list[BaseException | None] = []
+        limit = float(self.params["deadline"])
+
+        def run() -> None:
+            try:
+                work.rows(sql, seconds=limit + 4 * _PATIENCE)
+                self._told["warnings"] = texts(work.rows("SHOW WARNINGS"))
+                outcome.append(None)
+            except BaseException as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=run, name="remedy-purge", daemon=True)
+        began = time.monotonic()
+        thread.start()
+        looked = began
+        while thread.is_alive() and time.monotonic() - began < limit and not self.host.stopping():
+            thread.join(_LOOK)
+            if self.params["end_writers"] and time.monotonic() - looked > 1:
+                looked = time.monotonic()
+                self._end_writers(watch, but=work.id)
+        if not thread.is_alive():
+            return self._said(outcome)
+        self.host.warn(f"{sql} did not end within {limit:g} s: it is ended by KILL QUERY {work.id}")
+        watch.end(work.id, query=True)
+        thread.join(_PATIENCE)
+        self._told["purge_ended"] = not thread.is_alive() and not self._runs(watch, work.id)
+        if self._told["purge_ended"]:
+            return f"the PURGE did not end within {limit:g} s and was ended by KILL QUERY, the server goes on"
+        return (
+            f"the PURGE did not end within {limit:g} s, and is still there {_PATIENCE:g} s after KILL QUERY "
+            f"{work.id}: look at the server's sessions"
+        )
+
+    def _said(self, outcome: list[BaseException | None]) -> str | None:
+        error = outcome[0] if outcome else None
+        if error is None:
+            return None
+        if isinstance(error, Failed):
+            return f"the PURGE failed: {error.message}"
+        raise error  # the host was lost: nobody knows what took effect
+
+    @staticmethod
+    def _runs(watch: Session, id: int) -> bool:
+        return any(int(row["Id"]) == id and row["Command"] == "Query" for row in watch.processes())
+
+    def _end_writers(self, watch: Session, but: int = 0) -> None:
+        """End the sessions that wait for space, until none is left; each is named before it goes."""
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            waiting = [
+                row
+                for row in watch.processes()
+                if _WAITING.search(str(row.get("State") or ""))
+                and int(row["Id"]) not in (but, watch.id)
+                and str(row["User"]) not in ("system user", "event_scheduler")
+            ]
+            if not waiting:
+                return
+            for row in waiting:
+                who = {"id": row["Id"], "user": row["User"], "host": row["Host"], "seconds": row["Time"]}
+                if who["id"] not in [each["id"] for each in self._told.setdefault("ended", [])]:
+                    self.host.warn(f"ending session {row['Id']} of {row['User']}: it waits for space")
+                    self._told["ended"].append(who)
+                watch.end(int(row["Id"]), query=False)
+            threading.Event().wait(_LOOK)
+
+    def _reserve(self) -> dict[str, Any]:
+        """Return what the file system keeps back for root now."""
+        folder = (self._survey.disk if self._survey else {})["folder"]
+        found: dict[str, Any] = self.host.ask("remedy.modules.target._ext4", path=folder)
+        return found
+
+
+class UrgentPurge(Purge):
+    """The sweep that may end sessions."""
+
+    disruptive = True
+
+
+def _size(count: float) -> str:
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} bytes"
