@@ -109,6 +109,9 @@ class Run:
         finally:
             try:
                 self._close()
+            except KeyboardInterrupt:
+                code = 99
+                raise
             finally:
                 self._end(code)
         if self._refused is not None:
