@@ -1,0 +1,261 @@
+"""Rotate logs now, by the rules that logrotate has on this host, and only by those asked for.
+
+`rules` names them by their file (nginx, or a full path), `paths` by a log they are for; without either all
+run. Each keeps its meaning: global options and postrotate scripts are those of the configuration, so every
+service reopens its log as on any night. A rule with an error in it, or for which there is no room, is refused
+and named: copytruncate (and copy) needs room for the copy, compressing at once a quarter of the log. The oldest
+rotated log of a row may go, as the rule says. It counts only if every log that logrotate said it would rotate
+is another file, or shorter, afterwards. With `min_size` nothing happens where no log of the rules is that big, so
+that a second run does nothing. Works only as root. Returns `rotated` (path, size), `removed`, `refused` (rule,
+reason), `skipped` (log: why) and `bytes_freed`.
+"""
+
+import os
+
+from remedy.agent.kinds import Action, Failed, Param
+from remedy.modules.target import _holders, _rotation
+
+PARAMS = (
+    Param("rules", "list", elements="str", help="Files of /etc/logrotate.d, by name or path."),
+    Param("paths", "list", elements="path", help="Logs (or shell patterns): the rules that are for them."),
+    Param(
+        "min_size", "size", default=0, help="Only rules with a log that takes at least this much of the disk."
+    ),
+    Param("config", "path", default="/etc/logrotate.conf", help="The main configuration."),
+)
+
+EXAMPLES = """
+- logrotate_run: {rules: [nginx, rsyslog]}
+- logrotate_run: {paths: ["/var/log/app/*.log"], min_size: 50M}
+"""
+
+_PACKED = 4  # a log that shrinks to less than a quarter is an ordinary one
+
+
+def check_params(params):
+    if any(not path.startswith("/") for path in params["paths"] or ()):
+        return "paths must be absolute"
+    return None
+
+
+def kind(params):
+    return Rotation
+
+
+class Rotation(Action):
+    destructive = True
+    interruptible = False
+    deadline = 300
+    _plan = None
+
+    def key(self):
+        names = list(self.params["rules"] or ()) + list(self.params["paths"] or ())
+        return "logrotate: " + (", ".join(names) or "all rules")
+
+    def ready(self):
+        if os.geteuid() != 0:
+            raise Failed("logs are rotated only as root; add become: true", cause="permission")
+        if not self.host.which("logrotate"):
+            raise Failed("logrotate is not installed here; log_truncate and old_files work without it")
+        if not os.path.exists(self.params["config"]):
+            raise Failed("there is no %s: this host has no rules to run" % self.params["config"])
+        self._parts = _rotation.read(self.host, self.params["config"])
+        self._rules = self._chosen()
+        self._refused = []
+        if self.params["min_size"]:
+            self._rules = [rule for rule in self._rules if self._worth(rule)]
+            if not self._rules:
+                return "no log of these rules takes %s" % _holders.shown(self.params["min_size"])
+        self._rules = [rule for rule in self._rules if self._possible(rule)]
+        for rule, reason in self._refused:
+            self.host.warn("not rotated: %s: %s" % (rule.name, reason))
+        if not self._rules:
+            rule, reason = self._refused[0]
+            cause = "disk_full" if any("no room" in why for _, why in self._refused) else None
+            raise Failed(
+                "no rule can be run; %s: %s" % (rule.name, reason), cause=cause, refused=self._refusals()
+            )
+        self._plan = self._planned(self._rules)
+        if not self._plan.logs:
+            return "logrotate has nothing to rotate: " + "; ".join(
+                "%s: %s" % pair for pair in sorted(self._plan.skipped.items())
+            )
+        return None
+
+    def state(self):
+        return {"logs": {path: _mark(path) for path in self._plan.logs}}
+
+    def do(self):
+        sizes = {path: _taken(path) for path in self._plan.logs}
+        before = self._all()
+        done = self._logrotate(["-v", "-f"], self._rules)
+        self._said = _text(done.stdout) + _text(done.stderr)
+        if done.rc:
+            why = [line.strip() for line in self._said.splitlines() if line.strip()]
+            hint = "; another logrotate is at work" if done.rc == 3 else ""
+            raise Failed("logrotate ended with %d%s: %s" % (done.rc, hint, " | ".join(why[-5:])), rc=done.rc)
+        return {
+            "rotated": [{"path": path, "size": size} for path, size in sorted(sizes.items())],
+            "removed": [path for path in _rotation.Plan(self._said).removed if not os.path.lexists(path)],
+            "refused": self._refusals(),
+            "skipped": self._plan.skipped,
+            "bytes_freed": max(0, before - self._all()),
+        }
+
+    def proof(self, before):
+        after = {path: _mark(path) for path in before["logs"]}
+        same = [path for path, mark in sorted(after.items()) if not _rotated(before["logs"][path], mark)]
+        if same:
+            said = self._said.strip()[-500:]
+            raise Failed(
+                "logrotate reports success, but did not rotate %s%s" % (", ".join(same), said and ": " + said)
+            )
+        return {"logs": after}
+
+    def _chosen(self):
+        every = [part for part in self._parts if isinstance(part, _rotation.Rule)]
+        if not self.params["rules"] and not self.params["paths"]:
+            if not every:
+                raise Failed("%s has no rules" % self.params["config"])
+            return every
+        chosen, missing = [], []
+        for name in self.params["rules"] or ():
+            found = [rule for rule in every if name in (rule.file, os.path.basename(rule.file))]
+            chosen += found
+            missing += [] if found else [name]
+        for path in self.params["paths"] or ():
+            found = [rule for rule in every if _covers(rule, path)]
+            chosen += found
+            missing += [] if found else [path]
+        if missing:
+            files = sorted({os.path.basename(rule.file) for rule in every})
+            raise Failed(
+                "logrotate has no rule for %s; there are rules in: %s"
+                % (", ".join(missing), ", ".join(files))
+            )
+        return [rule for rule in every if rule in chosen]
+
+    def _worth(self, rule):
+        return any(_taken(path) >= self.params["min_size"] for path in self._planned([rule]).logs)
+
+    def _possible(self, rule):
+        """Say whether a rule can be run alone; remember why not."""
+        plan = self._planned([rule])
+        reason = plan.errors[0] if plan.errors else _no_room(plan)
+        if reason:
+            self._refused.append((rule, reason))
+        return not reason
+
+    def _planned(self, rules):
+        done = self._logrotate(["-d", "-f"], rules)
+        plan = _rotation.Plan(_text(done.stdout) + _text(done.stderr))
+        if done.rc and not plan.errors:
+            plan.errors.append("logrotate -d ended with %d" % done.rc)
+        return plan
+
+    def _logrotate(self, options, rules):
+        """Run logrotate on these rules and all global options; its configuration is a file without a name."""
+        text = "".join(
+            part if isinstance(part, str) else part.text
+            for part in self._parts
+            if isinstance(part, str) or part in rules
+        )
+        descriptor = _nameless(text.encode("utf-8", "surrogateescape"))
+        try:
+            place = "/proc/%d/fd/%d" % (os.getpid(), descriptor)
+            return self.host.run(["logrotate"] + options + [place], ok=None, c_locale=True)
+        finally:
+            os.close(descriptor)
+
+    def _all(self):
+        """Return what the logs and all that was ever rotated from them take of the disk."""
+        total, seen = 0, set()
+        for path in self._plan.logs:
+            name = os.path.basename(path)
+            for folder in {os.path.dirname(path)} | {os.path.dirname(each) for each in self._plan.removed}:
+                for entry in os.listdir(folder) if os.path.isdir(folder) else ():
+                    if entry.startswith(name) and os.path.join(folder, entry) not in seen:
+                        seen.add(os.path.join(folder, entry))
+                        total += _taken(os.path.join(folder, entry))
+        return total
+
+    def _refusals(self):
+        return [{"rule": rule.name, "reason": reason} for rule, reason in self._refused]
+
+
+def _covers(rule, path):
+    """Say whether a rule is for a log: by its own patterns, or because the path is a pattern for its logs."""
+    for pattern in rule.patterns:
+        if pattern == path or _holders.matches(path, [pattern]) or _holders.matches(pattern, [path]):
+            return True
+    return False
+
+
+def _no_room(plan):
+    """Return why a plan cannot be carried out, else None; room is looked for where the copies go."""
+    needs = {}
+    for log, copy in plan.copies:
+        _need(needs, os.path.dirname(copy), _taken(log), "copying %s" % log)
+    for log in plan.packs:
+        size = max(_taken(log), _taken(log + ".1"))  # with delaycompress it is the one before
+        _need(needs, os.path.dirname(log), size // _PACKED, "compressing %s" % log)
+    for folder, need, what in needs.values():
+        room = os.statvfs(folder)
+        free = room.f_bfree * room.f_frsize  # root's, like logrotate
+        if need > free:
+            return "no room for %s: it may take %s, %s has %s" % (
+                what,
+                _holders.shown(need),
+                folder,
+                _holders.shown(free),
+            )
+    return None
+
+
+def _need(needs, folder, size, what):
+    try:
+        device = os.stat(folder).st_dev
+    except OSError:
+        return  # olddir that is not there: logrotate says so itself
+    known = needs.get(device, (folder, 0, what))
+    needs[device] = (folder, known[1] + size, known[2])
+
+
+def _nameless(content):
+    """Return a descriptor of a file in memory that has no name: a full disk has no room for one."""
+    for folder in ("/run", "/dev/shm", "/tmp"):
+        try:
+            descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:
+            continue
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        return descriptor
+    raise Failed("no place for logrotate's configuration: /run, /dev/shm and /tmp take no nameless files")
+
+
+def _mark(path):
+    try:
+        about = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return {"inode": about.st_ino, "size": about.st_size}
+
+
+def _rotated(before, after):
+    """Say whether a log is another file or none, or was emptied; an empty one may have changed places unseen."""
+    if before is None or after is None:
+        return before != after
+    return before["inode"] != after["inode"] or after["size"] < before["size"] or not before["size"]
+
+
+def _taken(path):
+    try:
+        return os.stat(path).st_blocks * 512
+    except OSError:
+        return 0
+
+
+def _text(data):
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,366 @@
+"""Logs, journals and package caches of a booted host: each gives its space back, also on a full disk, and works on."""
+
+import pytest
+from tests.modules.running import in_lab, step
+
+from remedy.lab import Disk
+
+pytestmark = pytest.mark.lab
+
+MB = 1 << 20
+WRITER = """
+import os, signal, sys, time
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+os.write(log, b"line\\n" * int(sys.argv[2]))
+signal.signal(signal.SIGUSR1, lambda *_: os.write(log, b"a line afterwards\\n"))
+open("/run/" + os.path.basename(sys.argv[1]), "w").close()
+while True:
+    signal.pause()
+"""
+
+
+@pytest.fixture(scope="module")
+def booted(lab, host_factory):
+    name = host_factory("logs", role="app", disks={"/var/log": Disk("96M")}).name
+    lab.run(name, ["journalctl", "--flush"])
+    return name
+
+
+@pytest.fixture
+def host(lab, booted):
+    yield booted
+    script = """
+    systemctl stop 'w-*' 2>/dev/null; systemctl reset-failed 2>/dev/null
+    rm -rf /var/log/app /etc/logrotate.d/t-* /run/*.log
+    """
+    lab.run(booted, ["sh", "-c", script], ok=None)
+    lab.unfill(booted, "/var/log")
+
+
+def one(lab, host, module, **given):
+    [frame] = in_lab(lab, host, step(module, **given))
+    return frame
+
+
+def sh(lab, host, script):
+    return lab.run(host, ["sh", "-ec", script]).stdout
+
+
+def free(lab, host):
+    return int(sh(lab, host, "df --output=avail -B1 /var/log | tail -1"))
+
+
+def write(lab, host, name, lines):
+    """Start a service that keeps its log open."""
+    lab.put(host, "/run/writer.py", WRITER.encode())
+    sh(
+        lab,
+        host,
+        f"mkdir -p /var/log/app; systemd-run -q --unit=w-{name} python3 /run/writer.py /var/log/app/{name}.log"
+        f" {lines}; until test -e /run/{name}.log; do :; done",
+    )
+
+
+def line_afterwards(lab, host, name):
+    """Have the service write a real line; return what its open file is and holds."""
+    script = f"""
+    pid=$(systemctl show -P MainPID w-{name}); kill -USR1 $pid
+    until grep -q afterwards /proc/$pid/fd/3; do :; done
+    stat -L -c '%s %b' /proc/$pid/fd/3; cat /proc/$pid/fd/3
+    """
+    first, rest = sh(lab, host, script).split("\n", 1)
+    return [int(word) for word in first.split()], rest
+
+
+def test_a_deleted_log_of_a_service_on_a_full_disk(lab, host):
+    write(lab, host, "gone", 4 * MB)
+    sh(lab, host, "rm /var/log/app/gone.log")
+    lab.fill(host, "/var/log")
+    assert free(lab, host) == 0
+    frame = one(lab, host, "open_deleted", reads=True)
+    [item] = [item for item in frame["result"]["items"] if "gone.log" in item["item"]]
+    assert "w-gone.service) still writes" in item["reason"]
+    [file] = [file for file in frame["result"]["files"] if "gone.log" in file["path"]]
+    assert (file["unit"], file["size"]) == ("w-gone.service", item["size"])
+    frame = one(lab, host, "open_deleted")
+    assert frame["status"] == "changed", frame["reason"]
+    assert frame["change"]["bytes_freed"] == item["size"]
+    assert free(lab, host) >= 20 * MB
+    assert line_afterwards(lab, host, "gone") == ([18, 8], "a line afterwards\n")
+    assert one(lab, host, "open_deleted")["status"] == "ok"
+
+
+HOLDER = """
+import os, time
+for name, flags in (("deep.log", os.O_WRONLY | os.O_APPEND), ("sort.tmp", os.O_RDWR)):
+    os.write(os.open("/root/" + name, flags | os.O_CREAT), b"x" * (2 << 20))
+    os.unlink("/root/" + name)
+open("/run/held.log", "w").close()
+time.sleep(600)
+"""
+
+
+def test_a_deleted_file_on_the_hosts_own_root_is_seen_too(lab, host):
+    lab.put(host, "/run/holder.py", HOLDER.encode())
+    sh(
+        lab,
+        host,
+        "systemd-run -q --unit=w-hold python3 /run/holder.py; until test -e /run/held.log; do :; done",
+    )
+    frame = one(lab, host, "open_deleted")
+    assert frame["result"]["bytes_freed"] == 2 * MB, frame
+    [row] = [row for row in frame["kept"] if "sort.tmp" in row["item"]]
+    assert row["reason"].startswith("open for reading, too; held by python3")
+    assert "restart w-hold.service to free it" in row["reason"]
+
+
+def test_a_big_log_that_is_written_on_a_full_disk(lab, host):
+    write(lab, host, "big", 4 * MB)
+    lab.fill(host, "/var/log")
+    frame = one(lab, host, "log_truncate", paths=["/var/log/**"], min_size="10M")
+    assert frame["status"] == "changed", frame["reason"]
+    assert frame["result"]["files"] == ["/var/log/app/big.log"]
+    assert 65000 < frame["result"]["tails"]["/var/log/app/big.log"] <= 65536
+    assert free(lab, host) >= 20 * MB
+    assert line_afterwards(lab, host, "big") == ([18, 8], "a line afterwards\n")
+    assert one(lab, host, "log_truncate", paths=["/var/log/**"], min_size="10M")["status"] == "ok"
+
+
+RULE = """/var/log/app/%s.log {
+  rotate 2
+  %s
+  postrotate
+    echo "} rotated" >> /run/%s.ran
+  endscript
+}
+"""
+
+
+def test_a_rule_asked_for_runs_and_no_other(lab, host):
+    for name in ("one", "two"):
+        lab.put(host, f"/etc/logrotate.d/t-{name}", (RULE % (name, "missingok", name)).encode())
+        write(lab, host, name, MB)
+    seen = one(lab, host, "logrotate_run", paths=["/var/log/app/one.log"], in_check=True)
+    assert seen["status"] == "changed", seen["reason"]
+    assert sh(lab, host, "ls /var/log/app") == "one.log\ntwo.log\n"
+    frame = one(lab, host, "logrotate_run", paths=["/var/log/app/one.log"])
+    assert frame["status"] == "changed", frame["reason"]
+    assert sh(lab, host, "ls /var/log/app; cat /run/one.ran; rm /run/one.ran") == (
+        "one.log\none.log.1\ntwo.log\n} rotated\n"
+    ), "create stands among the global options of logrotate.conf"
+    [rotated] = frame["result"]["rotated"]
+    assert (rotated["path"], rotated["size"] >= 5 * MB) == ("/var/log/app/one.log", True)
+    again = one(lab, host, "logrotate_run", rules=["t-one"], min_size="1M")
+    assert (again["status"], again["reason"]) == ("ok", "no log of these rules takes 1.0 MB")
+    third = one(lab, host, "logrotate_run", rules=["t-one"])
+    assert third["status"] == "changed", "without min_size an act is an act"
+    gone = one(lab, host, "logrotate_run", rules=["/etc/logrotate.d/t-one"])
+    assert gone["result"]["removed"] == ["/var/log/app/one.log.3"]
+    assert gone["change"]["bytes_freed"] == gone["result"]["bytes_freed"] >= 5 * MB
+
+
+def test_a_real_service_opens_its_log_again(lab, host):
+    sh(lab, host, "logger before; until grep -q before /var/log/syslog; do :; done")
+    frame = one(lab, host, "logrotate_run", rules=["rsyslog"])
+    assert frame["status"] == "changed", frame["reason"]
+    assert "/var/log/syslog" in [each["path"] for each in frame["result"]["rotated"]]
+    sh(lab, host, "logger afterwards; until grep -q afterwards /var/log/syslog; do :; done")
+    files = sh(lab, host, "ls -l /proc/$(systemctl show -P MainPID rsyslog)/fd")
+    assert "/var/log/syslog\n" in files
+    assert not [line for line in files.splitlines() if "/var/log" in line and "deleted" in line]
+
+
+def test_a_copy_without_room_is_refused_and_the_others_run(lab, host):
+    for name, option in (("copied", "copytruncate"), ("renamed", "create")):
+        lab.put(host, f"/etc/logrotate.d/t-{name}", (RULE % (name, option, name)).encode())
+        write(lab, host, name, 2 * MB)
+    lab.fill(host, "/var/log")
+    alone = one(lab, host, "logrotate_run", rules=["t-copied"])
+    assert alone["status"] == "failed"
+    assert alone["result"]["cause"] == "disk_full"
+    assert (
+        "no room for copying /var/log/app/copied.log: it may take 10.5 MB, /var/log/app has "
+        in alone["reason"]
+    )
+    frame = one(lab, host, "logrotate_run", paths=["/var/log/app/*.log"])
+    assert frame["status"] == "changed", frame["reason"]
+    assert [each["path"] for each in frame["result"]["rotated"]] == ["/var/log/app/renamed.log"]
+    [refused] = frame["result"]["refused"]
+    assert refused["rule"] == "/etc/logrotate.d/t-copied: /var/log/app/copied.log"
+    assert frame["warnings"][0].startswith("not rotated: /etc/logrotate.d/t-copied: ")
+    assert sh(lab, host, "ls /var/log/app") == "copied.log\nrenamed.log\nrenamed.log.1\n"
+
+
+def test_a_rule_with_an_error_is_refused_alone(lab, host):
+    lab.put(host, "/etc/logrotate.d/t-bad", (RULE % ("bad", "rotato 7", "bad")).encode())
+    lab.put(host, "/etc/logrotate.d/t-good", (RULE % ("good", "", "good")).encode())
+    sh(lab, host, "mkdir -p /var/log/app; echo x | tee /var/log/app/bad.log > /var/log/app/good.log")
+    frame = one(lab, host, "logrotate_run", rules=["t-bad"])
+    assert frame["status"] == "failed"
+    assert "unknown option 'rotato'" in frame["reason"]
+    assert one(lab, host, "logrotate_run", rules=["t-good"])["status"] == "changed"
+    sh(lab, host, "echo '/var/log/x.log {' > /etc/logrotate.d/t-open")
+    assert "brace is not closed" in one(lab, host, "logrotate_run", rules=["t-open"])["reason"]
+
+
+def test_what_no_rule_is_for_is_said(lab, host):
+    frame = one(lab, host, "logrotate_run", rules=["ngix"])
+    assert frame["reason"].startswith(
+        "logrotate has no rule for ngix; there are rules in: alternatives, apt, "
+    )
+    frame = one(lab, host, "logrotate_run", rules=["nginx"])
+    assert frame["status"] == "ok"
+    assert "/var/log/nginx/access.log: log is empty" in frame["reason"]
+
+
+NOISE = "head -c %d /dev/urandom | base64 -w 1000 | systemd-cat -t noise; journalctl --sync\n"
+
+
+@pytest.fixture
+def journals(lab, host):
+    """Archived journals of some MB, one that is active, and a unit that failed."""
+    sh(
+        lab,
+        host,
+        "journalctl -q --rotate --vacuum-size=1; systemctl reset-failed\n"
+        + (NOISE % 1500000 + "journalctl --rotate\n") * 3
+        + "systemd-run -q --unit=w-sick sh -c 'echo my last words; exit 3' || :\n"
+        "until systemctl is-failed -q w-sick; do :; done; journalctl --sync",
+    )
+    return host
+
+
+def usage(lab, host, **given):
+    frame = one(lab, host, "journal_vacuum", reads=True, **given)
+    assert frame["status"] == "ok", frame
+    return frame["result"]
+
+
+def test_archived_journals_go_oldest_first_and_evidence_is_saved(lab, journals):
+    host = journals
+    looked = usage(lab, host, size="4M")
+    assert looked["usage"]["archived"] > 5 * MB
+    assert all("entries from 20" in item["reason"] for item in looked["items"])
+    names = [item["item"] for item in looked["items"]]
+    assert len(names) >= 1
+    frame = one(lab, host, "journal_vacuum", size="4M", rotate=False)
+    assert frame["status"] == "changed", frame["reason"]
+    [failed] = [each for each in frame["result"]["failed_units"] if each["unit"] == "w-sick.service"]
+    assert any("my last words" in line for line in failed["lines"])
+    assert frame["result"]["usage"]["archived"] <= 4 * MB
+    assert frame["change"]["bytes_freed"] >= MB
+    assert any(row["reason"].startswith("active: journald writes it") for row in frame["kept"])
+    assert one(lab, host, "journal_vacuum", size="4M", rotate=False)["status"] == "ok"
+    for unlimited in ({"size": 0, "age": "1d"}, {"size": "1G", "age": 0}):
+        assert one(lab, host, "journal_vacuum", **unlimited)["status"] == "ok"
+
+
+def test_what_is_active_is_rotated_where_that_frees_something_and_journald_goes_on(lab, journals):
+    host = journals
+    [row] = [row for row in usage(lab, host, size="1K")["kept"] if row["item"].endswith("system.journal")]
+    assert row["reason"].startswith("active: journald writes it; ")
+    lab.put(
+        host, "/etc/systemd/journald.conf.d/t.conf", b"[Journal]\nSystemMaxUse=80M\nSystemMaxFileSize=40M\n"
+    )
+    sh(lab, host, "systemctl restart systemd-journald; " + NOISE % 12000000)
+    lab.fill(host, "/var/log")
+    frame = one(lab, host, "journal_vacuum", size="1K")
+    assert frame["status"] == "changed", frame["reason"]
+    assert frame["change"]["items"][-1]["item"].endswith("/system.journal")
+    assert frame["change"]["bytes_freed"] > 5 * MB
+    left = frame["change"]["bytes_freed"] - free(lab, host)
+    assert left < 4 * MB, "the new journal's share is taken off; syslog's noise took the rest"
+    sh(
+        lab,
+        host,
+        "logger a line afterwards; journalctl --sync; journalctl -q -o cat | grep 'a line afterwards'",
+    )
+    assert one(lab, host, "journal_vacuum", size="1M")["status"] == "ok", "a second time nothing changes"
+
+
+def test_journals_are_judged_by_their_newest_entry_and_not_by_a_wrong_clock(lab, journals):
+    host = journals
+    assert one(lab, host, "journal_vacuum", age="1h")["status"] == "ok"
+    [frame] = in_lab(lab, host, step("journal_vacuum", age="1h", internal={"clock_skew": 172800}))
+    assert frame["status"] == "failed"
+    assert frame["reason"].startswith("the host's clock is 172800 s off")
+    [frame] = in_lab(
+        lab, host, step("journal_vacuum", size="1M", in_check=True, internal={"clock_skew": 172800})
+    )
+    assert frame["status"] == "changed"
+    sh(lab, host, "mkdir /var/log/journal/" + "0" * 32)
+    frame = one(lab, host, "journal_vacuum", age="0.01s", in_check=True)
+    assert frame["status"] == "changed"
+    assert {"item": "/var/log/journal/" + "0" * 32, "reason": "another machine's journals"} in frame["kept"]
+    sh(lab, host, "rmdir /var/log/journal/" + "0" * 32)
+
+
+ARCHIVES = "/var/cache/apt/archives"
+LOCKING = """
+import fcntl, sys, time
+file = open(sys.argv[1], "a")
+fcntl.lockf(file, fcntl.LOCK_EX)
+open("/run/locked.log", "w").close()
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def packages(lab, host):
+    script = f"""
+    mkdir -p {ARCHIVES}/partial /var/lib/apt/lists/partial
+    for f in a_1_all.deb b_2_all.deb partial/c_3_all.deb; do head -c 1000000 /dev/zero > {ARCHIVES}/$f; done
+    echo kept > {ARCHIVES}/notes.txt; head -c 100000 /dev/zero > /var/lib/apt/lists/deb_main_Packages
+    touch {ARCHIVES}/lock /var/lib/dpkg/lock-frontend; ln -sf /etc/services {ARCHIVES}/link.deb
+    """
+    sh(lab, host, script)
+    yield host
+    sh(lab, host, f"rm -rf {ARCHIVES}/* /var/lib/apt/lists/* /var/cache/dnf; systemctl stop -q w-lock || :")
+
+
+def test_downloaded_packages_go_and_nothing_else(lab, packages):
+    host = packages
+    looked = one(lab, host, "package_cache", reads=True)["result"]
+    assert len(looked["items"]) == 3
+    frame = one(lab, host, "package_cache")
+    assert frame["status"] == "changed", frame["reason"]
+    assert frame["change"]["bytes_freed"] == looked["bytes"] >= 3 * 1000000
+    assert frame["result"]["managers"] == ["apt"]
+    left = sh(lab, host, f"cd {ARCHIVES}; find . -not -type d | sort")
+    assert left.split() == ["./link.deb", "./lock", "./notes.txt"]
+    assert one(lab, host, "package_cache")["status"] == "ok"
+    assert (
+        "/var/lib/apt/lists/deb_main_Packages"
+        in one(lab, host, "package_cache", lists=True)["result"]["files"]
+    )
+    assert sh(lab, host, "find /var/lib/apt/lists -type f").split() in ([], ["/var/lib/apt/lists/lock"])
+
+
+@pytest.mark.parametrize("lock", ["/var/lib/dpkg/lock-frontend", ARCHIVES + "/lock"])
+def test_while_a_package_manager_works_its_cache_stays(lab, packages, lock):
+    host = packages
+    lab.put(host, "/run/locking.py", LOCKING.encode())
+    sh(lab, host, f"systemd-run -q --unit=w-lock python3 /run/locking.py {lock}")
+    sh(lab, host, "until test -e /run/locked.log; do :; done")
+    frame = one(lab, host, "package_cache")
+    assert frame["status"] == "ok"
+    pid = sh(lab, host, "systemctl show -P MainPID w-lock").strip()
+    assert {row["reason"] for row in frame["kept"]} == {f"python3 (pid {pid}) is at work: it holds {lock}"}
+
+
+def test_caches_of_dnf(lab, packages):
+    host = packages
+    sh(
+        lab,
+        host,
+        "mkdir -p /var/cache/dnf/base-1/packages /var/cache/dnf/base-1/repodata; cd /var/cache/dnf/base-1;"
+        "echo x | tee packages/a.rpm repodata/primary.xml.gz > repodata/repomd.xml",
+    )
+    sh(lab, host, "echo 1 > /var/cache/dnf/download_lock.pid")
+    frame = one(lab, host, "package_cache", in_check=True)
+    assert [row["item"] for row in frame["kept"]] == ["/var/cache/dnf/base-1/packages/a.rpm"]
+    assert "is at work: it holds /var/cache/dnf/download_lock.pid" in frame["kept"][0]["reason"]
+    sh(lab, host, "echo 99999999 > /var/cache/dnf/download_lock.pid")
+    frame = one(lab, host, "package_cache", lists=True)
+    assert frame["result"]["managers"] == ["apt", "dnf"]
+    assert sh(lab, host, "find /var/cache/dnf -type f") == "/var/cache/dnf/download_lock.pid\n"
