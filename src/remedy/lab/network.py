@@ -62,7 +62,8 @@ class Network:
 
     def unlink(self, index: int) -> None:
         """Remove a host's link at once; the kernel alone takes its time over a dead namespace."""
-        run(["ip", "link", "delete", self.port(index)], ok=(0, 1))
+        # 1: it is not there; 2: it went with its namespace while ip was looking.
+        run(["ip", "link", "delete", self.port(index)], ok=(0, 1, 2))
 
     def remove(self) -> None:
         """Remove the bridge."""
