@@ -106,11 +106,12 @@ def test_what_is_reported_is_what_the_distance_costs(distance, ping, case):
     text, expected = CASES[case]
     near, _ = distance.play(text, "near")
     assert near.trips("near") == expected
-    for _ in range(ROUNDS):  # a busy machine makes a run longer by chance, a wrong number does so each time
-        measured = round((distance.farther(text) - ping) / RTT) + 1
-        if measured == expected:
-            break
-    assert measured == expected
+    measured: list[float] = []
+    while len(measured) < ROUNDS and expected not in map(round, measured):
+        # A busy machine makes a run longer by chance, a wrong number does so each time.
+        measured.append((distance.farther(text) - ping) / RTT + 1)
+    print(f"{case}: measured {measured}")
+    assert expected in map(round, measured)
 
 
 @pytest.mark.parametrize("changes", [0, 1, 2, 4])
