@@ -47,7 +47,7 @@ def test_check_mode_and_reads_only_look(tmp_path, hold):
     assert (frame["status"], frame["change"]["bytes_freed"]) == ("changed", SIZE)
     looked = sweep(tmp_path, reads=True)
     assert looked["status"] == "ok"
-    assert [(item["item"].split(" (")[0], item["size"]) for item in looked["result"]["items"]] == [
+    assert [(item["item"].split(" (")[0], item["size"]) for item in looked["result"]["takes"]] == [
         (log.path, SIZE)
     ]
     assert looked["result"]["bytes"] == SIZE

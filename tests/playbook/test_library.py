@@ -6,6 +6,8 @@ import pytest
 
 from remedy.playbook import Include, load, load_tasks, walk
 from remedy.project import Project
+from remedy.secret import Secrets
+from remedy.template import Templar
 
 PROJECT = Project(Path("/nowhere"))
 NAMES = [one.name for one in PROJECT.playbooks()]
@@ -32,33 +34,36 @@ def test_runbooks_are_complete(name):
         assert all(node.name for _, nodes in play.sections() for node, _ in walk(nodes))
 
 
-def test_disk_full():
+def fixes():
     (play,) = plays("disk-full")
-    found = [
-        (section, node.title, getattr(node, "module", ""))
-        for section, nodes in play.sections()
-        for node, _ in walk(nodes)
-    ]
-    assert [(section, module) for section, _, module in found] == [
-        ("diagnose", "disk_usage"),
-        ("diagnose", "disk_usage"),
-        ("diagnose", "find"),
-        ("diagnose", "finding"),
-        ("diagnose", "finding"),
-        ("tasks", ""),
-        ("verify", "disk_usage"),
-    ]
-    (include,) = play.tasks
-    assert isinstance(include, Include)
-    brought = load_tasks(
-        PROJECT.tasks_file(include.file, Path(include.position.file).parent), project=PROJECT, play=play
-    )
-    assert [task.module for task in brought] == ["old_files"]
+    for include in play.tasks:
+        assert isinstance(include, Include)
+        path = PROJECT.tasks_file(include.file, Path(include.position.file).parent)
+        yield include, load_tasks(path, project=PROJECT, play=play)
+
+
+def raised():
+    (play,) = plays("disk-full")
+    return {str(node.args["id"]) for node, _ in walk(play.diagnose) if getattr(node, "module", "") == "finding"}
+
+
+def test_each_fix_of_disk_full_is_for_a_finding_that_diagnose_raises():
+    called_for = {str(part).strip("\"").split("'")[1] for include, _ in fixes() for part in include.when}
+    assert called_for == raised() - {"disk-full"}
+
+
+def test_disk_full_frees_what_needs_no_space_first():
+    order = [task.module for _, tasks in fixes() for task, _ in walk(tasks)]
+    gentle = ["open_deleted", "old_files", "journal_vacuum", "package_cache", "old_files", "docker_prune"]
+    assert order[: len(gentle)] == gentle
+    assert order[-1] == "log_truncate"
 
 
 def test_disk_full_defines_what_it_uses():
     (play,) = plays("disk-full")
-    assert set(play.vars) == {"disk_limit", "log_paths", "log_age", "log_keep"}
-    (task,) = load_tasks(PROJECT.tasks_file("clean/old-logs.yml", Path("/nowhere")), project=PROJECT)
-    used = {str(value).strip("{ }") for value in task.args.values() if "{{" in str(value)}
-    assert used == set(play.vars) - {"disk_limit"}
+    registered = {task.register for _, tasks in fixes() for task, _ in walk(tasks)}
+    registered |= {getattr(node, "register", None) for node, _ in walk(play.diagnose)}
+    templar = Templar(Secrets())
+    for _, tasks in fixes():
+        for task, _ in walk(tasks):
+            assert templar.touches(task.args) <= set(play.vars) | registered

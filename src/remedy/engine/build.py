@@ -200,9 +200,10 @@ class Builder:
     ) -> Item:
         task, spec, templar = entry.task, entry.task.spec, self._run.templar
         module = spec.kind(params)
-        reads = bool(params.get("reads"))
         kind = module.kind
-        if entry.section in READ_ONLY and kind != "probe" and not (kind == "command" and reads):
+        # Only of what the user wrote is `reads` a promise; a module's own `reads: true` is a Probe.
+        reads = kind == "command" and bool(params.get("reads"))
+        if entry.section in READ_ONLY and kind != "probe" and not reads:
             text = f"'{spec.name}' may change the host, and diagnose only reads"
             return _failed(index, layers, f"{text}; a command that only reads says `reads: true`", value)
         # Check mode leaves out what the user wrote; a promise to read only, or `check_mode: false`, lets it run.

@@ -11,7 +11,7 @@ READS = Param(
 
 
 class Listing(Probe):
-    """Returns `items` and `kept` (item, reason, size), `bytes` that the items would free, and the sweep's own."""
+    """Returns `takes` and `kept` (item, reason, size), `bytes` that they would free, and the sweep's own."""
 
     sweep = Sweep
     deadline = 120
@@ -23,7 +23,7 @@ class Listing(Probe):
         kept = [item for item in found if not item.take]
         known = dict(sweep.returns(taking, kept))
         known.update(
-            items=[_shown(item) for item in taking],
+            takes=[_shown(item) for item in taking],
             kept=[_shown(item) for item in kept],
             bytes=sum(item.size or 0 for item in taking),
         )

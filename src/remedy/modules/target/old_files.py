@@ -17,6 +17,7 @@ import time
 
 from remedy.agent.kinds import REQUIRED, Failed, Item, Param, Sweep
 from remedy.modules.target import _folders, _mounts, _protected
+from remedy.modules.target._looking import READS, Listing
 from remedy.modules.target._open_files import alone, in_use
 
 _SKEW = 60
@@ -53,6 +54,7 @@ PARAMS = (
     Param("min_size", "size", default=0, help="Only files of at least this size."),
     Param("hidden", "bool", default=False, help="Hidden files and folders, too."),
     Param("keep_newest", "int", default=0, help="Keep this many of each log, however old they are."),
+    READS,
 )
 
 INTERNAL = ("clock_skew",)
@@ -73,7 +75,7 @@ def check_params(params):
 
 
 def kind(params):
-    return OldFiles
+    return Look if params["reads"] else OldFiles
 
 
 class OldFiles(Sweep):
@@ -279,6 +281,11 @@ class OldFiles(Sweep):
     def _look(self):
         self._used, self._unseen = in_use(self._wanted)
         self._looked = time.monotonic()
+
+
+class Look(Listing):
+    sweep = OldFiles
+    deadline = 300
 
 
 def _identity(about):
