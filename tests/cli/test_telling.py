@@ -110,3 +110,29 @@ def test_a_full_disk_under_the_output_is_one_text() -> None:
     assert done.returncode == 5
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    command = 'rmdir ../here; exec "$0" -c "from remedy.cli import main; main()" history'
+    (tmp_path / "here").mkdir()
+    done = subprocess.run(
+        ["/bin/sh", "-c", command, sys.executable],
+        cwd=tmp_path / "here",
+        capture_output=True,
+        timeout=60,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 5
+    assert "the folder you are in is gone" in done.stderr
+
+
+def test_a_run_asks_for_as_many_open_files_as_it_may_have(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096));"
+        "from remedy.cli import _run; _run(sys.argv[1:]); print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    command = [sys.executable, "-c", code, "run", "all", "-i", "h1,", "-c", "local", "-m", "debug"]
+    environment = {**os.environ, "REMEDY_STATE": str(tmp_path / "state")}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True, text=True)
+    assert done.stdout.splitlines()[-1] == "(4096, 4096)"

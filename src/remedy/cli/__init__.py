@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -109,6 +110,8 @@ def _run(arguments: list[str] | None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
+        if _lost():
+            return _fail("the folder you are in is gone\n  cd to one that is there", 5, arguments)
         return _fail(f"{error.filename or 'the output'}: {error.strerror or error}", 1, arguments)
     except Exception as error:
         if os.environ.get("REMEDY_TRACEBACK"):
@@ -116,6 +119,15 @@ def _run(arguments: list[str] | None) -> int:
         hint = "this is a fault of remedy's; with REMEDY_TRACEBACK=1 in the environment it shows where"
         return _fail(f"internal error: {type(error).__name__}: {error}\n  {hint}", 1, arguments)
     return code if isinstance(code, int) else 0
+
+
+def _lost() -> bool:
+    """Say whether the folder we are in was deleted."""
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
 
 
 def _fail(text: str, code: int, arguments: list[str]) -> int:

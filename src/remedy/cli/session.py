@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import resource
 import secrets as random
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ from remedy.secret import Secrets
 from remedy.template import Layer, Templar, Vault
 from remedy.transport import Target, TargetDefaults
 
+_FILES = 1 << 16  # open files; programs that walk through all that they may have suffer from more
 _ALL_TAGS = ("all", "tagged", "untagged", "always", "never")
 
 
@@ -176,6 +179,7 @@ class Session:
             decrypt=self.vault.open if self.vault else None,
             extra_vars=Layer("extra vars", self.extra),
         )
+        _raise_limit()
         # A run that is told to end ends like one that is interrupted: what must not be cut off finishes.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
@@ -198,6 +202,15 @@ class Session:
             raise trouble
         click.echo(as_json(report.document(), str(trouble), trouble.exit_code))
         return tell(str(trouble), trouble.exit_code)
+
+
+def _raise_limit() -> None:
+    """Ask for as many open files as may be had: each host takes a few, and 1024 are soon gone."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(most, _FILES)
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _close(report: Any, connections: Connections, journal: Journal) -> RemedyError | None:

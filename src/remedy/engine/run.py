@@ -24,6 +24,7 @@ from remedy.playbook import Play, Playbook, batches
 
 Maker = Callable[[PlayContext, HostState], Walk]
 
+_CLOSING = 5.0  # seconds for all hosts together to end their agents
 _SEVERITIES = ("P0", "P1", "P2", "P3")
 
 
@@ -37,21 +38,26 @@ class Run:
         self._slots = threading.Semaphore(context.options.forks)
         self._workers: dict[str, Worker] = {}
         self._refused: Refused | None = None
+        self._later: frozenset[str] | set[str] = frozenset()  # the hosts that a later play needs
         self._began = time.monotonic()
 
     def play(self, playbook: Playbook, inventory: str, user: str, arguments: list[str]) -> int:
         """Run every play; return the exit code. Raises InputError before any host is contacted."""
         check = self._run.options.mode == CHECK
 
+        def make(context: PlayContext, state: HostState) -> Walk:
+            return Walk(context, state, check=check)
+
         def plays() -> None:
-            for play in playbook.plays:
+            named = [
+                [host.name for host in self._run.inventory.select(str(play.hosts)) if host.name in self._states]
+                for play in playbook.plays
+            ]
+            for number, (play, names) in enumerate(zip(playbook.plays, named, strict=True), 1):
                 if self._over:
                     return
-                named = self._run.inventory.select(str(play.hosts))
-                names = [host.name for host in named if host.name in self._states]
-                self._play(
-                    playbook.path, play, names, lambda context, state: Walk(context, state, check=check)
-                )
+                self._later = {name for each in named[number:] for name in each}
+                self._play(playbook.path, play, names, make)
 
         return self._whole(plays, str(playbook.path), inventory, user, arguments)
 
@@ -68,9 +74,10 @@ class Run:
         """Take changes back, play by play; return the exit code."""
 
         def plays() -> None:
-            for each in undoings:
+            for number, each in enumerate(undoings, 1):
                 if self._over:
                     return
+                self._later = {name for other in undoings[number:] for name in other.hosts}
                 names = [name for name in each.hosts if name in self._states]
                 self._play(path, each.play, names, partial(_undo_walk, each, check))
 
@@ -194,9 +201,13 @@ class Run:
         """
         ended = threading.Event()
 
+        worker = self._workers[start.name]
+
         def drive() -> None:
             try:
-                self._workers[start.name].drive(play, start.walk, start.requests, start.request)
+                worker.drive(play, start.walk, start.requests, start.request)
+                if start.name not in self._later or not start.state.alive:
+                    worker.close()  # a thousand links are not kept open for hosts that are done
             finally:
                 ended.set()
 
@@ -222,13 +233,10 @@ class Run:
         )
 
     def _close(self) -> None:
-        threads = [
-            threading.Thread(target=worker.contact.close, daemon=True) for worker in self._workers.values()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(5)
+        closing = [worker.close() for worker in self._workers.values()]
+        until = time.monotonic() + _CLOSING
+        for thread in closing:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def exit_code(self) -> int:
         """Return the first that applies of DESIGN's exit codes."""

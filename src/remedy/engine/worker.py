@@ -43,6 +43,7 @@ class Worker:
         self._ear = Ear(state.name)
         self._machines = machines
         self._slots = slots
+        self._closing: threading.Thread | None = None
         self.round_trips = 0
 
     # -- driving
@@ -77,6 +78,14 @@ class Worker:
             self._slots.release()
             play.leave(self.state.name)
             self._report_trips()
+
+    def close(self) -> threading.Thread:
+        """Begin to end the host's agent and connection; nobody waits for one that hangs. A second call joins in."""
+        if self._closing is None:
+            name = f"close {self.state.name}"
+            self._closing = threading.Thread(target=self.contact.close, name=name, daemon=True)
+            self._closing.start()
+        return self._closing
 
     def _one(self, play: PlayContext, walk: Walk, request: Request, barriers: Barriers) -> None:
         if self.run.stop.is_set():
