@@ -78,7 +78,7 @@ def test_a_deleted_log_of_a_service_on_a_full_disk(lab, host):
     lab.fill(host, "/var/log")
     assert free(lab, host) == 0
     frame = one(lab, host, "open_deleted", reads=True)
-    [item] = [item for item in frame["result"]["items"] if "gone.log" in item["item"]]
+    [item] = [item for item in frame["result"]["takes"] if "gone.log" in item["item"]]
     assert "w-gone.service) still writes" in item["reason"]
     [file] = [file for file in frame["result"]["files"] if "gone.log" in file["path"]]
     assert (file["unit"], file["size"]) == ("w-gone.service", item["size"])
@@ -240,8 +240,8 @@ def test_archived_journals_go_oldest_first_and_evidence_is_saved(lab, journals):
     host = journals
     looked = usage(lab, host, size="4M")
     assert looked["usage"]["archived"] > 5 * MB
-    assert all("entries from 20" in item["reason"] for item in looked["items"])
-    names = [item["item"] for item in looked["items"]]
+    assert all("entries from 20" in item["reason"] for item in looked["takes"])
+    names = [item["item"] for item in looked["takes"]]
     assert len(names) >= 1
     frame = one(lab, host, "journal_vacuum", size="4M", rotate=False)
     assert frame["status"] == "changed", frame["reason"]
@@ -321,7 +321,7 @@ def packages(lab, host):
 def test_downloaded_packages_go_and_nothing_else(lab, packages):
     host = packages
     looked = one(lab, host, "package_cache", reads=True)["result"]
-    assert len(looked["items"]) == 3
+    assert len(looked["takes"]) == 3
     frame = one(lab, host, "package_cache")
     assert frame["status"] == "changed", frame["reason"]
     assert frame["change"]["bytes_freed"] == looked["bytes"] >= 3 * 1000000

@@ -39,7 +39,7 @@ def test_logs_journals_and_caches(interpreter, tmp_path):
     )
     deleted, looked, written, journal, cache, rotation = json.loads(done.stdout)
     assert (deleted["status"], deleted["change"]["bytes_freed"]) == ("changed", SIZE), deleted
-    assert (looked["status"], looked["result"]["items"]) == ("ok", []), looked
+    assert (looked["status"], looked["result"]["takes"]) == ("ok", []), looked
     assert (written["status"], written["change"]["bytes_freed"]) == ("changed", SIZE), written
     assert (tmp_path / "written.log").read_bytes() == b""
     assert journal["status"] == "ok", journal
