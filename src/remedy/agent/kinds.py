@@ -225,7 +225,7 @@ class Action(Module):
 
 
 class Command(Module):
-    """What the user wrote. MUST answer run. Skipped in check mode unless the task says otherwise."""
+    """What the user wrote. MUST answer run, MAY answer check. Skipped in check mode unless the task says otherwise."""
 
     kind = "command"
     deadline = 1800
@@ -233,3 +233,6 @@ class Command(Module):
     def run(self):
         """Run it; return the return values with "rc"; raise Skipped by creates or removes."""
         raise NotImplementedError
+
+    def check(self):
+        """Check mode: raise Skipped where creates or removes say that it would not run."""

@@ -138,6 +138,7 @@ def _action(module, step, talk, outcome):
 
 def _command(module, step, talk, outcome):
     if step.get("check"):
+        module.check()
         outcome.skip("check mode")
         return
     returned = dict(module.run() or {})

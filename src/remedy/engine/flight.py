@@ -22,7 +22,10 @@ OK, CHANGED, FAILED, SKIPPED, UNKNOWN, NOT_RUN = "ok", "changed", "failed", "ski
 
 @dataclass(slots=True)
 class Item:
-    """One invocation of a module: the protocol's step (None: settled by the engine), then its outcome."""
+    """One invocation of a module: the protocol's step (None: settled by the engine), then its outcome.
+
+    `left_out`: a Command that would run, and was not run because the mode is check.
+    """
 
     index: int
     layers: tuple[Layer, ...] = ()
@@ -33,6 +36,7 @@ class Item:
     kind: str = ""
     reads: bool = False
     guarded: str | None = None
+    left_out: bool = False
     status: str = ""
     reason: str = ""
     result: dict[str, Any] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from remedy.errors import InputError
 from remedy.events import Changed, TaskDone
 from remedy.template import Layer, Scope, Unknowable, UnknownValue
 
+_LEFT_OUT = "check mode"  # the agent's reason for a Command that it did not run
 HIDDEN = {"censored": "the output is hidden: the task says no_log"}
 
 
@@ -49,7 +50,8 @@ class Ledger:
             item.reason = item.reason or str(result["msg"])
         if item.status == SKIPPED:
             result["skipped"] = True
-            if entry.check and item.kind == "command" and not item.reads:
+            if entry.check and item.kind == "command" and item.reason == _LEFT_OUT:
+                item.left_out = True
                 self._state.commands.append((entry.task.title, text_of_command(item)))
         item.result = result
         if item.status == FAILED and entry.check and self._state.commands:
@@ -61,7 +63,9 @@ class Ledger:
         if change and item.status in (CHANGED, FAILED):
             self._changed(entry, item, change)
         elif item.kind == "command" and item.status == CHANGED:
-            self._changed(entry, item, {"kind": "command", "object": name_of_command(item, hidden=entry.no_log)})
+            self._changed(
+                entry, item, {"kind": "command", "object": name_of_command(item, hidden=entry.no_log)}
+            )
 
     def _judge(self, entry: Entry, item: Item) -> None:
         """Let changed_when and failed_when have their say."""
@@ -178,13 +182,14 @@ class Ledger:
 
     def _register(self, entry: Entry, status: str, result: dict[str, Any], reason: str) -> None:
         name = entry.task.register
-        hangs = status == UNKNOWN or (
-            entry.check and any(item.kind == "command" and item.status == SKIPPED for item in entry.items)
-        )
+        if status == UNKNOWN:
+            self._state.variables.update(self._unknowable(entry, reason))
+        elif name:
+            why = f"hangs on '{entry.task.title}', which check mode skipped"
+            hangs = any(item.left_out for item in entry.items)
+            self._state.variables[name] = Unknowable(why) if hangs else result
         if name:
             self._variables.in_flight.discard(name)
-            why = reason if status == UNKNOWN else f"hangs on '{entry.task.title}', which check mode skipped"
-            self._state.variables[name] = Unknowable(why) if hangs else result
         for item in entry.items:
             facts = item.result.get("ansible_facts")
             if isinstance(facts, dict) and item.kind == "probe":
@@ -195,13 +200,8 @@ class Ledger:
     def _handlers(self, entry: Entry) -> dict[str, bool]:
         """Return the handlers that a task notifies, and whether surely; one that cannot be named fails the task."""
         status = _overall(entry.items)
-        skipped_command = entry.check and any(
-            item.kind == "command" and item.status == SKIPPED and not item.reads and item.message is not None
-            for item in entry.items
-        )
-        if not entry.task.notify or not (
-            status in (CHANGED, UNKNOWN) or skipped_command or _any_changed(entry)
-        ):
+        left_out = any(item.left_out for item in entry.items)
+        if not entry.task.notify or not (status in (CHANGED, UNKNOWN) or left_out or _any_changed(entry)):
             return {}
         sure = status == CHANGED or _any_changed(entry)
         templar, known = self._run.templar, self._state.notified
@@ -221,8 +221,21 @@ class Ledger:
         return {name: known.get(name, False) or sure for name in names}
 
     def settled(self, entry: Entry) -> dict[str, Any]:
-        """Return the result of a task that the engine settled, before its turn to count has come."""
-        return combined(entry.items, entry.looped)
+        """Return the variables that a task which the engine settled brings, before its turn to count has come."""
+        if _overall(entry.items) == UNKNOWN:
+            return self._unknowable(
+                entry, next(item.reason for item in entry.items if item.status == UNKNOWN)
+            )
+        name = entry.task.register
+        return {name: combined(entry.items, entry.looped)} if name else {}
+
+    @staticmethod
+    def _unknowable(entry: Entry, why: str) -> dict[str, Any]:
+        """Return the variables of a task of which check mode cannot tell what it would do."""
+        names = [entry.task.register] if entry.task.register else []
+        if entry.task.module == "set_fact":
+            names += entry.task.args
+        return {str(name): Unknowable(why) for name in names}
 
     def dropped(self, entry: Entry, reason: str) -> None:
         """Tell that a task which was on its way did not run, or that nobody knows."""

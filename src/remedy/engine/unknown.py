@@ -13,14 +13,16 @@ _SHORTEST = 3
 def hangs_on(commands: Iterable[tuple[str, str]], params: dict[str, Any]) -> str | None:
     """Return which skipped command a task hangs on, as far as its text tells, else None.
 
-    `commands` are (task, text). A task hangs on a command that names its path, a folder above it, or its unit.
+    `commands` are (task, text). A task hangs on a command that names its path, something above or below it, or
+    its unit.
     """
     names = set(_names(params))
     for task, text in commands:
         words = {word.rstrip("/") for word in _WORD.findall(text) if len(word) >= _SHORTEST}
         for name in names:
             above = {name, *_folders(name)} if name.startswith("/") else {name}
-            if above & words:
+            below = name.startswith("/") and any(word.startswith(f"{name}/") for word in words)
+            if below or above & words:
                 return f"hangs on '{task}', a command that check mode does not run"
     return None
 

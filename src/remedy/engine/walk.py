@@ -194,8 +194,8 @@ class Walk:
                 variables.in_flight.add(name)
             if entry.task.module == "setup":
                 variables.in_flight.update(("ansible_facts", "ansible_*"))
-        elif name:
-            variables.provisional = {**variables.provisional, name: self.ledger.settled(entry)}
+        else:
+            variables.provisional = {**variables.provisional, **self.ledger.settled(entry)}
 
     def _ends_batch(self, entry: Entry) -> bool:
         task = entry.task

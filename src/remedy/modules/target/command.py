@@ -71,6 +71,9 @@ class RunCommand(Command):
             raise Failed("there is no program to run: cmd is blank")
         return words, words
 
+    def check(self):
+        self._conditions(os.path.expanduser(self._expand(self.params["chdir"] or "~")))
+
     def run(self):
         folder = self._folder()
         self._conditions(folder)
@@ -111,8 +114,20 @@ class RunCommand(Command):
             pattern = self.params[name]
             if pattern:
                 place = os.path.join(folder or "", self._expand(pattern))
-                if bool(glob.glob(place)) is wanted:
+                if self._there(place) is wanted:
                     raise Skipped("%s %s" % (pattern, "exists" if wanted else "does not exist"))
+
+    def _there(self, place):
+        found = glob.glob(place)
+        if self.host.check:
+            from fnmatch import fnmatchcase
+
+            files = self.host.files
+            found = [path for path in found if files.lstat(files.path(path)) is not None]
+            found += [
+                path for path in self.host.predictions if files.lstat(path) and fnmatchcase(path, place)
+            ]
+        return bool(found)
 
     def _expand(self, word):
         known = dict(os.environ, **(self.host.environment or {}))
