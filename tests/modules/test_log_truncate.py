@@ -7,6 +7,8 @@ import pytest
 from tests.modules.holding import LOG, SIZE
 from tests.modules.running import Talk, params, run
 
+from remedy.agent import runner
+from remedy.agent.host import Host
 from remedy.errors import InputError
 from remedy.modules.target import _holders
 
@@ -174,6 +176,21 @@ def test_what_changes_before_the_word_comes_is_left(tmp_path, writing):
     assert frame["result"]["lost"] == {grown.path: 41}, "what the tail does not hold is counted"
     assert other.stat().st_size == SIZE
     assert Path(taken.path).stat().st_size == SIZE
+
+
+def test_what_cannot_be_kept_is_not_emptied(tmp_path, writing):
+    log = writing("app.log")
+    talk = Talk()
+    host = Host(talk)
+    given = params("log_truncate", paths=[log.path], min_size="1M")
+    step = {"id": "1", "module": "remedy.modules.target.log_truncate", "params": given, "keep_left": 1000}
+    host.begin(step, "test")
+    frame = runner.run(step, host, talk)
+    assert (
+        frame["reason"]
+        == "what is to be kept on the control machine is more than the 64 MiB of a host and run"
+    )
+    assert (talk.intents, log.size) == ([], SIZE)
 
 
 def test_without_root_nothing_is_emptied(tmp_path, writing, monkeypatch):

@@ -80,8 +80,7 @@ def test_a_deleted_log_of_a_service_on_a_full_disk(lab, host):
     frame = one(lab, host, "open_deleted", reads=True)
     [item] = [item for item in frame["result"]["takes"] if "gone.log" in item["item"]]
     assert "w-gone.service) still writes" in item["reason"]
-    [file] = [file for file in frame["result"]["files"] if "gone.log" in file["path"]]
-    assert (file["unit"], file["size"]) == ("w-gone.service", item["size"])
+    assert frame["result"]["units"] == [{"unit": "w-gone.service", "size": item["size"]}]
     frame = one(lab, host, "open_deleted")
     assert frame["status"] == "changed", frame["reason"]
     assert frame["change"]["bytes_freed"] == item["size"]
@@ -182,12 +181,14 @@ def test_a_copy_without_room_is_refused_and_the_others_run(lab, host):
         "no room for copying /var/log/app/copied.log: it may take 10.5 MB, /var/log/app has "
         in alone["reason"]
     )
-    frame = one(lab, host, "logrotate_run", paths=["/var/log/app/*.log"])
+    frame = one(lab, host, "logrotate_run", paths=["/var/log/app/*.log", "/srv/own.log"])
     assert frame["status"] == "changed", frame["reason"]
     assert [each["path"] for each in frame["result"]["rotated"]] == ["/var/log/app/renamed.log"]
-    [refused] = frame["result"]["refused"]
+    bare, refused = frame["result"]["refused"]
+    assert bare == {"rule": "/srv/own.log", "reason": "no rule is for it"}
     assert refused["rule"] == "/etc/logrotate.d/t-copied: /var/log/app/copied.log"
-    assert frame["warnings"][0].startswith("not rotated: /etc/logrotate.d/t-copied: ")
+    assert frame["warnings"][0] == "not rotated: /srv/own.log: no rule is for it"
+    assert frame["warnings"][1].startswith("not rotated: /etc/logrotate.d/t-copied: ")
     assert sh(lab, host, "ls /var/log/app") == "copied.log\nrenamed.log\nrenamed.log.1\n"
 
 
@@ -208,6 +209,8 @@ def test_what_no_rule_is_for_is_said(lab, host):
     assert frame["reason"].startswith(
         "logrotate has no rule for ngix; there are rules in: alternatives, apt, "
     )
+    frame = one(lab, host, "logrotate_run", paths=["/srv/own.log"])
+    assert frame["reason"].startswith("logrotate has no rule for /srv/own.log; ")
     frame = one(lab, host, "logrotate_run", rules=["nginx"])
     assert frame["status"] == "ok"
     assert "/var/log/nginx/access.log: log is empty" in frame["reason"]
@@ -270,6 +273,8 @@ def test_what_is_active_is_rotated_where_that_frees_something_and_journald_goes_
     assert frame["change"]["bytes_freed"] > 5 * MB
     left = frame["change"]["bytes_freed"] - free(lab, host)
     assert left < 4 * MB, "the new journal's share is taken off; syslog's noise took the rest"
+    held = sh(lab, host, "ls -l /proc/$(pidof systemd-journald)/fd")
+    assert "deleted" not in held, "what was archived is closed, or it would still take its space"
     sh(
         lab,
         host,
@@ -364,3 +369,24 @@ def test_caches_of_dnf(lab, packages):
     frame = one(lab, host, "package_cache", lists=True)
     assert frame["result"]["managers"] == ["apt", "dnf"]
     assert sh(lab, host, "find /var/cache/dnf -type f") == "/var/cache/dnf/download_lock.pid\n"
+
+
+def test_mariadbs_own_deleted_files_are_never_touched(lab, host_factory):
+    host = host_factory("logsdb", role="db").name
+    sh(lab, host, "until mysql -e 'select 1' > /dev/null 2>&1; do :; done")
+    held = (
+        "ls -lL --time-style=+ $(ls -l /proc/$(pidof mariadbd)/fd | sed -n 's#.* \\([0-9]*\\) -> .*deleted.*#"
+    )
+    held += "/proc/'$(pidof mariadbd)'/fd/\\1#p')"
+    before = sh(lab, host, held)
+    assert before.count("\n") >= 4, "a healthy mariadbd holds deleted files"
+    frame = one(lab, host, "open_deleted", log_paths=["/**"], min_size=0)
+    theirs = [row["reason"] for row in frame["kept"] if "mariadbd" in row["reason"]]
+    assert len(theirs) >= 4
+    assert all(reason.startswith("open for reading, too; held by mariadbd") for reason in theirs)
+    assert all("restart mariadb.service to free it" in reason for reason in theirs)
+    assert sh(lab, host, held) == before
+    frame = one(lab, host, "log_truncate", paths=["/var/lib/mysql/**"], min_size=1, unopened=True)
+    assert frame["status"] == "ok"
+    assert {row["reason"] for row in frame["kept"]} == {"a database's folder"}
+    assert sh(lab, host, "mysql -N -e 'select 1'") == "1\n"

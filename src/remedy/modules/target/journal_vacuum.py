@@ -17,8 +17,7 @@ import struct
 import time
 
 from remedy.agent.kinds import Failed, Item, Param, Sweep
-from remedy.modules.target import _folders
-from remedy.modules.target._holders import shown
+from remedy.modules.target import _folders, _holders
 from remedy.modules.target._looking import READS, Listing
 
 PARAMS = (
@@ -44,6 +43,8 @@ _TOP = "/var/log/journal"
 _SKEW = 60
 _STEP = 8 << 20  # journald allocates in such steps, and a new file takes the first at once (journal-file.c)
 _UNITS = 20
+_TRIES = 3
+_ONLINE = 1
 _ARCHIVED = re.compile(r".+@(?:[0-9a-f]{32}-)?[0-9a-f]{16}-[0-9a-f]{16}\.journal~?")
 _ACTIVE = re.compile(r"[^@]+\.journal")
 
@@ -101,7 +102,7 @@ class JournalVacuum(Sweep):
                 name = self._archive(folder, item)
                 if name is None:
                     return "journald did not archive it"
-                again = _blocks(item.id) or _STEP  # on a full disk the new file comes with the next message
+                again = max(_blocks(item.id), _STEP)  # on a full disk it grows with the next message
             about = os.stat(name, dir_fd=folder, follow_symlinks=False)
             device, inode, size = item.identity
             same = (about.st_dev, about.st_ino) == (device, inode) and size in (None, about.st_size)
@@ -180,23 +181,47 @@ class JournalVacuum(Sweep):
         if self.params["age"] and age > self.params["age"]:
             return "its newest entry is %.1f days old" % (age / 86400.0)
         if limit is not None and total > limit:
-            return "the journals take %s, %s may stay" % (shown(total), shown(limit))
+            return "the journals take %s, %s may stay" % (_holders.shown(total), _holders.shown(limit))
         return None
 
     def _archive(self, folder, item):
-        """Have journald archive its active files, once; return the name that the item's file has then."""
+        """Have journald archive its active files, once, and close this one; return the name that it has then."""
         place = os.path.dirname(item.id)
         if place not in self._rotated:
-            space = os.path.basename(place).partition(".")[2]
-            argv = ["journalctl"] + (["--namespace=" + space] if space else []) + ["--rotate"]
-            self.host.run(argv, timeout=60, c_locale=True)
+            self._rotate(place)
             self._rotated += (place,)
+        name = self._archived(folder, item)
+        if name is None:
+            return None
+        path = os.path.join(place, name)
+        # journald writes what it archives to the disk beside its work, and closes it at the next rotation after
+        # that (server_process_deferred_closes): until then the file's space is not free.
+        for _ in range(_TRIES):
+            limit = time.monotonic() + 5
+            while _state(path) == _ONLINE and time.monotonic() < limit:
+                time.sleep(0.02)
+            if not self._held(path):
+                return name
+            self._rotate(place)
+        self.host.warn("journald still holds %s open: its space is free after the next rotation" % path)
+        return name
+
+    def _archived(self, folder, item):
         for name in os.listdir(folder):
             if _ARCHIVED.fullmatch(name):
                 about = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 if [about.st_dev, about.st_ino] == list(item.identity[:2]):
                     return name
         return None
+
+    def _rotate(self, place):
+        space = os.path.basename(place).partition(".")[2]
+        argv = ["journalctl"] + (["--namespace=" + space] if space else []) + ["--rotate"]
+        self.host.run(argv, timeout=60, c_locale=True)
+
+    def _held(self, path):
+        held, _ = _holders.holding(self.host, [path])
+        return any(holder.writes and holder.target == path for holder, _ in held)
 
     def _collect(self):
         lines = self.params["evidence_lines"]
@@ -259,6 +284,12 @@ def _machine():
             return file.read().strip()
     except OSError:
         return None
+
+
+def _state(path):
+    with open(path, "rb") as file:
+        head = file.read(17)
+    return head[16] if len(head) == 17 else None
 
 
 def _blocks(path):

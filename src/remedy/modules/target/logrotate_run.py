@@ -1,13 +1,13 @@
 """Rotate logs now, by the rules that logrotate has on this host, and only by those asked for.
 
 `rules` names them by their file (nginx, or a full path), `paths` by a log they are for; without either all
-run. Each keeps its meaning: global options and postrotate scripts are those of the configuration, so every
-service reopens its log as on any night. A rule with an error in it, or for which there is no room, is refused
-and named: copytruncate (and copy) needs room for the copy, compressing at once a quarter of the log. The oldest
-rotated log of a row may go, as the rule says. It counts only if every log that logrotate said it would rotate
-is another file, or shorter, afterwards. With `min_size` nothing happens where no log of the rules is that big, so
-that a second run does nothing. Works only as root. Returns `rotated` (path, size), `removed`, `refused` (rule,
-reason), `skipped` (log: why) and `bytes_freed`.
+run. Each rule keeps its meaning: global options and postrotate scripts are those of the configuration, so
+every service reopens its log as on any night. Refused, and named, is a log that no rule is for, a rule with
+an error in it, and one for which there is no room: copytruncate (and copy) needs room for the copy,
+compressing at once a quarter of the log. The oldest rotated log of a row may go, as the rule says. It counts
+only if every log that logrotate said it would rotate is another file, or shorter, afterwards. With `min_size`
+nothing happens where no log of the rules is that big, so that a second run does nothing. Works only as root.
+Returns `rotated` (path, size), `removed`, `refused` (rule, reason), `skipped` (log: why) and `bytes_freed`.
 """
 
 import os
@@ -60,20 +60,21 @@ class Rotation(Action):
         if not os.path.exists(self.params["config"]):
             raise Failed("there is no %s: this host has no rules to run" % self.params["config"])
         self._parts = _rotation.read(self.host, self.params["config"])
-        self._rules = self._chosen()
         self._refused = []
+        self._rules = self._chosen()
         if self.params["min_size"]:
             self._rules = [rule for rule in self._rules if self._worth(rule)]
             if not self._rules:
                 return "no log of these rules takes %s" % _holders.shown(self.params["min_size"])
         self._rules = [rule for rule in self._rules if self._possible(rule)]
-        for rule, reason in self._refused:
-            self.host.warn("not rotated: %s: %s" % (rule.name, reason))
+        for each in self._refused:
+            self.host.warn("not rotated: %(rule)s: %(reason)s" % each)
         if not self._rules:
-            rule, reason = self._refused[0]
-            cause = "disk_full" if any("no room" in why for _, why in self._refused) else None
+            cause = "disk_full" if any("no room" in each["reason"] for each in self._refused) else None
             raise Failed(
-                "no rule can be run; %s: %s" % (rule.name, reason), cause=cause, refused=self._refusals()
+                "no rule can be run; %(rule)s: %(reason)s" % self._refused[-1],
+                cause=cause,
+                refused=self._refused,
             )
         self._plan = self._planned(self._rules)
         if not self._plan.logs:
@@ -97,7 +98,7 @@ class Rotation(Action):
         return {
             "rotated": [{"path": path, "size": size} for path, size in sorted(sizes.items())],
             "removed": [path for path in _rotation.Plan(self._said).removed if not os.path.lexists(path)],
-            "refused": self._refusals(),
+            "refused": self._refused,
             "skipped": self._plan.skipped,
             "bytes_freed": max(0, before - self._all()),
         }
@@ -123,16 +124,20 @@ class Rotation(Action):
             found = [rule for rule in every if name in (rule.file, os.path.basename(rule.file))]
             chosen += found
             missing += [] if found else [name]
+        bare = []
         for path in self.params["paths"] or ():
             found = [rule for rule in every if _covers(rule, path)]
             chosen += found
-            missing += [] if found else [path]
-        if missing:
+            bare += [] if found else [path]
+        if missing or (bare and not chosen):
+            missing += bare
             files = sorted({os.path.basename(rule.file) for rule in every})
             raise Failed(
                 "logrotate has no rule for %s; there are rules in: %s"
                 % (", ".join(missing), ", ".join(files))
             )
+        for path in bare:  # some logs of many have no rule: that is no reason to leave the others
+            self._refuse(path, "no rule is for it")
         return [rule for rule in every if rule in chosen]
 
     def _worth(self, rule):
@@ -143,7 +148,7 @@ class Rotation(Action):
         plan = self._planned([rule])
         reason = plan.errors[0] if plan.errors else _no_room(plan)
         if reason:
-            self._refused.append((rule, reason))
+            self._refuse(rule.name, reason)
         return not reason
 
     def _planned(self, rules):
@@ -179,8 +184,8 @@ class Rotation(Action):
                         total += _taken(os.path.join(folder, entry))
         return total
 
-    def _refusals(self):
-        return [{"rule": rule.name, "reason": reason} for rule, reason in self._refused]
+    def _refuse(self, rule, reason):
+        self._refused.append({"rule": rule, "reason": reason})
 
 
 def _covers(rule, path):

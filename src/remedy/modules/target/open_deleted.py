@@ -6,7 +6,7 @@ path matches `log_paths`. Everything else is kept, with its size, who holds it a
 database's temporary files are read as well as written, and stay. What the process goes on to write into an
 emptied file takes space again and nobody can read it: restart its unit when that suits. Works only as root.
 Cannot be undone. Returns `files` (path, size, processes, unit, taken, reason), the largest first, and
-`units` (unit, size): what a restart would free.
+`units` (unit, size): who should be restarted, and how much deleted files of theirs took when they were found.
 """
 
 import os
@@ -106,7 +106,7 @@ class OpenDeleted(Sweep):
         files = sorted(self._told or (), key=lambda file: -file.size)
         units = {}
         for file in files:
-            if file.unit and file.id not in names:
+            if file.unit:
                 units[file.unit] = units.get(file.unit, 0) + file.size
         return {
             "files": [file.told(file.id in names) for file in files],
