@@ -61,7 +61,7 @@ def check_params(params):
 
 
 def kind(params):
-    return Look if params["reads"] else JournalVacuum
+    return Look if params.get("reads") else JournalVacuum
 
 
 class JournalVacuum(Sweep):

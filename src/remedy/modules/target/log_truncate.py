@@ -60,7 +60,7 @@ def check_params(params):
 
 
 def kind(params):
-    return Look if params["reads"] else LogTruncate
+    return Look if params.get("reads") else LogTruncate
 
 
 class LogTruncate(Sweep):

@@ -75,7 +75,7 @@ def check_params(params):
 
 
 def kind(params):
-    return Look if params["reads"] else OldFiles
+    return Look if params.get("reads") else OldFiles
 
 
 class OldFiles(Sweep):

@@ -41,7 +41,7 @@ _NO_LOG = re.compile(r"#\d+|\d+\.log")
 
 
 def kind(params):
-    return Look if params["reads"] else OpenDeleted
+    return Look if params.get("reads") else OpenDeleted
 
 
 class OpenDeleted(Sweep):

@@ -38,7 +38,7 @@ _METADATA = ("*.solv", "*.solvx", "*.xml", "*.xml.*", "*.sqlite", "*.sqlite.*", 
 
 
 def kind(params):
-    return Look if params["reads"] else PackageCache
+    return Look if params.get("reads") else PackageCache
 
 
 class PackageCache(Sweep):
