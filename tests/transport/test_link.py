@@ -282,3 +282,15 @@ def test_a_stopped_start_ends_at_once(place, connector):
         open_link(connection, start=START, cancel=cancel)
     timer.join()
     connection.close()
+
+
+def test_a_host_that_talks_without_end_does_not_fill_our_memory(target, link_to, monkeypatch):
+    monkeypatch.setattr("remedy.transport.link._WAITING", 20)
+    link = link_to(target)
+    for number in range(200):
+        link.send({"t": "batch", "id": f"b{number}", "steps": []})
+    assert link.receive(20)["t"] == "hello"
+    seen = [link.receive(20) for _ in range(100)]
+    assert link._arrived.qsize() <= 20
+    seen += [link.receive(20) for _ in range(100)]
+    assert [message["batch"] for message in seen] == [f"b{number}" for number in range(200)]

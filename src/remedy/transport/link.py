@@ -12,7 +12,7 @@ from remedy.agent import frames
 from remedy.errors import LinkLost
 from remedy.transport.connection import Connection
 from remedy.transport.outbox import Outbox
-from remedy.transport.streams import Ending, Stream
+from remedy.transport.streams import TICK, Ending, Stream
 
 PING = 15.0
 """Seconds without anything sent after which a ping goes out: the agent's lease is 60."""
@@ -21,6 +21,7 @@ SILENCE = 60.0
 """Seconds without a byte from the host after which the link is given up."""
 
 _LONG = 1 << 16  # bytes
+_WAITING = 1000  # messages that have arrived and that nobody has taken
 
 _HUNG = "the agent has not answered for {:g} s, though the connection stands"
 
@@ -54,6 +55,7 @@ class AgentLink:
         self._outbox = outbox
         self._rest = rest
         self._arrived: queue.SimpleQueue[dict[str, Any] | LinkLost] = queue.SimpleQueue()
+        self._taken = threading.Event()
         self._sending = threading.Lock()
         self._last_sent = time.monotonic()
         self._pings = 0
@@ -79,6 +81,7 @@ class AgentLink:
             message = self._arrived.get(timeout=timeout)
         except queue.Empty:
             raise TimeoutError(f"no message within {timeout:g} s") from None
+        self._taken.set()
         if isinstance(message, LinkLost):
             raise message
         return message
@@ -88,6 +91,7 @@ class AgentLink:
         if self._closing:
             return
         self._closing = True
+        self._taken.set()
         self._connection.watchdog.remove(self._guard)
         with self._connection.watchdog.guard(grace + 1.0, self._stream.abort):
             try:
@@ -134,6 +138,14 @@ class AgentLink:
         if kind == "hello":
             self.hello = message
         self._arrived.put(message)
+        while True:
+            # A host that talks faster than anybody listens waits in its own buffers, not in our memory.
+            self._taken.clear()
+            if self._arrived.qsize() < _WAITING or self._closing:
+                return
+            self._taken.wait(TICK)
+            self._alive()
+            self._ping()
 
     def _receive(self, count: int) -> bytes:
         """Return 1 to `count` bytes; between two of them there is time for pings."""

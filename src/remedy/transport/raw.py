@@ -17,7 +17,12 @@ from remedy.transport.watchdog import CANCELLED, TIMEOUT
 _FOREVER = 1e8  # seconds
 _LATER = 5.0  # seconds a channel has to close before the connection is given up
 _GRACE = 0.5  # seconds a local command has to end by itself at its deadline
+_OUTPUT = 256 << 20  # bytes of stdout; more is no answer, and fifty hosts may give one at a time
 _ERRORS = 16 << 20  # bytes of stderr that are kept
+
+
+class _EndlessError(Exception):
+    """A command prints more than fits into memory."""
 
 
 class RawResult(NamedTuple):
@@ -51,7 +56,16 @@ def run_raw(
         except Exception as error:  # Paramiko's many kinds
             raise _lost(connection, error) from None
         with dog.guard(seconds, lambda: _close_softly(stream), cancel) as guard:
-            out = _everything(stream, identity)
+            try:
+                out = _everything(stream, identity)
+            except _EndlessError:
+                _close_softly(stream)
+                raise LinkLost(
+                    "link_lost",
+                    f"the raw command printed more than {_OUTPUT >> 20} MiB, and was given up",
+                    hint="let it print less, or into a file on the host; it may still run there",
+                    host=connection.target.name,
+                ) from None
             ending = stream.ending()
             err = stream.errors()
         stream.close()
@@ -100,6 +114,8 @@ def _everything(stream: Stream, identity: Identity | None) -> bytes:
         if not data:
             return bytes(out)
         out += data
+        if len(out) > _OUTPUT:
+            raise _EndlessError
 
 
 def _close_softly(stream: Stream) -> None:
