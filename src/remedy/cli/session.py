@@ -147,7 +147,7 @@ class Session:
         """Give `work` a Run with journal and report around it; return its exit code."""
         from remedy.report import Console, JsonReport, Question
 
-        id = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{random.token_hex(2)}"
+        id = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{random.token_hex(3)}"
         journal = Journal(self.project.state / "runs" / id)
         report: Any = (
             JsonReport()

@@ -15,12 +15,12 @@ from remedy.engine.flight import FAILED, OK, SKIPPED, UNKNOWN, Entry, Item
 from remedy.engine.keywords import Keywords, environment_of, identity_of, list_of, number_of
 from remedy.engine.source import TaskSource
 from remedy.engine.state import HostState
-from remedy.engine.unknown import hangs_on
+from remedy.engine.unknown import hangs_on, names_in
 from remedy.engine.variables import Variables
 from remedy.errors import InputError
 from remedy.modules import ModuleSpec, check, coerce, find, prepare
 from remedy.playbook import Task
-from remedy.template import Layer, Scope, UnknownValue
+from remedy.template import Layer, Pending, Scope, UnknownValue
 
 _OPS = {"raw": "raw", "controller": "here"}
 """How a step is carried out, by the place of its module: by the transport, by the engine, else by the agent."""
@@ -50,7 +50,7 @@ class Builder:
         try:
             self._fill(entry)
         except UnknownValue as unknown:
-            entry.items = [Item(0, status=UNKNOWN, reason=str(unknown.reason))]
+            entry.items = [Item(0, status=UNKNOWN, reason=str(unknown.reason), about=self._about(entry))]
         except InputError as error:
             if not self._run.bus.begun:
                 raise
@@ -136,14 +136,34 @@ class Builder:
             if not self._run.bus.begun:
                 raise
             return [_failed(index, layers, str(error), value)]
-        if entry.check and (reason := hangs_on(self._state.commands, params)):
-            return [Item(index, layers, value, status=UNKNOWN, reason=reason)]
+        if entry.check:
+            if hangs_on(self._variables.under_way, params):
+                raise Pending(f"what '{task.title}' may hang on")
+            if reason := hangs_on(self._state.commands, params):
+                about = " ".join(names_in(params)) if spec.may_change else ""
+                return [Item(index, layers, value, status=UNKNOWN, reason=reason, about=about)]
         for part in parts:
             if "clock_skew" in spec.internal:
                 if not self._state.heard:
                     raise NeedsHello
                 part["clock_skew"] = self._state.clock_skew
         return [self._step(entry, scope, part, index, layers, value, group) for part in parts]
+
+    def _about(self, entry: Entry) -> str:
+        """Return the names a task is about, as far as they can be told though it is unknown what it would do."""
+        found: list[str] = []
+        args = entry.task.args.items() if entry.task.spec.may_change else ()
+        try:
+            scopes = [entry.scope.with_layers(layers) for layers, _ in self._passes(entry)]
+        except (UnknownValue, InputError):
+            scopes = [entry.scope]
+        for scope in scopes:
+            for name, value in args:
+                try:
+                    found += names_in({name: self._run.templar.render(value, scope)})
+                except (UnknownValue, InputError):
+                    continue
+        return " ".join(found)
 
     def _params(self, spec: ModuleSpec, task: Task, scope: Scope) -> dict[str, Any]:
         raw = getattr(spec.loaded, "UNRENDERED", ())

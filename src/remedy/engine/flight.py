@@ -24,7 +24,8 @@ OK, CHANGED, FAILED, SKIPPED, UNKNOWN, NOT_RUN = "ok", "changed", "failed", "ski
 class Item:
     """One invocation of a module: the protocol's step (None: settled by the engine), then its outcome.
 
-    `left_out`: a Command that would run, and was not run because the mode is check.
+    `left_out`: a Command that would run, and was not run because the mode is check. `about`: the names that a task
+    may change of which check mode cannot tell what it would do.
     """
 
     index: int
@@ -37,6 +38,7 @@ class Item:
     reads: bool = False
     guarded: str | None = None
     left_out: bool = False
+    about: str = ""
     status: str = ""
     reason: str = ""
     result: dict[str, Any] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from remedy.engine.difference import counted, unified
 from remedy.engine.flight import CHANGED, FAILED, NOT_RUN, OK, SKIPPED, UNKNOWN, Entry, Item
 from remedy.engine.results import combined, name_of_command, text_of_command
 from remedy.engine.state import HostState
+from remedy.engine.unknown import left_out_by, names_in
 from remedy.engine.variables import Variables
 from remedy.errors import InputError
 from remedy.events import Changed, TaskDone
@@ -52,13 +53,12 @@ class Ledger:
             result["skipped"] = True
             if entry.check and item.kind == "command" and item.reason == _LEFT_OUT:
                 item.left_out = True
-                self._state.commands.append((entry.task.title, text_of_command(item)))
+                self._state.commands.append((left_out_by(entry.task.title), text_of_command(item)))
         item.result = result
         if item.status == FAILED and entry.check and self._state.commands:
             item.status = UNKNOWN
-            item.reason = (
-                f"{item.reason} (may hang on '{self._state.commands[-1][0]}', which check mode skipped)"
-            )
+            item.reason = f"{item.reason} (perhaps it {self._state.commands[-1][0]})"
+            item.about = " ".join(names_in((item.message or {}).get("params", {})))
         self._judge(entry, item)
         if change and item.status in (CHANGED, FAILED):
             self._changed(entry, item, change)
@@ -168,6 +168,8 @@ class Ledger:
         for item in items:
             if item.effect is not None:
                 item.effect()
+            if item.about:
+                self._state.commands.append((item.reason, item.about))
         status = _overall(items)
         result = combined(items, entry.looped)
         failed = status == FAILED
@@ -185,7 +187,7 @@ class Ledger:
         if status == UNKNOWN:
             self._state.variables.update(self._unknowable(entry, reason))
         elif name:
-            why = f"hangs on '{entry.task.title}', which check mode skipped"
+            why = left_out_by(entry.task.title)
             hangs = any(item.left_out for item in entry.items)
             self._state.variables[name] = Unknowable(why) if hangs else result
         if name:

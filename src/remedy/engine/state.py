@@ -35,8 +35,8 @@ class Finding:
 class HostState:
     """A host's variables and fate; written only by the thread that works on the host.
 
-    `commands` are the commands that check mode skipped, as (task, text). `notified` maps a handler's name to
-    whether it surely runs. `heard`: the handshake came. `quiet`: a check pass.
+    `commands` are what check mode left out, as (the reason for what hangs on it, text). `notified` maps a
+    handler's name to whether it surely runs. `heard`: the handshake came. `quiet`: a check pass.
     """
 
     host: Host

@@ -3,38 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _WORD = re.compile(r"[^\s'\"=;:,|&<>()]+")
 _SHORTEST = 3
+_NAMES = ("name", "unit", "service")  # of what is no file
+_TEXTS = ("content", "line", "regexp", "search_string", "insertafter", "insertbefore", "stdin")
 
 
-def hangs_on(commands: Iterable[tuple[str, str]], params: dict[str, Any]) -> str | None:
-    """Return which skipped command a task hangs on, as far as its text tells, else None.
+def hangs_on(left_out: Iterable[tuple[str, str]], params: Mapping[str, Any]) -> str | None:
+    """Return why check mode cannot tell what a task would do, as far as its parameters show, else None.
 
-    `commands` are (task, text). A task hangs on a command that names its path, something above or below it, or
-    its unit.
+    `left_out` are (reason, text), the text of a command or the names that an unknown task is about. A task hangs on
+    what names its path, something above or below it, or its unit.
     """
-    names = set(_names(params))
-    for task, text in commands:
+    names = set(names_in(params))
+    for reason, text in left_out:
         words = {word.rstrip("/") for word in _WORD.findall(text) if len(word) >= _SHORTEST}
-        for name in names:
-            above = {name, *_folders(name)} if name.startswith("/") else {name}
-            below = name.startswith("/") and any(word.startswith(f"{name}/") for word in words)
-            if below or above & words:
-                return f"hangs on '{task}', a command that check mode does not run"
+        if any(_met(name, words) for name in names):
+            return reason
     return None
 
 
-def _names(params: dict[str, Any]) -> Iterable[str]:
-    for value in params.values():
+def left_out_by(task: str) -> str:
+    """Return the reason for what hangs on a command that was not run."""
+    return f"hangs on '{task}', which check mode skipped"
+
+
+def names_in(params: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the paths and units that a task is about."""
+    for param, value in params.items():
+        if param in _TEXTS:
+            continue
         for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, str) and len(each) >= _SHORTEST and "\n" not in each:
+            if not isinstance(each, str) or len(each) < _SHORTEST or "\n" in each:
+                continue
+            if each.startswith(("/", "~")) or param in _NAMES:
                 yield each.rstrip("/")
 
 
-def _folders(path: str) -> Iterable[str]:
-    while path.count("/") > 1:
-        path = path.rpartition("/")[0]
-        yield path
+def _met(name: str, words: set[str]) -> bool:
+    if name in words:
+        return True
+    return name.startswith("/") and any(_within(name, word) or _within(word, name) for word in words)
+
+
+def _within(path: str, folder: str) -> bool:
+    return folder.startswith("/") and path.startswith(f"{folder}/")

@@ -31,6 +31,7 @@ class Variables:
         self.in_flight: set[str] = set()
         self.provisional: dict[str, Any] = {}
         self.raised: dict[str, Any] = {}
+        self.under_way: list[tuple[str, str]] = []
         self.barrier_passed = False
         self._inventory = play.inventory_layers(state.name)
         self._magic = dict(play.run.inventory.magic(state.host))
@@ -80,6 +81,7 @@ class Variables:
     def landed(self) -> None:
         """Everything in flight is settled: what was provisional is committed or void."""
         self.in_flight.clear()
+        self.under_way = []
         self.provisional = {}
         self.raised = {}
 

@@ -30,7 +30,9 @@ from remedy.engine.keywords import Keywords, list_of
 from remedy.engine.ledger import Ledger
 from remedy.engine.options import CHECK, DIAGNOSE
 from remedy.engine.program import Stage, program
+from remedy.engine.results import text_of_command
 from remedy.engine.state import HostState
+from remedy.engine.unknown import names_in
 from remedy.engine.variables import INCLUDE, NeedsBarrier, Variables
 from remedy.errors import InputError, RemedyError
 from remedy.events import FindingResolved, SectionStarted
@@ -166,7 +168,11 @@ class Walk:
             return (yield from self._meta(task, cursor, words))
         entry = self._builder.entry(task, cursor, words, self._stage)
         if self._stage == "handlers" and not self._state.surely_notified(task):
-            entry.items = [Item(0, status=UNKNOWN, reason="notified by a task that check mode cannot tell")]
+            about = " ".join(
+                name for item in entry.items for name in names_in((item.message or {}).get("params", {}))
+            )
+            reason = "notified by a task that check mode cannot tell"
+            entry.items = [Item(0, status=UNKNOWN, reason=reason, about=about)]
         if task.until is not None or task.loop_control.pause or task.loop_control.break_when:
             landed = yield from self._land(cursor)
             if landed is not cursor:
@@ -189,6 +195,12 @@ class Walk:
     def _append(self, entry: Entry) -> None:
         self._flight.entries.append(entry)
         variables, name = self._variables, entry.task.register
+        if entry.check:
+            left_out = (
+                text_of_command(item) for item in entry.items if item.kind == "command" and item.message
+            )
+            about = (item.about for item in entry.items)
+            variables.under_way += [("under way", text) for text in (*left_out, *about) if text]
         if entry.travels:
             if name:
                 variables.in_flight.add(name)
