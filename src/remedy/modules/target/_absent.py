@@ -5,7 +5,7 @@ import os
 from remedy.agent import atomic
 from remedy.agent.atomic import failed, native, text
 from remedy.agent.kinds import Failed
-from remedy.modules.target import _undo
+from remedy.modules.target import _steady, _undo
 from remedy.modules.target._inodes import Existing
 
 _SHOWN = 100  # names in a diff
@@ -47,7 +47,11 @@ class Absent(Existing):
             _undo.remove_tree(self.path)
             return
         try:
-            os.unlink(native(self.path))
+            folder, name = _steady.hold(self.path)
+            try:
+                os.unlink(name, dir_fd=folder)
+            finally:
+                os.close(folder)
             atomic.sync(os.path.dirname(self.path))
         except OSError as error:
             raise failed(error, "remove", self.path)

@@ -9,6 +9,7 @@ from remedy.agent import atomic
 from remedy.agent.atomic import failed, native
 from remedy.agent.files import group_name, user_name
 from remedy.agent.kinds import Failed, Param
+from remedy.modules.target import _steady
 
 OWNERSHIP = (
     Param("owner", help="name or number of the user the file shall belong to"),
@@ -110,14 +111,19 @@ def looked_after(state):
 
 def set_attributes(path, want):
     """Give what is at a canonical path the owner, group and mode of a state; raises Failed."""
-    name = native(path)
     try:
-        now = os.lstat(name)
-        if (now.st_uid, now.st_gid) != (want["uid"], want["gid"]):
-            os.lchown(name, want["uid"], want["gid"])
-            now = os.lstat(name)  # setuid may have gone with the owner
-        if not stat.S_ISLNK(now.st_mode) and stat.S_IMODE(now.st_mode) != int(want["mode"], 8):
-            os.chmod(name, int(want["mode"], 8))
+        folder, name = _steady.hold(path)
+        try:
+            now = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if (now.st_uid, now.st_gid) != (want["uid"], want["gid"]):
+                os.chown(name, want["uid"], want["gid"], dir_fd=folder, follow_symlinks=False)
+                now = os.stat(
+                    name, dir_fd=folder, follow_symlinks=False
+                )  # setuid may have gone with the owner
+            if not stat.S_ISLNK(now.st_mode) and stat.S_IMODE(now.st_mode) != int(want["mode"], 8):
+                _steady.set_mode(folder, name, int(want["mode"], 8))
+        finally:
+            os.close(folder)
     except OSError as error:
         raise failed(error, "set owner and mode of", path)
 
@@ -127,7 +133,9 @@ def check_folder(files, path):
     folder = os.path.dirname(path)
     above = files.stat(folder)
     if above is None:
-        raise Failed("the folder %s does not exist; make it first (file: state=directory)" % folder, path=path)
+        raise Failed(
+            "the folder %s does not exist; make it first (file: state=directory)" % folder, path=path
+        )
     if above["type"] != "directory":
         raise Failed("%s is a %s, not a folder; choose another path" % (folder, above["type"]), path=path)
 

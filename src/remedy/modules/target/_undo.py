@@ -7,6 +7,7 @@ from remedy.agent import atomic
 from remedy.agent.atomic import failed, native, text
 from remedy.agent.files import describe
 from remedy.agent.kinds import Failed, Irreversible
+from remedy.modules.target import _steady
 from remedy.modules.target._attributes import missing_folders, set_attributes
 
 LIMIT = 1 << 20  # bytes of content
@@ -51,8 +52,7 @@ def _keep(root, name, content, entries, left, seen):
             return None
         left[0] -= found.st_size
         if left[0] >= 0:
-            with open(path, "rb") as stream:
-                entry["content"] = stream.read(LIMIT + 1)
+            entry["content"] = _steady.read(path, found, LIMIT + 1)
             left[0] -= len(entry["content"]) - found.st_size  # it may be growing, or be a file of /proc
         if left[0] < 0:
             return "content larger than 1 MiB"
@@ -182,13 +182,16 @@ def remove_tree(path):
     if inside:
         raise Failed("cannot remove %s: %s is mounted there; unmount it first" % (path, ", ".join(inside)))
     try:
-        device = os.lstat(name).st_dev
-        opened = _folder(name, None)
+        above, last = _steady.hold(path)
         try:
-            _empty(opened, device, path)
+            opened = _folder(last, above)
+            try:
+                _empty(opened, os.fstat(opened).st_dev, path)
+            finally:
+                os.close(opened)
+            os.rmdir(last, dir_fd=above)
         finally:
-            os.close(opened)
-        os.rmdir(name)
+            os.close(above)
         atomic.sync(os.path.dirname(name))
     except OSError as error:
         raise failed(error, "remove", path)
