@@ -7,7 +7,7 @@ Every event is frozen, and every field is plain data (str, int, float, bool, Non
 from __future__ import annotations
 
 import time as _time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -211,6 +211,12 @@ class RunEnded(Event):
     outcome: str
     exit_code: int
     seconds: float
+
+
+def field_names(event: Event) -> Iterable[str]:
+    """Return the names of an event's fields, in their order."""
+    # dataclasses.fields() builds its tuple anew each time, and this is asked for every event of every host.
+    return event.__dataclass_fields__
 
 
 Sink = Callable[[Event], None]

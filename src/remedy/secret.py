@@ -48,5 +48,9 @@ class Secrets:
             return [self.mask(item) for item in value]
         return value
 
+    def __bool__(self) -> bool:
+        """Say whether there is anything to hide."""
+        return self._pattern is not None
+
     def __repr__(self) -> str:
         return f"Secrets({len(self._texts)})"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Protocol
 
-from remedy.events import Event, Intent, Sink
+from remedy.events import Event, Intent, Sink, field_names
 from remedy.secret import Secrets
 
 
@@ -57,14 +57,16 @@ class Bus:
             sink(event)
 
     def _masked(self, event: Event) -> Event:
+        if not self._secrets:
+            return event
         # Undo needs the true content: the journal encrypts it where it is secret, and nobody else reads it.
         untouched = {"time", "kept", "params"} if isinstance(event, Intent) else {"time"}
         changed = {}
-        for each in fields(event):
-            if each.name in untouched:
+        for name in field_names(event):
+            if name in untouched:
                 continue
-            value = getattr(event, each.name)
+            value = getattr(event, name)
             masked = self._secrets.mask(value)
             if masked is not value and masked != value:
-                changed[each.name] = masked
+                changed[name] = masked
         return replace(event, **changed) if changed else event

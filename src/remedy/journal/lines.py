@@ -10,7 +10,7 @@ from datetime import time as clock
 from typing import Any, NamedTuple
 
 from remedy import events
-from remedy.events import Event
+from remedy.events import Event, field_names
 
 KINDS = {
     kind.__name__: kind
@@ -32,9 +32,7 @@ def write_line(
 ) -> bytes:
     """Return the line of an event; fields in `without` stand in the blob."""
     values: dict[str, Any] = {"seq": seq, "event": type(event).__name__}
-    values.update(
-        (each.name, getattr(event, each.name)) for each in fields(event) if each.name not in without
-    )
+    values.update((name, getattr(event, name)) for name in field_names(event) if name not in without)
     if blob is not None:
         values["blob"] = blob
     return _dump(values).encode("ascii") + b"\n"

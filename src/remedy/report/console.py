@@ -148,7 +148,6 @@ class Console:
         )
         if self._verbosity > 1 or self._answers:
             self._result(done.result)
-        self._count()
 
     def _result(self, result: dict[str, Any]) -> None:
         """Show a result; what a program printed stands there as it was printed."""
@@ -189,7 +188,8 @@ class Console:
                     f"{event.host}: {count(event.round_trips, 'round trip')}, {event.setup_trips} to set up"
                 )
                 self._sheet.line(("dim", text), indent=9)
-        self._count()
+        if isinstance(event, RoundTrips | HostLeftOut):
+            self._count()
 
     def _connected(self, event: HostConnected) -> None:
         hello = event.hello
