@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from remedy.engine.keywords import Keywords
 from remedy.playbook import Block, Common
 from remedy.template import Layer
 
@@ -18,10 +19,11 @@ _PHASES = {PLAIN: 0, BODY: 0, RESCUE: 1, ALWAYS: 2}
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a host leaves the normal way: the task that failed and its result."""
+    """Why a host leaves the normal way: the task that failed, its result, and the keywords that it was under."""
 
     task: str
     result: dict[str, Any]
+    words: Keywords | None = None
 
 
 @dataclass(frozen=True, slots=True)

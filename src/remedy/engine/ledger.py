@@ -180,7 +180,7 @@ class Ledger:
         self._emit(entry, status, reason, result, rescued)
         if not failed or entry.ignore:
             return None
-        return Failure(entry.task.title, result)
+        return Failure(entry.task.title, result, entry.words)
 
     def _register(self, entry: Entry, status: str, result: dict[str, Any], reason: str) -> None:
         name = entry.task.register

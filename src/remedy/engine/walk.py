@@ -84,9 +84,10 @@ class Walk:
         cursor: Cursor | None = Cursor.root(self._program)
         while cursor is not None:
             here, failure = cursor.settled()
-            self._doomed = self._doomed or failure is not None
             if here is None:
                 cursor = yield from self._land(None)
+                if cursor is None and failure is not None:
+                    cursor = self._fail(failure)  # an always section has passed it on
                 continue
             cursor = here
             if len(self._flight.entries) >= _MOST_IN_FLIGHT:
@@ -239,13 +240,15 @@ class Walk:
             elif not entry.cursor.rescues():
                 self.ledger.dropped(other, "an earlier task failed")
         after, _ = entry.cursor.failed(failure)
-        if after is None:
-            if not self._state.quiet:
-                self._play.failed(self._state.name, entry.words)
-            if self._play.play.force_handlers and self._state.notified and not self._doomed:
-                after = Cursor.root((Stage("handlers"),))
-            self._doomed = True
-        return after
+        return self._fail(failure) if after is None else after
+
+    def _fail(self, failure: Failure) -> Cursor | None:
+        """The host has failed, nothing has rescued it; return what it may still do."""
+        if not self._state.quiet:
+            self._play.failed(self._state.name, failure.words)
+        last = self._play.play.force_handlers and self._state.notified and not self._doomed
+        self._doomed = True
+        return Cursor.root((Stage("handlers"),)) if last else None
 
     def lost(self, flight: Flight, reason: str) -> None:
         """Tell of what was under way when the host was lost."""
