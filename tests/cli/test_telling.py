@@ -14,7 +14,7 @@ import click
 import pytest
 
 import remedy.cli
-from remedy.cli.telling import as_json
+from remedy.cli.telling import as_json, tell
 
 
 def strict(text: str) -> Any:
@@ -136,3 +136,28 @@ def test_a_run_asks_for_as_many_open_files_as_it_may_have(tmp_path: Path) -> Non
     environment = {**os.environ, "REMEDY_STATE": str(tmp_path / "state")}
     done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True, text=True)
     assert done.stdout.splitlines()[-1] == "(4096, 4096)"
+
+
+def test_what_hosts_named_does_not_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from remedy.cli import undoing
+    from remedy.journal import UndoPlan
+    from remedy.journal.undo import NotUndone
+
+    said: list[str] = []
+    monkeypatch.setattr(click, "echo", lambda text, **_: said.append(text))
+    lost = NotUndone(
+        host="h1",
+        play="p",
+        task="t",
+        position="",
+        module="file",
+        kind="resource",
+        object="file:/home/bob/\x1b]52;c;cm0gLXJm\x07",
+        reason="it is a \x1b[2Jfifo",
+    )
+    undoing._tell(UndoPlan(run="r", hosts={}, not_undone=(lost,), warnings=("a\x1b[2Jb",)))
+    tell("first \x1b[2J\nsecond \x9b31m", 1)
+    text = "".join(said).replace("\x1b[31m\x1b[1m", "").replace("\x1b[0m", "")
+    assert not [char for char in text if char != "\n" and not char.isprintable()]
+    assert "first" in text
+    assert "\nsecond" in text

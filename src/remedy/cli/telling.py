@@ -16,8 +16,15 @@ _OUTCOMES = {2: "failed", 3: "refused", 4: "unreachable", 5: "bad_input", 99: "i
 
 def tell(text: str, code: int) -> int:
     """Say what went wrong on standard error; return the exit code."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {harmless(text)}", err=True)
     return code
+
+
+def harmless(text: str) -> str:
+    """Return a text of one or more lines in which nothing steers the terminal: names and reasons come from hosts."""
+    from remedy.report.text import safe
+
+    return "\n".join(safe(line) for line in text.split("\n"))
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from remedy.cli.session import Session, me
+from remedy.cli.telling import harmless
 from remedy.engine.undo import Undoing, empty_play
 from remedy.errors import InputError, RemedyError
 from remedy.journal import UndoPlan, UndoStep, find_run, read_run, undo_plan
@@ -58,11 +59,12 @@ def roll_back(name: str | None, *, check: bool, flags: dict[str, Any]) -> int:
 
 def _tell(plan: UndoPlan) -> None:
     for warning in plan.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(f"warning: {harmless(warning)}", err=True)
     if plan.not_undone:
         click.echo(f"cannot be taken back ({len(plan.not_undone)}):", err=True)
         for each in plan.not_undone:
-            click.echo(f"  {each.host}: {each.task}: {each.object}: {each.reason}", err=True)
+            told = f"{each.host}: {each.task}: {each.object}: {each.reason}"
+            click.echo(f"  {harmless(told)}", err=True)
 
 
 def _undoings(session: Session, path: Path, plan: UndoPlan, hosts: Sequence[str]) -> list[Undoing]:
