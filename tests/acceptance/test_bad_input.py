@@ -113,3 +113,18 @@ def test_no_command_shows_the_help(scene: Scene) -> None:
     assert (done.code, done.out) == (5, "")
     assert done.err.startswith("Usage: remedy [OPTIONS]")
     assert "Commands:\n  play" in done.err
+
+
+def test_the_inventory_shows_what_cannot_be_rendered_yet(scene: Scene) -> None:
+    secret = encrypt(b"hunter2hunter2", b"right").decode().replace("\n", "\n  ")
+    scene.write(
+        {"inventory/group_vars/web.yml": f"home: '{{{{ ansible_env.HOME }}}}'\nkey: !vault |\n  {secret}\n"}
+    )
+    done = scene.run("inventory --host web1")
+    assert done.code == 0
+    assert "home: '{{ ansible_env.HOME }}'  (the variable 'ansible_env' is undefined)\n" in done.out
+    assert "key: (encrypted: the value is encrypted, and no vault password was given)\n" in done.out
+    assert "inventory_hostname: 'web1'\n" in done.out
+    assert scene.run("inventory --host web1 --why home").out.endswith(
+        "from inventory group_vars, inventory/group_vars/web.yml:1:7\n"
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from remedy.cli import options
+
+if TYPE_CHECKING:
+    from remedy.template import Scope
 
 
 @click.command()
@@ -43,14 +46,26 @@ def inventory(host: str | None, why: str | None, **flags: Any) -> int:
     scope = templar.scope([*found.layers(one, None), Layer("extra vars", session.extra), magic])
     if why is None:
         for name in sorted(scope.names()):
-            if not name.startswith(("groups", "hostvars")):
-                click.echo(f"{name}: {session.secrets.mask(scope.get(name))!r}")
+            if name not in ("groups", "hostvars"):
+                click.echo(f"{name}: {_shown(scope, name)}")
         return 0
     origin = scope.why(why)
     if origin is None:
         from remedy.errors import nearest
 
         raise InputError(f"'{host}' has no variable '{why}'", hint=nearest(why, scope.names()))
-    value = session.secrets.mask(scope.get(why))
-    click.echo(f"{why} = {value!r}\n  from {origin.layer}, {origin.position or 'no file'}")
+    click.echo(f"{why} = {_shown(scope, why)}\n  from {origin.layer}, {origin.position or 'no file'}")
     return 0
+
+
+def _shown(scope: Scope, name: str) -> str:
+    """Return a variable's value; of one that needs facts, or a password, what stands there and why it is no value."""
+    from remedy.errors import InputError, VaultError
+
+    secrets = scope.templar.secrets
+    try:
+        return repr(secrets.mask(scope.get(name)))
+    except VaultError as error:
+        return f"(encrypted: {error.message})"
+    except InputError as error:
+        return f"{secrets.mask(str(scope.raw(name)))!r}  ({secrets.mask(error.message)})"
