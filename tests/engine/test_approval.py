@@ -98,3 +98,16 @@ def test_a_check_pass_that_ends_early_on_one_host_holds_up_no_other(tmp_path: Pa
     with pytest.raises(RemedyError) as refused:
         play(tmp_path, RUNBOOK, hosts=2, behaviour=behaviour, yes=False)
     assert "h2: file: destructive: file:/precious" in str(refused.value)
+
+
+def test_what_was_shown_for_one_task_is_no_leave_for_another() -> None:
+    asked: list[Plans] = []
+    gate = Approval(["a"], asked.append)
+    shown = Planned(task="restart it", guarded="disruptive", object="service:web")
+    gate.plan("a", [shown])
+    gate.answer("a")
+    assert gate.beyond("a", shown) is None
+    assert len(asked) == 1
+    gate.beyond("a", Planned(task="stop it", guarded="disruptive", object="service:web"))
+    gate.beyond("a", Planned(task="restart it", guarded="destructive", object="service:web"))
+    assert len(asked) == 3

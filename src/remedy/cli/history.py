@@ -21,10 +21,10 @@ def history(run: str | None, number: int) -> int:
     """
     from pathlib import Path
 
-    from remedy.cli.telling import harmless
     from remedy.events import Changed
     from remedy.journal import find_run, list_runs, read_run
     from remedy.project import Project
+    from remedy.report.text import safe
 
     state = Project.find(Path.cwd()).state
     if run is None:
@@ -39,5 +39,5 @@ def history(run: str | None, number: int) -> int:
     for event in record.events:
         if isinstance(event, Changed) and not event.predicted:
             back = "" if event.reversible else f" (cannot be taken back: {event.reason})"
-            click.echo("  " + harmless(f"{event.host}: {event.task}: {event.object}{back}"))
+            click.echo("  " + safe(f"{event.host}: {event.task}: {event.object}{back}"))
     return 0

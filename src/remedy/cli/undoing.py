@@ -16,6 +16,7 @@ from remedy.journal import UndoPlan, UndoStep, find_run, read_run, undo_plan
 from remedy.playbook import Play
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
+from remedy.report.text import safe
 
 
 def roll_back(name: str | None, *, check: bool, flags: dict[str, Any]) -> int:
@@ -64,7 +65,7 @@ def _tell(plan: UndoPlan) -> None:
         click.echo(f"cannot be taken back ({len(plan.not_undone)}):", err=True)
         for each in plan.not_undone:
             told = f"{each.host}: {each.task}: {each.object}: {each.reason}"
-            click.echo(f"  {harmless(told)}", err=True)
+            click.echo(f"  {safe(told)}", err=True)
 
 
 def _undoings(session: Session, path: Path, plan: UndoPlan, hosts: Sequence[str]) -> list[Undoing]:

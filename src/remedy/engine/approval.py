@@ -109,8 +109,11 @@ class Approval:
 
     def beyond(self, host: str, step: Planned) -> str | None:
         """Ask about what the plan did not show; return why it must not be done, None where it may."""
+        mark = (step.task, step.guarded, step.object)  # a restart that was shown is no leave to stop it
         known = [
-            each for each in self._plans.get(host, ()) if not each.unknown and each.object == step.object
+            each
+            for each in self._plans.get(host, ())
+            if not each.unknown and (each.task, each.guarded, each.object) == mark
         ]
         shown = {str(item.get("item")) for each in known for item in each.items}
         new = tuple(item for item in step.items if str(item.get("item")) not in shown)
