@@ -44,6 +44,8 @@ class Variables:
             ansible_check_mode=check,
             ansible_diff_mode=play.run.options.diff,
             ansible_version={"full": "2.19.0", "major": 2, "minor": 19, "revision": 0, "string": "2.19.0"},
+            # Ansible's own default: a file that Ansible wrote from the same template stays as it is.
+            ansible_managed="Ansible managed",
             hostvars=HostVars(play, self),
         )
         self._files: tuple[Layer, ...] = ()
