@@ -126,6 +126,8 @@ class Worker:
         ahead = Walk(play, shadow, check=True, only=("pre_tasks", "tasks", "post_tasks", "handlers"))
         for request in ahead.requests():
             self._one(play, ahead, request, play.rehearsal)
+            # The pass may be what greets the host first, and its copy of the state is older than that.
+            shadow.heard, shadow.clock_skew = self.state.heard, self.state.clock_skew
         play.rehearsal.leave(self.state.name)
         gate.plan(self.state.name, ahead.ledger.guarded)
         self._wait(lambda: gate.answer(self.state.name))
