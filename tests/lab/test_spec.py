@@ -21,7 +21,8 @@ def read(folder: Path, text: str) -> tuple[HostSpec, ...]:
 def test_the_shipped_file_declares_the_default_hosts() -> None:
     specs = {spec.name: spec for spec in read_specs(default_file())}
     assert specs["app1"] == HostSpec("app1", role="app", disks={"/var/log": Disk("96M")}, root_size="1G")
-    assert set(specs) == {"app1", "app2"}
+    assert specs["db1"] == HostSpec("db1", role="db", disks={"/var/lib/mysql": Disk("400M")})
+    assert set(specs) == {"app1", "app2", "db1"}
 
 
 def test_every_setting_of_a_host_can_be_written(tmp_path: Path) -> None:

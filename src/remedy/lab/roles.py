@@ -160,6 +160,7 @@ DB = Layer(
     files={
         "/etc/mysql/mariadb.conf.d/60-lab.cnf": """[mysqld]
 bind-address = 0.0.0.0
+skip_name_resolve = ON
 log_bin = binlog
 max_binlog_size = 1M
 log_slave_updates = ON

@@ -23,6 +23,7 @@ Address = str | tuple[str, int]
 """The path of a Unix socket, or (host, port), as seen from the host."""
 
 _SECONDS = 10.0
+_PROHIBITED = 1  # RFC 4254, 5.1: administratively prohibited
 _SAID = 4096  # bytes of the relay's first line
 _WRONG = ("incorrect password", "Authentication failure", "Sorry, try again", "no password was provided")
 
@@ -47,6 +48,7 @@ def reach(
     by_user = identity is not None and any(isinstance(each, str) for each in addresses)
     if not by_user:
         troubles = []
+        forbidden = False
         for address in addresses:
             try:
                 return _direct(connection, address)
@@ -56,9 +58,11 @@ def reach(
                 if not connection.alive:
                     raise lost(connection, error) from None
                 troubles.append(f"{relay.shown(address)}: {error}")
-        if isinstance(connection.line, LocalConnection):
+                # For a socket OpenSSH says the same of one that is forbidden and one that is not there.
+                forbidden = forbidden or isinstance(address, str) or getattr(error, "code", 0) == _PROHIBITED
+        if not forbidden:
             raise _none(connection, "; ".join(troubles))
-    # sshd may forbid forwarding: a process on the host may connect all the same.
+    # Where sshd forbids forwarding, a process on the host may connect all the same.
     return _relayed(connection, addresses, identity, cancel)
 
 

@@ -68,7 +68,8 @@ class Purge(Sweep):
     _survey: _binlogs.Survey | None = None
     _approved: list[_binlogs.Binlog] | None = None
     _left: dict[str, str] | None = None
-    """What the PURGE left, and why."""
+    """What the PURGE left, and why; from the first item on."""
+    _broken: Failed | None = None
 
     def key(self) -> str:
         """Return what is swept."""
@@ -82,6 +83,7 @@ class Purge(Sweep):
         self._survey = found
         if first:
             self._told: dict[str, Any] = {"free_before": found.disk["free"], "free_after": found.disk["free"]}
+            self._told["notes"] = list(found.notes)
             self._approved = found.taking
             for note in found.notes:
                 self.host.warn(note)
@@ -95,9 +97,17 @@ class Purge(Sweep):
     def drain(self, item: Item) -> int | str:
         """Return the bytes of a file that is gone, or why it is not."""
         if self._left is None:
-            self._left = self._purge()
+            self._left = {file.name: "it was not purged" for file in self._approved or ()}
+            try:
+                self._left = self._purge()
+            except Failed as failed:
+                self._broken = failed
         left = self._left.get(item.id)
-        return int(item.size) if left is None else left
+        if left is None:
+            return int(item.size)
+        if self._broken is not None:
+            raise self._broken
+        return left
 
     def returns(self, taken: list[Item], kept: list[Item]) -> dict[str, Any]:
         """Return what is there now."""
@@ -154,10 +164,12 @@ class Purge(Sweep):
         lent = None
         try:
             if disk["free"] < _ENOUGH and self.params["end_writers"]:
-                self._end_writers(watch)
+                # Room first: a session that is ended leaves a last event to MariaDB's own thread, which nobody can
+                # end, and which without room would hold up every COMMIT for a minute.
                 if disk["free"] < _LEAST and self.params["lend_reserve"]:
                     lent = self._reserve()["blocks"]
                     self.host.ask("ext4_reserve", path=disk["folder"], blocks=0)
+                self._end_writers(watch)
             said = self._under_watch(watch, work, f"PURGE BINARY LOGS TO '{upto}'")
         finally:
             if lent is not None:
@@ -167,9 +179,8 @@ class Purge(Sweep):
         still = {file.name for file in now}
         left = {file.name for file in approved if file.name in still}
         if left and said is not None:
-            raise Failed(
-                f"{said}; {len(left)} of {len(approved)} binary logs are still there", cause="timeout"
-            )
+            text = f"{said}; {len(left)} of {len(approved)} binary logs are still there"
+            self._broken = Failed(text, cause="timeout")
         warned = "; ".join(self._told.get("warnings", ())) or "an unfinished transaction or a reader needs it"
         return dict.fromkeys(left, f"the server left it in place: {warned}")
 
@@ -211,14 +222,16 @@ class Purge(Sweep):
                 self._end_writers(watch, but=work.id)
         if not thread.is_alive():
             return self._said(outcome)
-        self.host.warn(f"{sql} did not end within {limit:g} s: it is ended by KILL QUERY {work.id}")
+        stopped = "was still running when the operator stopped the run"
+        why = stopped if self.host.stopping() else f"did not end within {limit:g} s"
+        self.host.warn(f"{sql} {why}: it is ended by KILL QUERY {work.id}")
         watch.end(work.id, query=True)
         thread.join(_PATIENCE)
         self._told["purge_ended"] = not thread.is_alive() and not self._runs(watch, work.id)
         if self._told["purge_ended"]:
-            return f"the PURGE did not end within {limit:g} s and was ended by KILL QUERY, the server goes on"
+            return f"the PURGE {why} and was ended by KILL QUERY, the server goes on"
         return (
-            f"the PURGE did not end within {limit:g} s, and is still there {_PATIENCE:g} s after KILL QUERY "
+            f"the PURGE {why}, and is still there {_PATIENCE:g} s after KILL QUERY "
             f"{work.id}: look at the server's sessions"
         )
 

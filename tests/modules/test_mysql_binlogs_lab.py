@@ -1,0 +1,275 @@
+"""mysql_binlogs and mysql_binlog_purge on real servers: what replicas need stays, and no purge hangs for long."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.acceptance.operator import Operator
+from tests.conftest_lab import HostFactory
+from tests.modules.mariadb import FOLDER, Database, spec
+
+from remedy.cli import main
+from remedy.lab import Lab
+from remedy.modules.controller import mysql_binlog_purge
+
+pytestmark = pytest.mark.lab
+
+
+class Bench:
+    """One primary with one replica, and the operator who plays on them."""
+
+    def __init__(self, folder: Path, lab: Lab, primary: Database, replica: Database | None) -> None:
+        self.folder = folder
+        self.primary = primary
+        hosts = [lab.host(each.host) for each in (primary, replica) if each is not None]
+        self.operator = Operator(folder, lab, *hosts, ansible_become=True)
+
+    def play(self, *flags: str, module: str = "mysql_binlog_purge", **params: Any) -> dict[str, Any]:
+        """Play one task on the primary, in this process; return the document."""
+        params = {"keep": "1d", "keep_files": 2, **params}
+        task = {module: params, "register": "done"}
+        book = [{"hosts": self.primary.host, "gather_facts": False, "tasks": [task]}]
+        path = self.operator.write("playbooks/purge.yml", json.dumps(book))
+        out, err = io.StringIO(), io.StringIO()
+        words = ["play", str(path), "-i", str(self.folder / "inventory/hosts.yml"), "--format", "json"]
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit):
+            main([*words, *(flags or ("--yes",))])
+        assert "Traceback" not in err.getvalue(), err.getvalue()
+        document: dict[str, Any] = json.loads(out.getvalue())
+        return document
+
+
+@pytest.fixture(scope="module")
+def pair(lab: Lab, host_factory: HostFactory) -> tuple[Database, Database]:
+    """A primary and its replica."""
+    for host in (spec("db1"), spec("db2")):
+        host_factory(host.name, role=host.role, disks=host.disks)
+    primary, replica = Database(lab, "db1"), Database(lab, "db2")
+    primary.begin()
+    replica.replicate(primary)
+    return primary, replica
+
+
+@pytest.fixture
+def bench(
+    pair: tuple[Database, Database], lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
+    """Both as after a quiet week: six old binary logs, all applied."""
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.chdir(tmp_path)
+    primary, replica = pair
+    primary.rotate(5, days_ago=5)
+    replica.follow(primary)
+    yield Bench(tmp_path, lab, primary, replica)
+    replica.sql("START SLAVE")
+    replica.follow(primary)
+
+
+def task(document: dict[str, Any]) -> dict[str, Any]:
+    (found,) = document["tasks"]
+    return dict(found)
+
+
+def kept(document: dict[str, Any]) -> dict[str, str]:
+    return {each["item"]: each["reason"] for each in task(document)["kept"]}
+
+
+def test_what_every_replica_has_applied_goes_and_a_second_play_does_nothing(bench: Bench) -> None:
+    before = bench.primary.binlogs()
+    planned = bench.play("--check", replicas=["db2"])
+    assert bench.primary.binlogs() == before
+    assert planned["changes"][0]["bytes_freed"] == 4096 * (len(before) - 2)
+    done = bench.play(replicas=["db2"])
+    assert task(done)["status"] == "changed"
+    assert bench.primary.binlogs() == before[-2:]
+    assert kept(done) == {before[-2]: "among the newest 2", before[-1]: "it is being written"}
+    assert done["changes"][0]["bytes_freed"] == 4096 * (len(before) - 2)
+    assert task(done)["result"]["notes"][0].startswith("point-in-time recovery ends here")
+    assert task(bench.play(replicas=["db2"]))["status"] == "ok"
+    # The server knows what went: nothing was removed behind its back.
+    assert bench.primary.sql("SHOW BINARY LOGS").split()[0] == before[-2]
+    assert bench.primary.shell(f"ls {FOLDER} | grep '^binlog.0'").split() == before[-2:]
+
+
+def test_young_files_and_those_not_backed_up_stay(bench: Bench) -> None:
+    files = bench.primary.binlogs()
+    done = bench.play(keep="6d")
+    assert task(done)["status"] == "ok"
+    assert kept(done)[files[0]].startswith("written to 5 days ago")
+    done = bench.play(backed_up_until=files[2])
+    assert bench.primary.binlogs() == files[2:]
+    assert kept(done)[files[2]] == f"not backed up yet (until {files[2]})"
+
+
+def test_a_connected_replica_is_found_and_asked_without_being_named(bench: Bench) -> None:
+    found = task(bench.play(module="mysql_binlogs"))["result"]
+    (replica,) = found["replicas"]
+    assert re.fullmatch(r"db2 \(server id \d+\)", replica["name"])
+    assert replica["reached"]
+    assert found["would_free"] > 0
+
+
+@pytest.mark.parametrize("threads", ["SQL_THREAD", ""])
+def test_what_a_stopped_replica_has_not_applied_is_kept_and_named(
+    bench: Bench, pair: tuple[Database, Database], threads: str
+) -> None:
+    at = bench.primary.binlogs()[-1]
+    pair[1].sql(f"STOP SLAVE {threads}")
+    bench.primary.rotate(4, days_ago=3)
+    done = bench.play(replicas=["db2"])
+    assert task(done)["status"] == "changed"
+    assert bench.primary.binlogs()[0] == at
+    assert kept(done)[at].startswith(f"db2 has not applied it: it is at {at}; its ")
+    assert "SQL thread is stopped" in kept(done)[at]
+
+
+def test_a_replica_that_is_behind_keeps_what_it_lacks(bench: Bench, pair: tuple[Database, Database]) -> None:
+    replica = pair[1]
+    at = bench.primary.binlogs()[-1]
+    locked = "FLUSH TABLES WITH READ LOCK; SELECT SLEEP(60)"
+    replica.shell(f"setsid mariadb -e '{locked}' < /dev/null > /dev/null 2>&1 & "
+                  "until mariadb -NBe 'SHOW PROCESSLIST' | grep -q SLEEP; do sleep .05; done")  # fmt: skip
+    bench.primary.rotate(4, days_ago=3)
+    done = bench.play(replicas=["db2"])
+    asleep = replica.sql("SELECT id FROM information_schema.processlist WHERE info LIKE '%SLEEP(60)%' AND id <> "
+                         "CONNECTION_ID()")  # fmt: skip
+    replica.sql(f"KILL {asleep}")
+    assert bench.primary.binlogs()[0] == at
+    assert kept(done)[at] == f"db2 has not applied it: it is at {at}; it has come so far"
+
+
+def test_a_replica_out_of_reach_keeps_everything_until_it_is_forgotten(bench: Bench) -> None:
+    files = bench.primary.binlogs()
+    bench.operator.place("db3", ansible_host="127.0.0.1", ansible_port=1)
+    for name in ("db3", "127.0.0.1:1"):
+        done = bench.play(replicas=["db2", name])
+        assert task(done)["status"] == "ok"
+        assert bench.primary.binlogs() == files
+        assert kept(done)[files[0]].startswith(f"{name} may need it: it cannot be asked: ")
+    done = bench.play(replicas=["db2", "db3"], forget_replicas=["db3"])
+    assert task(done)["status"] == "changed"
+    assert task(done)["result"]["notes"][0].startswith("db3 is forgotten, as asked: it cannot be asked")
+
+
+def test_the_inventory_names_replicas_for_every_task(bench: Bench) -> None:
+    bench.operator.place(
+        "db1", ansible_host=bench.primary.address, mysql_replicas=["127.0.0.1:1"], mysql_login_user="root"
+    )
+    done = bench.play()
+    assert task(done)["status"] == "ok"
+    assert "127.0.0.1:1 may need it" in next(iter(kept(done).values()))
+
+
+def test_who_may_not_log_in_is_told_what_to_do(bench: Bench) -> None:
+    bench.primary.sql("CREATE OR REPLACE USER blind@'localhost' IDENTIFIED BY 'some secret'")
+    done = bench.play(login_user="blind", login_password="wrong secret")
+    assert "lets blind at /run/mysqld/mysqld.sock of db1 not in: Access denied" in task(done)["reason"]
+    assert "login_password" in task(done)["reason"]
+    done = bench.play(login_user="blind", login_password="some secret")
+    assert "GRANT PROCESS" in task(done)["reason"]
+    assert "some secret" not in json.dumps(done)
+    assert b"some secret" not in b"".join(
+        path.read_bytes() for path in (bench.folder / "state").rglob("*") if path.is_file()
+    )
+
+
+def test_an_option_file_on_the_host_logs_in(bench: Bench) -> None:
+    bench.primary.sql("CREATE OR REPLACE USER opera@'localhost' IDENTIFIED BY 'file secret'; "
+                      "GRANT ALL ON *.* TO opera@'localhost'")  # fmt: skip
+    bench.primary.shell("printf '[client]\\nuser = opera\\npassword = \"file secret\"\\n' > /root/.my.cnf")
+    try:
+        done = bench.play(
+            module="mysql_binlogs", replicas=["db2"], login_unix_socket="/run/mysqld/mysqld.sock"
+        )
+    finally:
+        bench.primary.shell("rm /root/.my.cnf")
+    assert "db2" in json.dumps(task(done)["result"]["replicas"])
+    assert "file secret" not in json.dumps(done)
+
+
+@pytest.fixture(scope="module")
+def small(lab: Lab, host_factory: HostFactory) -> Database:
+    """A server without a replica, on a disk that keeps one percent back for root."""
+    host = spec("db4", reserved=1)
+    host_factory(host.name, role=host.role, disks=host.disks)
+    return Database(lab, "db4")
+
+
+@pytest.fixture
+def crowded(small: Database, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Its disk is full to the last byte, and a writer waits for space."""
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.chdir(tmp_path)
+    lab.reset(small.host)
+    small.begin()
+    small.rotate(2)
+    # The device of a disk is not shown inside a host.
+    small.shell(f"d=$(findmnt -no SOURCE {FOLDER}); n=$(cat /sys/class/block/${{d##*/}}/dev); "
+                "[ -e $d ] || mknod $d b ${n%:*} ${n#*:}")  # fmt: skip
+    small.full()
+    small.take_the_rest()
+    small.age(5)
+    return Bench(tmp_path, lab, small, None)
+
+
+def test_on_a_full_disk_a_purge_is_refused_with_the_way_out(crowded: Bench) -> None:
+    files = crowded.primary.binlogs()
+    done = crowded.play()
+    assert task(done)["status"] == "failed"
+    assert "a PURGE hangs there with less than 16 MiB" in task(done)["reason"]
+    assert "end_writers" in task(done)["reason"]
+    assert task(done)["result"]["would_free"] > 1 << 20
+    done = crowded.play(end_writers=True)
+    assert "set lend_reserve to lend what the file system keeps back for root" in task(done)["reason"]
+    assert crowded.primary.binlogs() == files
+    assert "someone to free space" in crowded.primary.sql("SHOW PROCESSLIST")
+
+
+def test_writers_are_ended_the_reserve_is_lent_and_put_back(crowded: Bench) -> None:
+    database = crowded.primary
+    files = database.binlogs()
+    reserve = "tune2fs -l $(findmnt -no SOURCE /var/lib/mysql) | grep -i 'reserved block count'"
+    before = database.shell(reserve)
+    done = crowded.play(end_writers=True, lend_reserve=True)
+    assert task(done)["status"] == "changed", task(done)["reason"]
+    left = database.binlogs()
+    # The third from last may stay, as long as its checkpoint is on its way.
+    assert set(left) & set(files) <= set(files[-3:])
+    assert database.shell(reserve) == before
+    assert [each["user"] for each in task(done)["result"]["ended"]] == ["root"]
+    lent = [each for each in done["changes"] if each["object"].startswith("ext4_reserve:")]
+    assert [each["after"]["blocks"] for each in lent] == [0, lent[0]["before"]["blocks"]]
+    assert task(done)["result"]["free_after"] > 1 << 20
+    database.sql("INSERT INTO shop.kv VALUES (2, 'written again')", 10)
+
+
+def test_a_purge_that_hangs_is_ended_and_commits_go_on(
+    crowded: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = crowded.primary
+    writer = database.sql("SELECT id FROM information_schema.processlist WHERE state LIKE '%free space%'")
+    database.shell(f"rm {FOLDER}/.rest*; truncate -s -512K {FOLDER}/.filler")
+    database.sql(f"KILL {writer}")
+    database.sql("INSERT INTO shop.kv VALUES (2, 'the last')", 10)
+    database.take_the_rest()
+    database.age(5)
+    # Without its guard the module does what everybody does, and hangs.
+    monkeypatch.setattr(mysql_binlog_purge, "_ENOUGH", 0)
+    files = database.binlogs()
+    done = crowded.play(deadline=2)
+    assert task(done)["status"] == "failed"
+    assert "was ended by KILL QUERY, the server goes on" in task(done)["reason"]
+    assert f"{len(files) - 2} of {len(files) - 2} binary logs are still there" in task(done)["reason"]
+    assert "PURGE" not in database.sql("SHOW FULL PROCESSLIST")
+    assert database.shell(f"ls {FOLDER} | grep '^binlog.0'").split() == files
+    database.shell(f"rm {FOLDER}/.filler {FOLDER}/.rest*")
+    database.sql("INSERT INTO shop.kv VALUES (3, 'written again')", 10)
