@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from remedy.lab import Lab
 from remedy.modules.controller import mysql_binlog_purge
 
 pytestmark = pytest.mark.lab
+
+WAITING = "SELECT id FROM information_schema.processlist WHERE state LIKE '%free space%'"
 
 
 class Bench:
@@ -256,9 +259,8 @@ def test_a_purge_that_hangs_is_ended_and_commits_go_on(
     crowded: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = crowded.primary
-    writer = database.sql("SELECT id FROM information_schema.processlist WHERE state LIKE '%free space%'")
     database.shell(f"rm {FOLDER}/.rest*; truncate -s -512K {FOLDER}/.filler")
-    database.sql(f"KILL {writer}")
+    database.sql("KILL " + database.sql(WAITING))
     database.sql("INSERT INTO shop.kv VALUES (2, 'the last')", 10)
     database.take_the_rest()
     database.age(5)
@@ -273,3 +275,26 @@ def test_a_purge_that_hangs_is_ended_and_commits_go_on(
     assert database.shell(f"ls {FOLDER} | grep '^binlog.0'").split() == files
     database.shell(f"rm {FOLDER}/.filler {FOLDER}/.rest*")
     database.sql("INSERT INTO shop.kv VALUES (3, 'written again')", 10)
+
+
+def test_a_connection_lost_in_the_middle_leaves_the_outcome_open(
+    crowded: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = crowded.primary
+    database.shell(f"rm {FOLDER}/.rest*; truncate -s -512K {FOLDER}/.filler")
+    database.sql("KILL " + database.sql(WAITING))
+    database.sql("INSERT INTO shop.kv VALUES (2, 'the last')", 10)
+    database.take_the_rest()
+    database.age(5)
+    monkeypatch.setattr(mysql_binlog_purge, "_ENOUGH", 0)
+    cut = "until mariadb -NBe 'SHOW PROCESSLIST' | grep -q PURGE; do sleep .05; done; pkill -u admin sshd"
+    with ThreadPoolExecutor() as pool:
+        cutting = pool.submit(database.shell, cut)
+        done = crowded.play(deadline=30)
+        cutting.result(30)
+    assert done["run"]["exit_code"] == 4
+    assert done["hosts"]["db4"]["reason"] == "link_lost"
+    assert task(done)["status"] == "not_run"
+    assert "whether it ran is not known" in task(done)["reason"]
+    intents = [line for line in crowded.operator.journal().splitlines() if b'"mysql_binlog_purge"' in line]
+    assert intents
