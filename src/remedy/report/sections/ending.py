@@ -62,7 +62,9 @@ def _details(story: Story, ended: RunEnded) -> list[str]:
     elif changes and mode == "check":
         details.append(f"{count(changes, 'change')} would be made")
     elif ended.outcome == "ok" and not changes:
-        details.append("nothing to change" if mode == "check" else "nothing had to be changed")
+        foreseen = "no change foreseen" if story.unknown else "nothing to change"
+        details.append(foreseen if mode == "check" else "nothing had to be changed")
+    details += [f"{count(len(story.unknown), 'task')} unknown"] if story.unknown else []
     details += [f"{count(stay, 'finding')} STILL THERE"] if stay else []
     lost = [f"{number} {word}" for number, word in ((failed, "failed"), (out, "left out")) if number]
     return [*details, f"{', '.join(lost)} of {count(len(counts), 'host')}"] if lost else details
