@@ -53,6 +53,7 @@ LIES: dict[str, list[Any]] = {
     "an identity for no known reason": [{"t": "identity_failed", "reason": "because", "message": "so"}],
     "a warning that is no text": [{"t": "warn", "text": {"a": 1}}],
     "warnings without end": [{"t": "warn", "text": "x"}] * 10_000,
+    "a few warnings of great length": [{"t": "warn", "text": "x" * (1 << 20)}] * 10,
     "hellos of the wrong shape": [{"t": "hello", "clock": "noon", "lock": []}],
 }
 

@@ -10,6 +10,7 @@ from remedy.errors import REASONS, Unreachable
 
 _DEEPEST = 100  # levels of a message; what masks, stores and prints it goes down as far
 _CHATTER = 1000  # messages of a batch that answer nothing, and so many more for each of its steps
+_ASIDE = 8 << 20  # bytes that a host may say beside intents and results: each is printed and stored
 _KEPT = 128 << 20  # bytes of a host that the journal takes; the agent itself stops at half of it
 _LARGEST = 1 << 62
 _STATUSES = (OK, CHANGED, FAILED, SKIPPED, UNKNOWN)
@@ -21,6 +22,7 @@ class Ear:
     def __init__(self, host: str) -> None:
         self._host = host
         self._kept = 0
+        self._aside = 0
 
     def listen(self, sent: Collection[str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
         """Return what checks each message of a batch of these steps, and returns it; it raises Unreachable."""
@@ -41,8 +43,10 @@ class Ear:
                 return dict(message)
             if kind == "intent":
                 self._kept += _weight(message.get("kept"))
+            else:
+                self._aside += _weight(message)
             left -= 1
-            if left < 0 or self._kept > _KEPT:
+            if left < 0 or self._kept > _KEPT or self._aside > _ASIDE:
                 raise self._nonsense("messages without end")
             return dict(message)
 
