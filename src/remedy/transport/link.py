@@ -133,7 +133,7 @@ class AgentLink:
 
     def _take(self, message: Any) -> None:
         kind = message.get("t")
-        if kind == "pong":
+        if kind == "pong" or self._closing:  # nobody listens to the rest
             return
         if kind == "hello":
             self.hello = message
