@@ -117,3 +117,24 @@ def test_check_mode_cannot_tell_which_handler_is_meant(stage: Scene) -> None:
     played = stage.play("--check")
     assert played.code == 0
     assert played.tasks("unknown") == {"hi", "other"}
+
+
+def test_check_mode_goes_on_behind_a_failure_that_may_hang_on_a_command(stage: Scene) -> None:
+    tasks = "    - {name: it, lineinfile: {path: /nowhere/at/all, line: a}}\n    - {name: last, ping: }\n"
+    stage.write({"playbooks/site.yml": HEAD + tasks})
+    played = stage.play("--check")
+    assert played.code == 0
+    unknown = "/nowhere/at/all does not exist; with create: true it is made"
+    hangs = "(perhaps it hangs on 'said', which check mode skipped)"
+    assert played.task("it")["reason"] == f"{unknown} {hangs}"
+    assert (played.task("it")["status"], played.task("last")["status"]) == ("unknown", "ok")
+
+
+def test_a_task_that_always_fails_stops_the_host(stage: Scene) -> None:
+    touch = f"{{name: never, file: {{path: {stage.folder}/never, state: touch}}}}"
+    stage.write(
+        {"playbooks/site.yml": f"{HEAD}    - {{name: it, ping: , failed_when: true}}\n    - {touch}\n"}
+    )
+    played = stage.play()
+    assert (played.code, played.tasks("failed")) == (2, {"it"})
+    assert not (stage.folder / "never").exists()

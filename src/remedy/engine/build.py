@@ -149,6 +149,11 @@ class Builder:
                 part["clock_skew"] = self._state.clock_skew
         return [self._step(entry, scope, part, index, layers, value, group) for part in parts]
 
+    @property
+    def _left_out(self) -> bool:
+        """Say whether check mode has left out a command: then a failure may hang on it, and the batch goes on."""
+        return bool(self._state.commands or self._variables.under_way)
+
     def _about(self, entry: Entry) -> str:
         """Return the names a task is about, as far as they can be told though it is unknown what it would do."""
         found: list[str] = []
@@ -241,7 +246,7 @@ class Builder:
             "diff": True,
             "timeout": None if timeout is None else self._number(entry, "timeout", timeout),
             "environment": environment_of(entry.words, templar, scope, task.position),
-            "ignore": entry.ignore or never_fails(task),
+            "ignore": entry.ignore or never_fails(task) or (entry.check and self._left_out),
         }
         guarded = "destructive" if module.destructive else "disruptive" if module.disruptive else None
         if guarded and not (spec.own or self._play.play.runbook or self._play.play.diagnose):

@@ -25,7 +25,7 @@ class Item:
     """One invocation of a module: the protocol's step (None: settled by the engine), then its outcome.
 
     `left_out`: a Command that would run, and was not run because the mode is check. `about`: the names that a task
-    may change of which check mode cannot tell what it would do.
+    may change of which check mode cannot tell what it would do. `judged`: the host says ok, the task's keywords do not.
     """
 
     index: int
@@ -39,6 +39,7 @@ class Item:
     guarded: str | None = None
     left_out: bool = False
     about: str = ""
+    judged: bool = False
     status: str = ""
     reason: str = ""
     result: dict[str, Any] = field(default_factory=dict)

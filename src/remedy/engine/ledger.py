@@ -86,6 +86,7 @@ class Ledger:
                 item.result["failed"] = failed
                 item.result["failed_when_result"] = failed
                 if failed:
+                    item.judged = item.status != FAILED
                     item.status = FAILED
                     item.reason = item.reason or "failed_when: " + " and ".join(map(str, task.failed_when))
                     item.result.setdefault("msg", item.reason)
@@ -94,6 +95,7 @@ class Ledger:
         except UnknownValue as unknown:
             item.status, item.reason = UNKNOWN, unknown.reason
         except InputError as error:
+            item.judged = item.status != FAILED
             item.status, item.reason = FAILED, str(error)
             item.result.update(failed=True, msg=str(error))
 
@@ -217,7 +219,7 @@ class Ledger:
             return {name: known.get(name, False) for name in every}
         except InputError as error:
             item = entry.items[-1]
-            item.status, item.reason = FAILED, str(error)
+            item.judged, item.status, item.reason = True, FAILED, str(error)
             item.result.update(failed=True, msg=str(error))
             return {}
         return {name: known.get(name, False) or sure for name in names}

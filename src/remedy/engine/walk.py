@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
-from remedy.engine.build import Builder, NeedsHello, constant, loop_layers, never_fails
+from remedy.engine.build import Builder, NeedsHello, loop_layers, never_fails
 from remedy.engine.context import PlayContext
 from remedy.engine.cursor import Cursor, Failure
 from remedy.engine.flight import (
@@ -214,9 +214,7 @@ class Walk:
         task = entry.task
         if any(item.status == FAILED for item in entry.items) and not entry.ignore:
             return True
-        if not entry.travels or task.failed_when is None:
-            return False
-        return not (never_fails(task) or all(constant(part) is not None for part in task.failed_when))
+        return entry.travels and task.failed_when is not None and not never_fails(task)
 
     # -- landing
 
@@ -230,13 +228,17 @@ class Walk:
         self._variables.landed()
         failed, self._failure = self._failure, None
         if failed is None:
+            for entry in flight.entries:
+                if not entry.committed and not entry.partial:
+                    raise RemedyError(f"'{entry.task.title}' was sent, and nothing came back of it")
             return cursor
         entry, failure = failed
+        judged = any(item.judged for item in entry.items)
         for other in flight.entries:
             if other.committed or not other.travels:
                 continue
-            if other.done:
-                self.ledger.commit(other)  # it ran before changed_when turned out to be the failure
+            if other.done and judged:
+                self.ledger.commit(other)  # the host ran it: what failed is what we made of the result
             elif not entry.cursor.rescues():
                 self.ledger.dropped(other, "an earlier task failed")
         after, _ = entry.cursor.failed(failure)
