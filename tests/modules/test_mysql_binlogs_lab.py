@@ -124,13 +124,15 @@ def test_a_connected_replica_is_found_and_asked_without_being_named(bench: Bench
 def test_what_a_stopped_replica_has_not_applied_is_kept_and_named(
     bench: Bench, pair: tuple[Database, Database], threads: str
 ) -> None:
-    at = bench.primary.binlogs()[-1]
+    before, at = bench.primary.binlogs()[-2:]
     pair[1].sql(f"STOP SLAVE {threads}")
     bench.primary.rotate(4, days_ago=3)
     done = bench.play(replicas=["db2"])
     assert task(done)["status"] == "changed"
-    assert bench.primary.binlogs()[0] == at
-    assert kept(done)[at].startswith(f"db2 has not applied it: it is at {at}; its ")
+    # A replica that stops may go back to the end of the file before: then that one stays, too.
+    first = bench.primary.binlogs()[0]
+    assert first in (before, at)
+    assert kept(done)[at].startswith(f"db2 has not applied it: it is at {first}; its ")
     assert "SQL thread is stopped" in kept(done)[at]
 
 
