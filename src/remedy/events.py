@@ -117,7 +117,10 @@ class Intent(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed(Event):
-    """A change happened (mode check: is predicted); `after` is the state read back, `change` its Intent."""
+    """A change happened (mode check: is predicted); `after` is the state read back, `change` its Intent.
+
+    `items` are the largest of what a sweep took, as {item, reason, size}, size in bytes.
+    """
 
     host: str
     change: str
@@ -135,6 +138,7 @@ class Changed(Event):
     seconds: float
     bytes_freed: int | None = None
     predicted: bool = False
+    items: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

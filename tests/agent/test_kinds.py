@@ -220,6 +220,7 @@ def test_a_sweep_tells_its_list_once_and_drains_it(any_agent: Agent, folder: Pat
     assert intent["irreversible"] is not None
     assert result["status"] == "changed"
     assert result["change"]["bytes_freed"] == result["result"]["bytes_freed"] == 4
+    assert [item["item"] for item in result["change"]["items"]] == [str(folder / "a"), str(folder / "b")]
     assert result["kept"] == [
         {"item": str(folder / "keep"), "reason": "kept by name"},
         {"item": str(folder / "busy"), "reason": "it is open"},

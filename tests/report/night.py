@@ -219,6 +219,10 @@ def _work(mode: str) -> Iterator[Event]:
             reversible=False,
             reason="what is swept away is not kept",
             bytes_freed=items * 240_000_000,
+            items=[
+                {"item": f"/var/tmp/dump-{n}.sql", "reason": f"{n + 3} d old", "size": 240_000_000}
+                for n in range(items)
+            ],
             predicted=check,
         )
         kept = [{"item": f"/var/tmp/mysql-{n}.sock", "reason": "in use by mariadbd"} for n in range(9)]

@@ -120,6 +120,31 @@ def test_a_finding_that_stays_is_told_first_and_at_the_end() -> None:
     assert "\nOK: nothing had to be changed; 1 finding STILL THERE\n" in text
 
 
+def test_a_sweep_names_the_largest_that_go_and_more_with_v() -> None:
+    sizes = [0, *(n << 20 for n in range(200, 100, -10))]
+    items = [{"item": f"image:{n}", "reason": "unused", "size": size} for n, size in enumerate(sizes[1:])]
+    items.append({"item": "image:empty", "reason": "", "size": 0})
+    given = {
+        "kind": "sweep",
+        "before": {"items": 11},
+        "after": {"items": 0},
+        "items": items,
+        "reversible": False,
+    }
+    for predicted, mode, title in ((False, "apply", "CHANGES"), (True, "check", "WOULD CHANGE")):
+        events = run(night.change("a", "t", "images", predicted=predicted, **given), mode=mode)
+        assert section(told(events), title)[3:] == [
+            "      200 MiB  image:0  (unused)",
+            "      190 MiB  image:1  (unused)",
+            "      180 MiB  image:2  (unused)",
+            "      170 MiB  image:3  (unused)",
+            "      160 MiB  image:4  (unused)",
+            "      ... and 6 more (-v lists them)",
+        ]
+        every = section(told(events, verbosity=1), title)
+        assert every[-2:] == ["      110 MiB  image:9  (unused)", "               image:empty"]
+
+
 def test_the_way_back() -> None:
     one = night.change("a", "t", "file:/x", after={"mode": "0600"})
     gone = night.change(

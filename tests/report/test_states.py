@@ -55,6 +55,16 @@ FILE = night.STATE
             "1 item would be removed, freeing 7 B",
         ),
         ({"kind": "sweep", "bytes_freed": 7}, "7 B freed"),
+        (
+            {
+                "kind": "sweep",
+                "before": {"items": 183},
+                "after": {"items": 0},
+                "bytes_freed": 0,
+                "items": [{"item": "/var/spool/x", "reason": "old", "size": 0}],
+            },
+            "183 files removed",
+        ),
     ],
 )
 def test_what_happened(given: dict[str, Any], told: str) -> None:

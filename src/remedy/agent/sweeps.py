@@ -29,6 +29,7 @@ def run(module, step, talk, outcome):
         raise Failed("what is to be kept on the control machine is more than the 64 MiB of a host and run")
     talk.ask(outcome.intent(kept=kept, needs=[], items=listed))
     taken, left, errors = _drain(module, taking, talk, outcome, change)
+    change["items"] = [_listed(item) for item in taken]
     again = [item for item in module.find() if item.take]
     _judge(taking, left, errors, again)
     still = [item for item in found if not item.take] + [item for item in taking if item.id in left]

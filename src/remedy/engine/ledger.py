@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from remedy.engine.approval import Planned
@@ -20,6 +20,7 @@ from remedy.events import Changed, TaskDone
 from remedy.template import Layer, Scope, Unknowable, UnknownValue
 
 _LEFT_OUT = "check mode"  # the agent's reason for a Command that it did not run
+_ITEMS = 1000  # of a sweep that are told and written down
 HIDDEN = {"censored": "the output is hidden: the task says no_log"}
 
 
@@ -159,6 +160,7 @@ class Ledger:
                 seconds=item.seconds,
                 bytes_freed=change.get("bytes_freed"),
                 predicted=predicted,
+                items=[] if hidden else _largest(change.get("items") or ()),
             )
         )
 
@@ -280,6 +282,15 @@ def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
         bytes=change.get("bytes_freed"),
         kept=tuple(item.kept),
     )
+
+
+def _largest(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what people may want to know of a sweep's items, the largest first."""
+    largest = sorted(items, key=lambda item: -(item.get("size") or 0))[:_ITEMS]
+    return [
+        {"item": str(item["item"]), "reason": str(item.get("reason") or ""), "size": item.get("size") or 0}
+        for item in largest
+    ]
 
 
 def _any_changed(entry: Entry) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from remedy.engine.approval import Planned, Plans
 from remedy.errors import Refused
+from remedy.report.states import noun
 from remedy.report.text import count, safe, size, some
 
 _ITEMS = 5
@@ -58,17 +59,19 @@ def _sum(plans: Plans) -> str:
     for kind, verb in _VERBS.items():
         of_kind = [step for step in steps if step.guarded == kind]
         items = sum(len(step.items) or 1 for step in of_kind)
+        every = [item for step in of_kind for item in step.items or ({},)]
         freed = sum(step.bytes or 0 for step in of_kind)
         if of_kind:
-            parts.append(f"{verb} {count(items, 'item')}" + (f" ({size(freed)})" if freed else ""))
+            parts.append(f"{verb} {count(items, noun(every))}" + (f" ({size(freed)})" if freed else ""))
     return f"  would {' and '.join(parts)} on {count(len(plans), 'host')}:"
 
 
 def _step(host: str, step: Planned) -> list[str]:
-    what = f": {count(len(step.items), 'item')}" if step.items else ""
+    what = f": {count(len(step.items), noun(step.items))}" if step.items else ""
     freed = f", {size(step.bytes)}" if step.bytes else ""
     lines = [f"  {host}: {_VERBS.get(step.guarded, 'change')} {step.object}{what}{freed}  [{step.task}]"]
-    lines += [f"      {_item(item)}" for item in step.items[:_ITEMS]]
+    largest = sorted(step.items, key=lambda item: -(item.get("size") or 0))
+    lines += [f"      {_item(item)}" for item in largest[:_ITEMS]]
     if len(step.items) > _ITEMS:
         lines.append(f"      ... and {len(step.items) - _ITEMS} more")
     if step.kept:
@@ -79,4 +82,5 @@ def _step(host: str, step: Planned) -> list[str]:
 
 def _item(item: Any) -> str:
     reason = f"  {item['reason']}" if item.get("reason") else ""
-    return f"{item.get('item')}  {size(item.get('size') or 0)}{reason}"
+    amount = f"  {size(item['size'])}" if item.get("size") else ""
+    return f"{item.get('item')}{amount}{reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from remedy.events import Changed
@@ -23,13 +24,26 @@ def difference(change: Changed) -> str:
     return _states(change.before, change.after)
 
 
+def taken(change: Changed) -> int | None:
+    """Return how many items a sweep took, None where it does not say."""
+    before, after = (
+        state.get("items") if isinstance(state, dict) else None for state in (change.before, change.after)
+    )
+    return before - (after if isinstance(after, int) else 0) if isinstance(before, int) else None
+
+
+def noun(items: Iterable[Mapping[str, Any]]) -> str:
+    """Return what a sweep's items are called: file where they are paths, else item."""
+    names = [str(item.get("item")) for item in items]
+    return "file" if names and all(name.startswith("/") for name in names) else "item"
+
+
 def _swept(change: Changed) -> str:
-    before, after = change.before, change.after
-    freed = "" if change.bytes_freed is None else size(change.bytes_freed)
-    if isinstance(before, dict) and isinstance(before.get("items"), int):
-        left = after.get("items", 0) if isinstance(after, dict) else 0
-        taken = count(before["items"] - left, "item")
-        text = f"{taken} of {before['items']}" if left else taken
+    freed = size(change.bytes_freed) if change.bytes_freed else ""  # empty files free their inodes alone
+    number = taken(change)
+    if number is not None:
+        every = change.before["items"]
+        text = count(number, noun(change.items)) + (f" of {every}" if number != every else "")
         if change.predicted:
             return f"{text} would be removed, freeing {freed}" if freed else f"{text} would be removed"
         return f"{text} removed, {freed} freed" if freed else f"{text} removed"

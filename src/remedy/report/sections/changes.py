@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from remedy.events import Changed
 from remedy.report.sections.view import View
 from remedy.report.sheet import Sheet
-from remedy.report.states import difference
+from remedy.report.states import difference, taken
 from remedy.report.story import Story
 from remedy.report.text import count, grouped, size, unique
 
 _DIFF_LINES = 60
+_ITEMS = 5
+_SWEEPS = 6  # with more of them each shows less
+_ITEMS_OF_MANY = 2
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -27,11 +33,12 @@ def changes(sheet: Sheet, story: Story, view: View) -> None:
         freed = sum(change.bytes_freed or 0 for change in those)
         verb = "would be freed" if title == planned else "freed"
         sheet.heading(f"{title}: {len(those)}" + (f", {size(freed)} {verb}" if freed else ""))
-        for _, same in grouped(those, lambda change: _look(change, view)):
-            _one(sheet, same, view)
+        few = _ITEMS if sum(bool(change.items) for change in those) <= _SWEEPS else _ITEMS_OF_MANY
+        for _, same in grouped(those, partial(_look, few=few, view=view)):
+            _one(sheet, same, few, view)
 
 
-def _look(change: Changed, view: View) -> tuple[object, ...]:
+def _look(change: Changed, few: int, view: View) -> tuple[object, ...]:
     shown = change.diff if view.diff else ""
     return (
         change.task,
@@ -41,10 +48,11 @@ def _look(change: Changed, view: View) -> tuple[object, ...]:
         change.reversible,
         change.reason,
         shown,
+        repr(_shown(change, few, view)),
     )
 
 
-def _one(sheet: Sheet, same: list[Changed], view: View) -> None:
+def _one(sheet: Sheet, same: list[Changed], few: int, view: View) -> None:
     first = same[0]
     hosts = unique(change.host for change in same)
     times = f" ({count(len(same), 'time')})" if len(same) > len(hosts) else ""
@@ -53,8 +61,30 @@ def _one(sheet: Sheet, same: list[Changed], view: View) -> None:
     view.host_names(sheet, hosts, indent=4)
     why = "" if first.reversible else f"; cannot be rolled back{_reason(first)}"
     sheet.line(("dim", f"{first.task} [{first.module}]{why}"), indent=4, hang=2)
+    _items(sheet, first, few, view)
     if view.diff and first.diff:
         _diff(sheet, first.diff, view)
+
+
+def _items(sheet: Sheet, change: Changed, few: int, view: View) -> None:
+    """Show the largest of what a sweep took, each with its reason."""
+    shown = _shown(change, few, view)
+    sizes = [size(item["size"]) if item["size"] else "" for item in shown]
+    width = max(map(len, sizes), default=0)
+    for item, amount in zip(shown, sizes, strict=True):
+        reason = f"  ({item['reason']})" if item["reason"] else ""
+        column = f"{amount}  " if amount else ""
+        indent = 6 + (width - len(amount) if amount else width + 2 if width else 0)
+        sheet.line(column, item["item"], ("dim", reason), indent=indent, hang=2)
+    number = max(len(change.items), taken(change) or 0)
+    if shown and number > len(shown):
+        hint = " (-v lists them)" if len(shown) < len(change.items) else ""
+        sheet.line(("dim", f"... and {number - len(shown)} more{hint}"), indent=6)
+
+
+def _shown(change: Changed, few: int, view: View) -> list[dict[str, Any]]:
+    most = few if view.verbosity <= 0 else len(change.items)
+    return change.items if len(change.items) <= most + 1 else change.items[:most]
 
 
 def _reason(change: Changed) -> str:
