@@ -139,7 +139,7 @@ class Session:
         """Run a playbook and report; return the exit code. `answers`: show what each task returned."""
 
         def work(run: Run) -> int:
-            return run.play(playbook, self.named, me(), sys.argv[1:])
+            return run.play(playbook, self.named, me(), without_values(sys.argv[1:]))
 
         return self.execute(playbook.path.stem, hosts, work, answers=answers)
 
@@ -342,6 +342,20 @@ def _warn_of_tags(options: Options, playbook: Playbook) -> None:
 def _some(hosts: Iterable[Host]) -> str:
     names = [host.name for host in hosts]
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def without_values(arguments: Sequence[str]) -> list[str]:
+    """Return a command line without the values of its extra variables: the journal must not hold them."""
+    shown: list[str] = []
+    for word in arguments:
+        flag, equals, _ = word.partition("=")
+        if shown and shown[-1] in ("-e", "--extra-vars") and not word.startswith("@"):
+            shown.append("...")
+        elif flag == "--extra-vars" and equals:
+            shown.append("--extra-vars=...")
+        else:
+            shown.append(word)
+    return shown
 
 
 def me() -> str:
