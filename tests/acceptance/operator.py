@@ -117,17 +117,18 @@ class Operator:
         json: bool = True,
         environment: Mapping[str, str] | None = None,
         passwords: Sequence[str] = (),
+        under: Sequence[str] = (),
     ) -> subprocess.Popen[str]:
         """Begin a command; `json` asks for the report as a document; `passwords` are typed at a terminal's prompts.
 
-        Without passwords there is no terminal.
+        Without passwords there is no terminal. `under` is a program that runs remedy, such as faketime.
         """
         inventory = () if command in ("history",) else ("-i", str(self.folder / "inventory/hosts.yml"))
         shape = ("--format", "json") if json else ()
         terminal = Terminal(passwords) if passwords else None
         try:
             return subprocess.Popen(
-                [*(PREFIX if terminal else ()), str(REMEDY), command, *arguments, *inventory, *shape],
+                [*(PREFIX if terminal else ()), *under, str(REMEDY), command, *arguments, *inventory, *shape],
                 cwd=self.folder,
                 env={**os.environ, "REMEDY_STATE": str(self.state), "NO_COLOR": "1", **(environment or {})},
                 stdin=terminal.inside if terminal else subprocess.PIPE,

@@ -189,6 +189,11 @@ def _take(paths, held):
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            # On an overlay this copies the file, which a full disk has no room for. That nobody holds it was just seen.
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                continue
+            raise
         held.append(descriptor)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,360 @@
+"""disk-full finds and heals each cause: by what it reports, by what is gone, and by what still stands and works."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remedy.lab import Disk, Host, Lab
+from tests.acceptance import causes
+from tests.acceptance.causes import BALLAST, aged_disk, line_afterwards, sh, write_log
+from tests.acceptance.host_tree import changed, look
+from tests.acceptance.operator import Operator, Result
+from tests.conftest_lab import HostFactory
+
+pytestmark = pytest.mark.lab
+
+MB = 1 << 20
+HEALED = 15.0  # seconds from command to healthy
+SIZES = ("-e", "big_log=8M", "-e", "journal_size=2M", "-e", "docker_age=0")
+SHOP, SHIPS = "shop", "ships"
+# What logins, sudo and syslog leave behind, whoever comes.
+COMINGS = {"/var/log/wtmp", "/var/log/lastlog", "/var/log/auth.log", "/var/log/syslog", "/var/log/user.log"}
+
+
+@pytest.fixture(scope="module")
+def hosts(host_factory: HostFactory) -> tuple[Host, Host]:
+    shop = host_factory(SHOP, role="app", root_size="64M", disks={"/var/log": Disk("72M", inodes=2000)})
+    return shop, host_factory(SHIPS, role="docker")
+
+
+@pytest.fixture(autouse=True)
+def _well(lab: Lab, hosts: tuple[Host, Host]) -> Iterator[None]:
+    yield
+    lab.reset(SHOP)
+
+
+@pytest.fixture
+def ships(lab: Lab) -> Iterator[None]:
+    yield
+    lab.reset(SHIPS)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cause on the host `shop`."""
+
+    findings: set[str]
+    make: str = ""
+    """Run as root; what the disk holds beside it is `ballast`."""
+    mount: str = "/var/log"
+    spare: int = 0
+    """Bytes that the ballast leaves free for the cause, before the last byte is filled, too."""
+    logs: dict[str, str] = field(default_factory=dict)
+    """Logs that services write: unit → path."""
+    size: int = 14 * MB
+    """Bytes in each of these logs."""
+    after: str = ""
+    """Run when the logs are written."""
+    gone: set[str] = field(default_factory=set)
+    """Paths that go."""
+    differ: set[str] = field(default_factory=set)
+    """Paths that look different afterwards."""
+    aged: dict[str, int] = field(default_factory=dict)
+    """Old files on a disk of their own on /tmp."""
+    inodes: int | None = None
+    fill: bool = True
+
+
+RULE = """
+cat > /etc/logrotate.d/shop << 'END'
+/var/log/shop/ruled.log {
+    rotate 3
+    compress
+    delaycompress
+    postrotate
+        systemctl kill -s HUP ruled
+    endscript
+}
+END
+"""
+
+MANY = {f"sess/s{number:04}": 1 for number in range(1800)}
+TEMPORARY = {"upload-1": 9 * MB, "work/a": 4 * MB, "young": 100}
+
+CASES = {
+    "old logs": Case(
+        {"old-logs"},
+        causes.OLD_LOGS,
+        spare=20 * MB,
+        gone=causes.OLD,
+        differ={"/var/log/shop"},
+    ),
+    "a big log without a rule": Case(
+        {"big-logs"}, spare=18 * MB, logs={"writer": "/var/log/shop/big.log"}, differ={"/var/log/shop/big.log"}
+    ),
+    "a big log with a rule": Case(
+        {"big-logs"},
+        RULE,
+        spare=20 * MB,
+        logs={"ruled": "/var/log/shop/ruled.log"},
+        differ={
+            *("/var/log/shop", "/var/log/shop/ruled.log", "/var/log/shop/ruled.log.1"),
+            *("/var/lib", "/var/lib/logrotate", "/var/lib/logrotate/status"),
+        },
+    ),
+    "a deleted log": Case(
+        {"deleted-logs"},
+        spare=18 * MB,
+        logs={"writer": "/var/log/shop/gone.log"},
+        after="rm /var/log/shop/gone.log",
+    ),
+    "journals": Case({"journals"}, causes.JOURNALS, spare=42 * MB),
+    "packages on a full root": Case(
+        {"package-cache"},
+        causes.PACKAGES,
+        mount="/",
+        spare=16 * MB,
+        gone=causes.DEBS,
+        # An overlay copies a file that is locked.
+        differ={
+            *("/var/cache/apt/archives", "/var/lib", "/var/lib/dpkg"),
+            *("/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend"),
+        },
+    ),
+    "temporary files": Case(
+        {"temporary-files"},
+        mount="/tmp",
+        aged=TEMPORARY,
+        gone={"/tmp/upload-1", "/tmp/work/a"},
+        differ={"/tmp", "/tmp/work"},
+    ),
+    "inodes, by temporary files": Case(
+        {"temporary-files"},
+        mount="/tmp",
+        aged=MANY,
+        inodes=1900,
+        fill=False,
+        gone={f"/tmp/{path}" for path in MANY},
+        differ={"/tmp/sess"},
+    ),
+    "inodes, by old logs": Case({"old-logs"}, causes.MANY_OLD_LOGS, fill=False, differ={"/var/log/jobs"}),
+}
+
+
+def make_sick(lab: Lab, case: Case, folder: Path) -> None:
+    """Bring a cause onto the host `shop`, whose disk is full then."""
+    sh(lab, SHOP, causes.QUIET)
+    if case.spare:
+        sh(lab, SHOP, BALLAST + f"ballast {case.mount} {case.spare}")
+    sh(lab, SHOP, case.make)
+    for unit, path in case.logs.items():
+        write_log(lab, SHOP, unit, path, case.size)
+    sh(lab, SHOP, case.after)
+    if case.aged:
+        aged_disk(lab, SHOP, folder / "aged", case.aged, inodes=case.inodes, young={"young"})
+    if case.fill:
+        lab.fill(SHOP, case.mount)
+
+
+def percent(lab: Lab, name: str, mount: str) -> int:
+    """Return how full a file system is, of bytes or inodes, as df prints it."""
+    told = sh(lab, name, f"df --output=pcent,ipcent {mount} | tail -1")
+    return max(int(word.rstrip("%")) for word in told.split())
+
+
+def beside_comings(paths: set[str]) -> set[str]:
+    """Leave out what every login leaves behind."""
+    homes = ("/home/admin", "/home/operator")
+    return {
+        path for path in paths - COMINGS - {"/", "/home"} if not path.startswith(("/run/", *homes)) and path != "/run"
+    }
+
+
+def found(result: Result) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the findings by host and id."""
+    return {(each["host"], each["id"]): each for each in result.report["findings"]}
+
+
+def why(result: Result) -> str:
+    """Return what went wrong, in short."""
+    told = [f"{task['task']}: {task['status']}: {task['reason']}" for task in result.report.get("tasks", ())]
+    return "\n".join([f"exit code {result.code}", result.stderr, *told])
+
+
+def heal(operator: Operator, *flags: str, **options: Any) -> Result:
+    """Play, in time."""
+    begun = time.monotonic()
+    healed = operator.play("disk-full", "--yes", *SIZES, *flags, **options)
+    assert time.monotonic() - begun < 3 * HEALED
+    return healed
+
+
+def nothing_left(operator: Operator, *flags: str, **options: Any) -> None:
+    """Play once more: nothing is found, nothing changes."""
+    again = operator.play("disk-full", "--yes", *SIZES, *flags, **options)
+    assert again.code == 0, why(again)
+    assert again.report["changes"] == again.report["findings"] == []
+    assert {host["changed"] for host in again.report["hosts"].values()} == {0}
+
+
+EVERYTHING = Case(
+    {"old-logs", "big-logs", "deleted-logs", "journals", "package-cache", "temporary-files"},
+    RULE + causes.OLD_LOGS + causes.JOURNALS + causes.PACKAGES,
+    spare=0,
+    logs={"writer": "/var/log/shop/big.log", "gone": "/var/log/shop/gone.log"},
+    size=9 * MB,
+    after="rm /var/log/shop/gone.log",
+    gone={*causes.OLD, *causes.DEBS, "/tmp/upload-1", "/tmp/work/a"},
+    aged=TEMPORARY,
+)
+SHOPS = {(SHOP, name) for name in ("disk-full", *EVERYTHING.findings)}
+BOTH = {*SHOPS, (SHIPS, "disk-full"), (SHIPS, "docker")}
+
+
+def everything(lab: Lab, folder: Path) -> None:
+    """Fill three disks of `shop` with all there is."""
+    make_sick(lab, EVERYTHING, folder)
+    for mount in ("/", "/tmp"):
+        lab.fill(SHOP, mount)
+
+
+def well(lab: Lab) -> None:
+    """See that all disks of `shop` have room, and that its services write."""
+    for mount in ("/", "/tmp", "/var/log"):
+        assert percent(lab, SHOP, mount) <= 85
+    for unit in EVERYTHING.logs:
+        assert line_afterwards(lab, SHOP, unit) == "a line afterwards\n"
+    sh(lab, SHOP, "logger a word afterwards; journalctl --sync; journalctl -q -o cat | grep -q 'a word afterwards'")
+
+
+@pytest.mark.parametrize("cause", CASES)
+def test_one_cause(lab: Lab, hosts: tuple[Host, Host], tmp_path: Path, cause: str) -> None:
+    case = CASES[cause]
+    make_sick(lab, case, tmp_path)
+    who = "operator" if case.mount == "/" else "admin"
+    typed: dict[str, Any] = {"passwords": [lab.password(who)]} if who == "operator" else {}
+    flags = ("-K",) if typed else ()
+    operator = Operator(tmp_path, lab, hosts[0], ansible_user=who)
+    assert percent(lab, SHOP, case.mount) > 85
+    before = look(lab, SHOP)
+
+    diagnosed = operator.diagnose("disk-full", *SIZES, *flags, **typed)
+    assert diagnosed.code == 10, why(diagnosed)
+    assert set(found(diagnosed)) == {(SHOP, name) for name in ("disk-full", *case.findings)}, why(diagnosed)
+    assert diagnosed.report["changes"] == []
+    [evidence] = [found(diagnosed)[SHOP, name]["evidence"] for name in case.findings]
+    named = {row["item"].partition(" (")[0] for row in evidence}
+    assert case.gone <= named
+    assert all((row["size"] > 0 or "inodes" in cause) and row["reason"] for row in evidence)
+    assert beside_comings(changed(before, look(lab, SHOP))) == set()
+
+    healed = heal(operator, *flags, **typed)
+    assert healed.code == 0, why(healed)
+    assert {each["resolved"] for each in healed.report["findings"]} == {True}
+    assert percent(lab, SHOP, case.mount) <= 85
+    freed = sum(change["bytes_freed"] for change in healed.report["changes"])
+    assert freed >= (0 if "inodes" in cause else 6 * MB)
+    after = look(lab, SHOP)
+    assert before.keys() - after.keys() >= case.gone
+    for unit in case.logs:
+        assert line_afterwards(lab, SHOP, unit) == "a line afterwards\n"
+    different = beside_comings(changed(before, after)) - case.gone - case.differ
+    assert {path for path in different if not path.startswith("/var/log/jobs/")} == set()
+
+    nothing_left(operator, *flags, **typed)
+
+
+def containers(lab: Lab) -> dict[str, set[str]]:
+    """Return what Docker has on `ships`."""
+    told = {
+        "containers": "ps -a --format '{{.Names}} {{.State}}'",
+        "images": "images -a --format '{{.ID}}'",
+        "labelled": "images -a --filter label=remedy.keep --format '{{.ID}}'",
+        "volumes": "volume ls --format '{{.Name}}'",
+    }
+    return {name: set(sh(lab, SHIPS, f"docker {words}").splitlines()) for name, words in told.items()}
+
+
+def test_docker(lab: Lab, hosts: tuple[Host, Host], ships: None, tmp_path: Path) -> None:
+    sh(lab, SHIPS, causes.DOCKER)
+    lab.fill(SHIPS, "/var/lib/docker")
+    operator = Operator(tmp_path, lab, hosts[1])
+    before = containers(lab)
+    tree = look(lab, SHIPS)
+
+    diagnosed = operator.diagnose("disk-full", *SIZES)
+    assert diagnosed.code == 10, why(diagnosed)
+    assert set(found(diagnosed)) == {(SHIPS, "disk-full"), (SHIPS, "docker")}
+    evidence = found(diagnosed)[SHIPS, "docker"]["evidence"]
+    assert ["container done" in row["item"] for row in evidence["containers"]] == [True]
+    assert [row["bytes"] >= 20 * MB for row in evidence["images"]][0]
+    assert max(row["bytes"] for row in evidence["build_cache"]) >= 20 * MB
+
+    healed = heal(operator)
+    assert healed.code == 0, why(healed)
+    assert percent(lab, SHIPS, "/var/lib/docker") <= 85
+    assert sum(change["bytes_freed"] for change in healed.report["changes"]) > 59 * MB
+    after = containers(lab)
+    assert before["containers"] - after["containers"] == {"done exited"}
+    assert "web running" in after["containers"]
+    assert after["volumes"] == before["volumes"]
+    assert before["labelled"] == after["labelled"] != set()
+    assert len(before["images"] - after["images"]) == 2
+    different = beside_comings(changed(tree, look(lab, SHIPS)))
+    assert {path for path in different if not path.startswith("/var/lib/docker/")} == set()
+    assert sh(lab, SHIPS, "docker run --rm busybox:1 echo alive") == "alive\n"
+    nothing_left(operator)
+
+
+def test_all_at_once(lab: Lab, hosts: tuple[Host, Host], ships: None, tmp_path: Path) -> None:
+    everything(lab, tmp_path)
+    sh(lab, SHIPS, causes.DOCKER)
+    operator = Operator(tmp_path, lab, *hosts)
+    before = look(lab, SHOP)
+    diagnosed = operator.diagnose("disk-full", *SIZES)
+    assert diagnosed.code == 10, why(diagnosed)
+    assert set(found(diagnosed)) == BOTH
+    healed = heal(operator)
+    assert healed.code == 0, why(healed)
+    assert set(found(healed)) == BOTH
+    assert {each["resolved"] for each in healed.report["findings"]} == {True}
+    after = look(lab, SHOP)
+    assert before.keys() - after.keys() >= EVERYTHING.gone
+    well(lab)
+    nothing_left(operator)
+
+
+def test_a_clock_two_days_ahead_takes_nothing_for_old(
+    lab: Lab, hosts: tuple[Host, Host], tmp_path: Path
+) -> None:
+    everything(lab, tmp_path)
+    operator = Operator(tmp_path, lab, hosts[0])
+    before = look(lab, SHOP)
+    healed = heal(operator, under=("faketime", "-f", "+2d"))
+    assert healed.code in (0, 2), why(healed)
+    assert before.keys() - look(lab, SHOP).keys() == causes.DEBS, why(healed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_cut_off_somewhere_and_played_again(
+    lab: Lab, hosts: tuple[Host, Host], tmp_path: Path, number: signal.Signals
+) -> None:
+    everything(lab, tmp_path)
+    operator = Operator(tmp_path, lab, hosts[0])
+    moment = random.uniform(0.3, 1.2)
+    process = operator.start("play", "disk-full", "--yes", *SIZES)
+    time.sleep(moment)  # anywhere is the point
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    again = operator.play("disk-full", "--yes", *SIZES)
+    assert again.code == 0, (moment, why(again))
+    well(lab)
+    nothing_left(operator)
