@@ -123,3 +123,24 @@ def test_an_error_that_nobody_expected_is_never_silent(
     played = play(tmp_path, play_text("    - ping:\n"))
     assert played.code == 1
     assert "internal error: UnknownValue" in played.memory.of(Warned)[0].message
+
+
+@pytest.mark.parametrize(
+    ("play_says", "task_says", "goes_on"),
+    [
+        ("true", "false", True),
+        ("'{{ strict }}'", "~", False),
+        ("'{{ not strict }}'", "~", True),
+        ("false", "true", False),
+    ],
+)
+def test_the_innermost_any_errors_fatal_counts(
+    tmp_path: Path, play_says: str, task_says: str, goes_on: bool
+) -> None:
+    fails = "{command: 'false', when: inventory_hostname == 'h1', any_errors_fatal: TASK}".replace(
+        "TASK", task_says
+    )
+    text = play_text(f"    - {fails}\n    - ping:\n", any_errors_fatal=play_says)
+    played = play(tmp_path, text.replace(", any_errors_fatal: ~", ""), hosts=2, extra={"strict": True})
+    assert played.code == 2
+    assert (("ping", "ok") in played.statuses("h2")) is goes_on

@@ -12,12 +12,13 @@ from remedy.document import Map, load_file
 from remedy.engine.approval import Approval, Approver, nobody
 from remedy.engine.barriers import Barriers
 from remedy.engine.bus import Bus, Recorder
-from remedy.engine.keywords import Keywords
+from remedy.engine.keywords import Keywords, number_of
 from remedy.engine.options import Options
 from remedy.engine.source import Contents
 from remedy.engine.state import HostState
 from remedy.engine.variables import Variables
 from remedy.errors import InputError, Position, Refused
+from remedy.events import Warned
 from remedy.inventory import Inventory
 from remedy.playbook import Include, Node, Play, Task, load_tasks, walk
 from remedy.project import Project
@@ -198,11 +199,21 @@ class PlayContext:
 
     def failed(self, name: str, words: Keywords | None) -> None:
         """A host failed: any_errors_fatal and max_fail_percentage may stop the others."""
+        play, templar, where = self.play, self.run.templar, self.play.position
+        fatal = words.values.get("any_errors_fatal") if words else play.any_errors_fatal
+        limit = play.max_fail_percentage
+        try:
+            scope = self.target_scope(self.states[name])
+            if isinstance(fatal, str):
+                fatal = templar.condition(fatal, scope, where=where)
+            if limit is not None:
+                limit = number_of("max_fail_percentage", limit, templar, scope, where)
+        except InputError as error:
+            fatal = True  # nobody knows how many failures were meant to be borne
+            self.run.bus.emit(Warned(message=str(error), host=name))
         with self._guard:
             self._failed.add(name)
-            limit = self.play.max_fail_percentage
             share = 100 * len(self._failed) / len(self.batch)
-            fatal = bool(self.play.any_errors_fatal) or bool(words and words.values.get("any_errors_fatal"))
             if fatal or (limit is not None and share > float(limit)):
                 self.aborted = True
 
