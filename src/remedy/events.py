@@ -43,7 +43,10 @@ class PlayStarted(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SectionStarted(Event):
-    """A host enters a section: diagnose, tasks, handlers, verify or diagnose again (`after`)."""
+    """A host enters a section: diagnose, tasks, handlers, verify or diagnose again (`after`).
+
+    Before approval it enters `check` (the check pass of what would be asked about), then `approval` (it waits).
+    """
 
     host: str
     play: str

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from remedy.errors import Refused, Unreachable
-from remedy.events import FindingRaised, Intent
+from remedy.events import FindingRaised, Intent, SectionStarted
 from tests.engine.fake import plain, play
 
 RUNBOOK = """
@@ -50,6 +50,15 @@ def test_the_refusal_comes_before_the_first_write(tmp_path: Path) -> None:
     with pytest.raises(Refused):
         play(tmp_path, RUNBOOK, behaviour=watch, extra={"sick_hosts": ["h1"]}, yes=False)
     assert steps == [("ping", False), ("/harmless", True), ("/precious", True)]
+
+
+def test_the_check_pass_is_a_section_of_its_own(tmp_path: Path) -> None:
+    def behaviour(host: str, step: dict[str, Any]) -> dict[str, Any]:
+        return {"status": "ok"} if step["params"].get("state") == "absent" else removing(host, step)
+
+    played = play(tmp_path, RUNBOOK, behaviour=behaviour, extra={"sick_hosts": ["h1"]}, yes=False)
+    sections = [event.section for event in played.memory.of(SectionStarted)]
+    assert sections[:4] == ["diagnose", "check", "approval", "tasks"]
 
 
 def test_healthy_hosts_need_no_approval(tmp_path: Path) -> None:

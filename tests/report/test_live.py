@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from remedy.events import Message
 from remedy.report import Console
 from remedy.report.live import Screen
 from tests.report import night
@@ -40,6 +41,36 @@ def test_what_is_written_stands_above_the_live_lines() -> None:
     assert "web1" in shown
     assert shown.endswith("the end\n")
     assert "\x1b[?25h" in shown  # the cursor is back
+
+
+def test_lines_stand_close_together_above_the_live_ones() -> None:
+    stream = Terminal()
+    screen = Screen(stream, lambda: ["working"], color=False)
+    screen.start()
+    screen.write("one\n\ntwo\n")
+    screen.write("three\n")
+    screen.stop()
+    assert "one\n\ntwo\nworking" in stream.getvalue()
+    assert "three\nworking" in stream.getvalue()
+
+
+def test_an_event_is_told_in_one_piece() -> None:
+    stream = Terminal()
+    console = Console(stream, color=False, width=100)
+    console._screen.start()
+    console(Message(host="a", task="Say it", message="one\ntwo\nthree"))
+    shown = stream.getvalue()
+    console.close()
+    assert "a: Say it\n    one\n    two\n    three\n" in shown
+
+
+def test_without_colour_the_live_lines_have_none() -> None:
+    stream = Terminal()
+    screen = Screen(stream, lambda: ["working"], color=False)
+    screen.start()
+    screen.stop()
+    assert "working" in stream.getvalue()
+    assert "\x1b[36m" not in stream.getvalue()
 
 
 def test_after_the_end_nothing_becomes_live() -> None:

@@ -61,6 +61,21 @@ def test_a_host_that_is_through_is_done_and_works_again_in_the_next_play() -> No
     assert progress.lines(100, now=5) == ["5.0 s  More  1 host: 1 waiting", "  waiting for a"]
 
 
+def test_the_check_pass_before_approval_is_no_diagnose() -> None:
+    sections = [
+        SectionStarted(time=1, host="a", play="Heal", section=name)
+        for name in ("diagnose", "check", "approval", "tasks")
+    ]
+    task = given("a", "Delete old logs", 1)
+    progress = following(sections[0], sections[1], task, hosts=["a"])
+    assert progress.lines(100, now=4)[1] == "  a     3.0 s  check: Delete old logs"
+    progress(sections[2])
+    assert progress.lines(100, now=4)[1] == "  a     3.0 s  waiting for approval"
+    progress(sections[3])
+    progress(task)
+    assert progress.lines(100, now=4)[1] == "  a     3.0 s  Delete old logs"
+
+
 def test_a_failed_host_stays_failed() -> None:
     progress = following(
         given("a", "one", 1),

@@ -23,7 +23,7 @@ from remedy.engine.results import name_of_command, text_of_command
 from remedy.engine.state import HostState
 from remedy.engine.walk import Walk
 from remedy.errors import Interrupted, LinkLost, Refused, RemedyError, Unreachable
-from remedy.events import HostLeftOut, Intent, RoundTrips, TaskStarted, Warned
+from remedy.events import HostLeftOut, Intent, RoundTrips, SectionStarted, TaskStarted, Warned
 
 _RAW_SECONDS = 1800.0
 
@@ -122,6 +122,7 @@ class Worker:
             gate.nothing(self.state.name)
             play.rehearsal.leave(self.state.name)
             return
+        self._enter(play, "check")
         shadow = self.state.fork()
         ahead = Walk(play, shadow, check=True, only=("pre_tasks", "tasks", "post_tasks", "handlers"))
         for request in ahead.requests():
@@ -129,8 +130,12 @@ class Worker:
             # The pass may be what greets the host first, and its copy of the state is older than that.
             shadow.heard, shadow.clock_skew = self.state.heard, self.state.clock_skew
         play.rehearsal.leave(self.state.name)
+        self._enter(play, "approval")
         gate.plan(self.state.name, ahead.ledger.guarded)
         self._wait(lambda: gate.answer(self.state.name))
+
+    def _enter(self, play: PlayContext, section: str) -> None:
+        self.run.bus.emit(SectionStarted(host=self.state.name, play=play.play.title, section=section))
 
     # -- a flight
 

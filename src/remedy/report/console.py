@@ -76,8 +76,8 @@ class Console:
         self._story = Story()
         self._following = Progress()
         width = width or _width(stream, terminal)
-        self._screen = Screen(stream, lambda: self._following.lines(width))
         paint = color if color is not None else terminal and not os.environ.get("NO_COLOR")
+        self._screen = Screen(stream, lambda: self._following.lines(width), color=paint)
         self._sheet = Sheet(self._screen.write, width=width, color=paint)
 
     def __call__(self, event: Event) -> None:
@@ -90,6 +90,12 @@ class Console:
                 self._screen.start_after(_LIVE_AFTER)
             case RunEnded():
                 self._end()
+            case _:
+                with self._sheet.together():  # each write draws the live lines anew
+                    self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        match event:
             case Message():
                 self._message(event)
             case TaskDone() if self._verbosity > 0 or self._answers:
@@ -101,7 +107,8 @@ class Console:
         """Show a text and return whether the operator says yes to it; no, once `stop` is set."""
 
         # Whoever is to decide first sees what was found.
-        findings(self._sheet, self._story, View(self._verbosity, self._diff, len(self._story.hosts)))
+        with self._sheet.apart() as sheet:
+            findings(sheet, self._story, View(self._verbosity, self._diff, len(self._story.hosts)))
 
         def question() -> bool:
             sys.stderr.write(f"\nAPPROVAL\n{text}\nGo on? [y/N]: ")

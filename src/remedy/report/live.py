@@ -16,13 +16,14 @@ T = TypeVar("T")
 
 
 class Screen:
-    """Writes to a stream; `start` adds live lines below what is written, `stop` takes them away.
+    """Writes whole lines to a stream; `start` adds live lines below what is written, `stop` takes them away.
 
     A stream that is gone (a closed pipe, a lost terminal) is given up: the run must go on.
     """
 
-    def __init__(self, stream: TextIO, lines: Callable[[], list[str]]) -> None:
+    def __init__(self, stream: TextIO, lines: Callable[[], list[str]], *, color: bool = True) -> None:
         self._stream = stream
+        self._color = color
         self._lines = lines
         self._live: Live | None = None
         self._gone = self._stopped = False
@@ -47,9 +48,7 @@ class Screen:
                     self._stream.write(text)
                     self._stream.flush()
                 else:
-                    from rich.text import Text
-
-                    self._live.console.print(Text.from_ansi(text), soft_wrap=True)
+                    self._live.console.print(_painted(text), soft_wrap=True)
             except (OSError, ValueError):
                 self._gone = True
 
@@ -107,4 +106,12 @@ class Screen:
     def _render(self) -> Text:
         from rich.text import Text
 
-        return Text("\n".join(self._lines()), style="cyan", no_wrap=True, overflow="crop")
+        style = "cyan" if self._color else ""
+        return Text("\n".join(self._lines()), style=style, no_wrap=True, overflow="crop")
+
+
+def _painted(text: str) -> Text:
+    """Return lines as rich prints them, which ends the last one itself."""
+    from rich.text import Text
+
+    return Text("\n").join(Text.from_ansi(line) for line in text.removesuffix("\n").split("\n"))

@@ -21,6 +21,7 @@ from remedy.events import (
 from remedy.report.text import count, cut, duration, safe, some
 
 _HOSTS_SHOWN = 5
+_BEFORE_APPROVAL = ("check", "approval")
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class _Host:
     def doing(self) -> str:
         """Return what keeps the host busy."""
         if not self.tasks:
-            return self.section or "connecting"
+            return "waiting for approval" if self.section == "approval" else self.section or "connecting"
         return self.tasks[0] if self.section in ("", "tasks") else f"{self.section}: {self.tasks[0]}"
 
 
@@ -57,7 +58,10 @@ class Progress:
                 for name in event.hosts:
                     self._at(name, event.time).state = "waiting"
             elif isinstance(event, SectionStarted):
-                self._at(event.host, event.time, "working").section = event.section
+                host = self._at(event.host, event.time, "working")
+                host.section = event.section
+                if event.section in _BEFORE_APPROVAL:  # nobody tells when the tasks of a check pass end
+                    host.tasks.clear()
             elif isinstance(event, HostConnected):
                 self._at(event.host, event.time, "working")
             elif isinstance(event, TaskStarted):

@@ -46,7 +46,19 @@ class Sheet:
             yield
         finally:
             self._write = write
-            write("".join(pieces))
+            if pieces:
+                write("".join(pieces))
+
+    @contextmanager
+    def apart(self) -> Iterator[Sheet]:
+        """Yield a sheet for another thread: what the block writes on it comes here in one piece."""
+        pieces = list[str]()
+        sheet = Sheet(pieces.append, width=self.width, color=self._color)
+        sheet._started = self._started
+        yield sheet
+        self._started = self._started or bool(pieces)
+        if pieces:
+            self._write("".join(pieces))
 
     def heading(self, *parts: Part) -> None:
         """Begin a section: an empty line, then its title in bold."""
