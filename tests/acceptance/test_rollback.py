@@ -91,7 +91,7 @@ def test_what_was_changed_since_is_named_and_left_alone(place):
     changed = place.look()
 
     result = operator.rollback(run)
-    ran(result)
+    ran(result, 2)
     skipped = [task for task in result.report["tasks"] if task["status"] == "skipped"]
     assert all("changed since" in task["reason"] for task in skipped)
     after = place.look()
@@ -230,3 +230,51 @@ def test_with_a_password_for_sudo(make, lab):
     ran(operator.rollback())
     assert json.loads(lab.run("r1", ["python3", "-", "look", Remote.root], stdin=SOURCE).stdout) == before
     assert lab.password("operator").encode() not in operator.journal()
+
+
+UNIT = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
+
+
+def test_a_rollback_that_failed_can_be_repeated(make, lab):
+    operator = make()
+    lab.put("r1", "/etc/systemd/system/app.service", UNIT.encode())
+    lab.run("r1", ["sh", "-c", "systemctl daemon-reload && systemctl enable --now app"])
+    play = """
+- hosts: all
+  gather_facts: false
+  become: true
+  tasks:
+    - service: {name: app, state: stopped, enabled: false}
+"""
+    run = ran(operator.play(play, "--yes"))
+    broken = UNIT.replace("[Install]", "ExecStartPre=/bin/false\n[Install]")
+    lab.put("r1", "/etc/systemd/system/app.service", broken.encode())
+    lab.run("r1", ["systemctl", "daemon-reload"])
+    ran(operator.rollback(run), 2)
+
+    lab.put("r1", "/etc/systemd/system/app.service", UNIT.encode())
+    lab.run("r1", ["sh", "-c", "systemctl daemon-reload; systemctl reset-failed"])
+    again = operator.rollback(run)
+    ran(again)
+    assert "were undone" not in again.stderr
+    assert lab.run("r1", ["systemctl", "is-active", "app"]).stdout == "active\n"
+    assert lab.run("r1", ["systemctl", "is-enabled", "app"]).stdout == "enabled\n"
+
+
+def test_two_changes_of_one_file_are_taken_back_once(make):
+    operator = make()
+    play = """
+- hosts: all
+  gather_facts: false
+  become: true
+  tasks:
+    - copy: {dest: /srv/app/conf, content: "first\\n"}
+    - lineinfile: {path: /srv/app/conf, line: second}
+"""
+    run = ran(operator.play(play))
+    ran(operator.rollback(run))
+    assert conf(operator) == "old\n"
+    again = operator.rollback(run)
+    ran(again)
+    assert {task["status"] for task in again.report["tasks"]} == {"ok"}
+    assert conf(operator) == "old\n"

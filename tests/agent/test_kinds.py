@@ -191,6 +191,18 @@ def test_an_undo_leaves_alone_what_changed_since(agent: Agent, tmp_path: Path) -
     assert path.read_text() == "someone else's"
 
 
+def test_what_is_further_back_already_was_not_changed_since(agent: Agent, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("first")
+    first, second, third = ({"text": text, "kind": "line"} for text in ("first", "second", "third"))
+    params = {"path": str(path), "text": "third"}
+    back = {"op": "undo", "kept": {"state": second}, "expect": [third]}
+    result = agent.run(agent.step("t_line", params, **back, undone=[first]))[0]
+    assert (result["status"], result["reason"]) == ("ok", "taken back already")
+    result = agent.run(agent.step("t_line", params, **back, undone=[]))[0]
+    assert result["status"] == "skipped"
+
+
 def test_an_undo_removes_what_was_made(agent: Agent, tmp_path: Path) -> None:
     path = tmp_path / "file"
     params = {"path": str(path), "text": "new"}

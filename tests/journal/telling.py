@@ -85,6 +85,22 @@ def done(**given: Any) -> TaskDone:
     return TaskDone(**{**about, **given})
 
 
+def back(run: str) -> dict[str, Any]:
+    """Return what a rollback of a run says of itself."""
+    return {"mode": "rollback", "arguments": ["rollback", run]}
+
+
+def undid(object: str = "file:/etc/motd", *, after: Any = None, status: str = "changed") -> list[Event]:
+    """Return what a rollback tells of one change that it took back, or tried to."""
+    about: dict[str, Any] = {"section": "rollback", "task": "undo: Write it"}
+    after = {"sha1": "old"} if after is None else after
+    return [
+        intent(change="undo1", object=object, position="rollback", **about),
+        changed(change="undo1", object=object, after=after, **about),
+        done(status=status, position="rollback", **about),
+    ]
+
+
 def write(state: Path, run: str, events: Iterable[Event], *, end: bool = True, **about: Any) -> Path:
     """Write the journal of a whole run and return its folder."""
     folder = state / "runs" / run

@@ -182,12 +182,70 @@ def test_an_earlier_rollback_is_recognised(tmp_path: Path) -> None:
         time=1.0,
     )
     rollback: dict[str, Any] = {"mode": "rollback", "arguments": ["rollback", "20250101"]}
-    telling.write(tmp_path, "20250102-b", [telling.changed(object="file:/b")], time=2.0, **rollback)
+    telling.write(tmp_path, "20250102-b", telling.undid("file:/b"), time=2.0, **rollback)
     other: dict[str, Any] = {"mode": "rollback", "arguments": ["rollback", "20240101-z"]}
-    telling.write(tmp_path, "20250103-c", [telling.changed(object="file:/a")], time=3.0, **other)
+    telling.write(tmp_path, "20250103-c", telling.undid("file:/a"), time=3.0, **other)
     made = undo_plan(read_run(folder))
     assert [(step.object, step.undone_by) for step in made.hosts["db1"]] == [
         ("file:/b", "20250102-b"),
         ("file:/a", None),
     ]
     assert made.warnings == ("1 of 2 changes were undone by the run 20250102-b",)
+
+
+def test_a_rollback_that_failed_has_undone_nothing_and_what_it_left_may_be_found(tmp_path: Path) -> None:
+    folder = telling.write(tmp_path, "20250101-a", [telling.intent(), telling.changed()], time=1.0)
+    half = {"sha1": "half"}
+    telling.write(
+        tmp_path,
+        "20250102-b",
+        telling.undid(after=half, status="failed"),
+        time=2.0,
+        **telling.back("20250101-a"),
+    )
+    made = undo_plan(read_run(folder))
+    (step,) = made.hosts["db1"]
+    assert (step.undone_by, step.expect) == (None, ({"sha1": "new"}, half))
+    assert made.warnings == ()
+
+
+def test_a_rollback_that_was_cut_off_may_have_left_what_it_read_back(tmp_path: Path) -> None:
+    folder = telling.write(tmp_path, "20250101-a", [telling.intent(), telling.changed()], time=1.0)
+    half = {"sha1": "half"}
+    telling.write(
+        tmp_path,
+        "20250102-b",
+        telling.undid(after=half)[:-1],
+        time=2.0,
+        end=False,
+        **telling.back("20250101-a"),
+    )
+    (step,) = undo_plan(read_run(folder)).hosts["db1"]
+    assert (step.undone_by, step.expect) == (None, ({"sha1": "new"}, half))
+
+
+def test_a_rollback_that_was_taken_back_has_undone_nothing(tmp_path: Path) -> None:
+    folder = telling.write(tmp_path, "20250101-a", [telling.intent(), telling.changed()], time=1.0)
+    telling.write(tmp_path, "20250102-b", telling.undid(), time=2.0, **telling.back("20250101-a"))
+    assert undo_plan(read_run(folder)).hosts["db1"][0].undone_by == "20250102-b"
+    telling.write(tmp_path, "20250103-c", telling.undid(), time=3.0, **telling.back("20250102-b"))
+    assert undo_plan(read_run(folder)).hosts["db1"][0].undone_by is None
+
+
+def test_an_object_changed_twice_may_be_found_as_it_was_before_both(tmp_path: Path) -> None:
+    made = plan(
+        tmp_path,
+        [
+            telling.intent(change="1", before={"v": 0}, want={"v": 1}, kept={"state": {"v": 0}}),
+            telling.changed(change="1", after={"v": 1}),
+            telling.intent(change="2", object="file:/other", kept={"state": {"v": 9}}),
+            telling.changed(change="2", object="file:/other"),
+            telling.intent(change="3", before={"v": 1}, want={"v": 2}, kept={"state": {"v": 1}}),
+            telling.changed(change="3", after={"v": 2}),
+        ],
+    )
+    assert [(step.change, step.undone) for step in made.hosts["db1"]] == [
+        ("3", ({"v": 0},)),
+        ("2", ()),
+        ("1", ()),
+    ]

@@ -98,6 +98,9 @@ def _undo(module, step, talk, outcome):
     # Several where the run was cut off: it may have left the object on either side of the change.
     expected = [plain(state) for state in step["expect"]]
     expected += [plain(module.left(state)) for state in expected if state is not None]
+    if plain(have) not in expected and plain(have) in [plain(state) for state in step.get("undone") or []]:
+        outcome.ok("taken back already", {})
+        return
     if plain(have) not in expected:
         raise Skipped("%s has changed since: %s" % (outcome.object, differing(expected[0], plain(have))))
     change = outcome.plan(have, want, module.diff(have, want) if known else None)

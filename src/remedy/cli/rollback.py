@@ -20,7 +20,8 @@ def rollback(run: str | None, **flags: Any) -> int:
     """Take back a run's changes, last one first.
 
     RUN is its id or the start of it; without one, the newest run that changed something and was no rollback.
-    An object that is no longer as the run left it is named and left alone. What cannot be taken back (commands,
+    An object that is no longer as the run left it is named and left alone, and the exit code is 2; a rollback
+    that failed can be repeated. What cannot be taken back (commands,
     deleted files, restarts) is listed first. The inventory is the run's own, unless -i names another.
 
     \b

@@ -50,7 +50,11 @@ class Run:
 
         def plays() -> None:
             named = [
-                [host.name for host in self._run.inventory.select(str(play.hosts)) if host.name in self._states]
+                [
+                    host.name
+                    for host in self._run.inventory.select(str(play.hosts))
+                    if host.name in self._states
+                ]
                 for play in playbook.plays
             ]
             for number, (play, names) in enumerate(zip(playbook.plays, named, strict=True), 1):
@@ -252,7 +256,7 @@ class Run:
             return 3
         if reasons:
             return 4
-        if any(state.failed for state in states):
+        if any(state.failed or state.unfinished for state in states):
             return 2
         options = self._run.options
         if options.mode == CHECK and options.fail_on_change and any(state.predicted for state in states):

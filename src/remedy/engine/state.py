@@ -36,7 +36,8 @@ class HostState:
     """A host's variables and fate; written only by the thread that works on the host.
 
     `commands` are what check mode left out, as (the reason for what hangs on it, text). `notified` maps a
-    handler's name to whether it surely runs. `heard`: the handshake came. `quiet`: a check pass.
+    handler's name to whether it surely runs. `heard`: the handshake came. `quiet`: a check pass. `unfinished`:
+    a rollback left something as it is.
     """
 
     host: Host
@@ -49,6 +50,7 @@ class HostState:
     clock_skew: float | None = None
     heard: bool = False
     failed: bool = False
+    unfinished: bool = False
     broken: BaseException | None = None
     left_out: str | None = None
     changes: int = 0

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from remedy.document import Map, Text
 from remedy.engine.context import PlayContext
 from remedy.engine.cursor import Cursor
-from remedy.engine.flight import Entry, Flight, Item, Request
+from remedy.engine.flight import SKIPPED, Entry, Flight, Item, Request
 from remedy.engine.keywords import Keywords
 from remedy.engine.program import Stage
 from remedy.engine.state import HostState
@@ -41,6 +41,8 @@ class Undoable(Protocol):
     def kept(self) -> Any: ...
     @property
     def expect(self) -> Sequence[Any]: ...
+    @property
+    def undone(self) -> Sequence[Any]: ...
     @property
     def notify(self) -> Sequence[str]: ...
     @property
@@ -76,6 +78,8 @@ class UndoWalk(Walk):
         flight = Flight([self._entry(change) for change in self._changes])
         yield flight
         self.settle(flight)
+        if any(item.status == SKIPPED for entry in flight.entries for item in entry.items):
+            self._state.unfinished = True
         self._program = (Stage("handlers"),)
         yield from super().requests()
 
@@ -108,6 +112,7 @@ class UndoWalk(Walk):
             "params": dict(change.params),
             "kept": change.kept,
             "expect": list(change.expect),
+            "undone": list(change.undone),
             "check": self._check,
             "diff": True,
             "timeout": None,

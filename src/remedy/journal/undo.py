@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from remedy.errors import RemedyError
 from remedy.events import Changed, Intent, RunStarted, TaskDone
-from remedy.journal.history import list_runs
 from remedy.journal.lines import Line
-from remedy.journal.record import RunRecord, read_run
+from remedy.journal.record import RunRecord
+from remedy.journal.rollbacks import rollbacks
 from remedy.journal.summary import CUT_OFF, RUNNING
 from remedy.secret import MASK
 
@@ -26,9 +26,11 @@ _WHY = {
 class UndoStep:
     """One change to undo. `module` with `params`, run as `become`, gives `kept` to its `undo`.
 
-    `expect` are the states in which the object may be found: what the run left, and for a change that was cut
-    off either side of it. `before` is what it should become. `notify` are the handlers that the change
-    notified. `undone_by` is the rollback that has undone it already. `secret`: hide the states.
+    `expect` are the states in which the object may be found: what the run left, for a change that was cut off
+    either side of it, and what a failed rollback of the run made of it. `before` is what it should become.
+    `undone` are the states from before earlier changes of the run: there this one is taken back already.
+    `notify` are the handlers that the change notified. `undone_by` is the rollback that has undone it already.
+    `secret`: hide the states.
     """
 
     host: str
@@ -46,6 +48,7 @@ class UndoStep:
     notify: tuple[str, ...]
     secret: bool
     undone_by: str | None
+    undone: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,15 +92,17 @@ class _Told:
 def undo_plan(record: RunRecord) -> UndoPlan:
     """Return what undoes a run; warnings tell of a run cut off and of earlier rollbacks."""
     told, unannounced = _tell(record)
-    undone = _undone_already(record)
+    earlier = rollbacks(record)
+    undone = {key: list(runs) for key, runs in earlier.undone.items()}
     steps: dict[str, list[UndoStep]] = {name: [] for name in _inventory_order(record)}
     lost: list[NotUndone] = []
     for each in reversed(told):
         reason = _why_not(each)
         if reason is None:
-            rollbacks = undone.get((each.intent.host, each.intent.object))
+            key = each.intent.host, each.intent.object
+            runs = undone.get(key)
             try:
-                step = _step(record, each, rollbacks.pop(0) if rollbacks else None)
+                step = _step(record, each, runs.pop(0) if runs else None, earlier.left.get(key, ()))
                 steps.setdefault(each.intent.host, []).append(step)
             except RemedyError as error:
                 reason = error.message
@@ -106,7 +111,7 @@ def undo_plan(record: RunRecord) -> UndoPlan:
     lost += [
         _not_undone(event, event.reason or _WHY.get(event.kind, "nothing was kept")) for event in unannounced
     ]
-    hosts = {host: tuple(found) for host, found in steps.items() if found}
+    hosts = {host: _chained(found) for host, found in steps.items() if found}
     return UndoPlan(run=record.id, hosts=hosts, not_undone=tuple(lost), warnings=_warnings(record, hosts))
 
 
@@ -155,7 +160,7 @@ def _why_not(told: _Told) -> str | None:
     return f"it failed, and may have happened in part; {reason}" if told.done.status == "failed" else ""
 
 
-def _step(record: RunRecord, told: _Told, undone_by: str | None) -> UndoStep:
+def _step(record: RunRecord, told: _Told, undone_by: str | None, left: Sequence[Any]) -> UndoStep:
     intent = record.intent(told.line)
     return UndoStep(
         host=intent.host,
@@ -169,11 +174,25 @@ def _step(record: RunRecord, told: _Told, undone_by: str | None) -> UndoStep:
         become=intent.become,
         kept=intent.kept,
         before=intent.before,
-        expect=_expect(intent, told.changed),
+        expect=(*_expect(intent, told.changed), *(state for state in left if not _masked(state))),
         notify=tuple(intent.notify),
         secret=intent.secret,
         undone_by=undone_by,
     )
+
+
+def _chained(steps: Sequence[UndoStep]) -> tuple[UndoStep, ...]:
+    """Return a host's steps, the last change first, each with the states that come after it on the way back."""
+    chained: list[UndoStep] = []
+    before: dict[str, tuple[Any, ...]] = {}
+    for step in reversed(steps):
+        chained.append(replace(step, undone=before.get(step.object, ())))
+        before[step.object] = (*before.get(step.object, ()), _goal(step))
+    return tuple(reversed(chained))
+
+
+def _goal(step: UndoStep) -> Any:
+    return step.kept["state"] if isinstance(step.kept, Mapping) and "state" in step.kept else step.before
 
 
 def _expect(intent: Intent, changed: Changed | None) -> tuple[Any, ...]:
@@ -217,18 +236,6 @@ def _not_undone(event: Intent | Changed, reason: str) -> NotUndone:
         object=event.object,
         reason=reason,
     )
-
-
-def _undone_already(record: RunRecord) -> dict[tuple[str, str], list[str]]:
-    """Return which later rollbacks of this run changed what: {(host, object): [run, ...]}, oldest first."""
-    undone = defaultdict(list)
-    for run in reversed(list_runs(record.folder.parent.parent)):
-        named = run.arguments[1:2] if run.arguments[:1] == ("rollback",) else ()
-        if run.mode == "rollback" and named and named[0] and record.id.startswith(named[0]):
-            for event in read_run(run.folder).events:
-                if isinstance(event, Changed) and not event.predicted:
-                    undone[event.host, event.object].append(run.id)
-    return dict(undone)
 
 
 def _warnings(record: RunRecord, hosts: Mapping[str, tuple[UndoStep, ...]]) -> tuple[str, ...]:
