@@ -42,6 +42,13 @@ def test_there_are_fixtures() -> None:
     assert len(FIXTURES) > 120
 
 
+def test_a_path_that_leads_nowhere(scene: Scene) -> None:
+    done = scene.run("play ./nosuch.yml")
+    assert (done.code, done.out) == (5, "")
+    assert done.err.startswith("error: no playbook './nosuch.yml'\n  valid here: ")
+    assert done.err.endswith("  looked in playbooks, PACKAGE/playbooks\n")
+
+
 def test_bytes_that_are_not_utf8(scene: Scene) -> None:
     scene.write({"playbooks/site.yml": b"- hosts: web\n  name: caf\xe9\n"})
     error = "error: playbooks/site.yml:2:12: byte 0xe9 at offset 24 is not UTF-8\n"
