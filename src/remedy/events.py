@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+UNCERTAIN = "whether it ran is not known"
+"""How the reason of a task ends that is `not_run` because its host was lost when it may have run."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
     """The root of all events."""
@@ -122,7 +126,8 @@ class Intent(Event):
 class Changed(Event):
     """A change happened (mode check: is predicted); `after` is the state read back, `change` its Intent.
 
-    `items` are the largest of what a sweep took, as {item, reason, size}, size in bytes.
+    `items` are the largest of what a sweep took, as {item, reason, size}, size in bytes. `happened` says in a word
+    what an action did to the object: restarted, rotated.
     """
 
     host: str
@@ -142,6 +147,7 @@ class Changed(Event):
     bytes_freed: int | None = None
     predicted: bool = False
     items: list[dict[str, Any]] = field(default_factory=list)
+    happened: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -286,12 +286,14 @@ def test_an_action_is_told_done_and_proven(any_agent: Agent, tmp_path: Path) -> 
     path.write_text("12")
     checked = any_agent.one("t_action", {"path": str(path)}, check=True)
     assert (checked["status"], checked["change"]["predicted"]) == ("changed", True)
+    assert checked["change"]["happened"] == "appended to"
     assert path.read_text() == "12"
     intent, result, _ = any_agent.run(any_agent.step("t_action", {"path": str(path)}))
     assert (intent["kind"], intent["kept"]) == ("action", None)
     assert intent["irreversible"] == "an action cannot be undone"
     assert result["status"] == "changed"
     assert (result["change"]["before"], result["change"]["after"]) == (2, 3)
+    assert result["change"]["happened"] == "appended to"
     assert result["result"] == {"did": True, "changed": True}
 
 

@@ -112,7 +112,11 @@ def test_a_restart_is_a_new_invocation(lab, host):
     assert frame["status"] == "changed", frame["reason"]
     assert pid(lab, host, "app") not in (before, "0")
     change = frame["change"]
-    assert change["kind"] == "action"
+    assert (change["kind"], seen["change"]["happened"], change["happened"]) == (
+        "action",
+        "restarted",
+        "restarted",
+    )
     assert change["before"]["InvocationID"] != change["after"]["InvocationID"]
     assert frame["result"]["state"] == "started"
     assert one(lab, host, name="app", state="restarted")["status"] == "changed", "an act is always a change"
@@ -121,6 +125,7 @@ def test_a_restart_is_a_new_invocation(lab, host):
 def test_a_restart_starts_and_enables_what_is_not(lab, host):
     frame = one(lab, host, name="app", state="restarted", enabled=True)
     assert frame["status"] == "changed", frame["reason"]
+    assert frame["change"]["happened"] == "started"
     assert (is_(lab, host, "active", "app"), is_(lab, host, "enabled", "app")) == ("active", "enabled")
 
 
@@ -130,6 +135,7 @@ def test_a_reload_keeps_the_process(lab, host):
     frame = one(lab, host, name="app", state="reloaded")
     assert frame["status"] == "changed", frame["reason"]
     assert pid(lab, host, "app") == before
+    assert frame["change"]["happened"] == "reloaded"
     lab.run(host, ["rm", "/run/reloaded"])
 
 

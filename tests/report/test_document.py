@@ -43,7 +43,7 @@ def test_the_shape_is_the_promised_one() -> None:
     assert set(made["findings"][0]) == {"host", "id", "severity", "title", "evidence", "advice", "resolved"}
     assert set(made["changes"][0]) == {
         "host", "task", "module", "object", "before", "after", "diff", "reversible", "reason", "seconds", "bytes_freed",
-            "items",
+            "items", "happened",
     }  # fmt: skip
     assert set(made["tasks"][0]) == {
         "host", "play", "section", "task", "module", "status", "reason", "seconds", "result", "kept",

@@ -37,6 +37,8 @@ FILE = night.STATE
         ({"before": None, "after": None}, "changed (hidden: its task has secrets)"),
         ({"kind": "action"}, "done"),
         ({"kind": "action", "predicted": True}, "would be done"),
+        ({"kind": "action", "happened": "restarted"}, "restarted"),
+        ({"kind": "action", "happened": "reloaded", "predicted": True}, "would be reloaded"),
         ({"kind": "command"}, "ran"),
         ({"kind": "command", "predicted": True}, "would run"),
         ({"kind": "sweep", "before": {"items": 3, "bytes": 9}, "after": {"items": 0}}, "3 items removed"),

@@ -199,9 +199,13 @@ class Sweep(Module):
 
 
 class Action(Module):
-    """Something that happens: restart, reboot, forced rotation. MUST answer key, do and proof."""
+    """Something that happens: restart, reboot, forced rotation. MUST answer key, do and proof.
+
+    A class SHOULD say in a word what has `happened` to the object then: restarted, rotated.
+    """
 
     kind = "action"
+    happened = "done"
 
     def key(self):
         """Return what is acted on, such as "unit:nginx.service"."""

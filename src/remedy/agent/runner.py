@@ -129,6 +129,7 @@ def _action(module, step, talk, outcome):
     before = module.state()
     change = outcome.plan(before, None, None)
     change["irreversible"] = "an action cannot be undone"
+    change["happened"] = module.happened
     if step.get("check"):
         outcome.changed({}, after=None, predicted=True)
         return

@@ -110,6 +110,7 @@ _CHANGE: dict[str, Callable[[Any], bool]] = {
     "id": _maybe_text,
     "kind": _maybe_text,
     "object": _maybe_text,
+    "happened": _maybe_text,
     "irreversible": _maybe_text,
     "diff": _diff,
     "items": _items,

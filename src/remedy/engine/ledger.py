@@ -161,6 +161,7 @@ class Ledger:
                 bytes_freed=change.get("bytes_freed"),
                 predicted=predicted,
                 items=[] if hidden else _largest(change.get("items") or ()),
+                happened=str(change.get("happened") or ""),
             )
         )
 

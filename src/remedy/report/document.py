@@ -86,7 +86,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def _change(change: Changed) -> dict[str, Any]:
     names = ("host", "task", "module", "object", "before", "after", "diff", "reversible", "reason", "seconds")
-    return {name: getattr(change, name) for name in (*names, "bytes_freed", "items")}
+    return {name: getattr(change, name) for name in (*names, "bytes_freed", "items", "happened")}
 
 
 def _task(done: TaskDone) -> dict[str, Any]:

@@ -20,7 +20,8 @@ def difference(change: Changed) -> str:
     if change.kind == "command":
         return "would run" if change.predicted else "ran"
     if change.kind == "action":
-        return "would be done" if change.predicted else "done"
+        happened = change.happened or "done"
+        return f"would be {happened}" if change.predicted else happened
     return _states(change.before, change.after)
 
 

@@ -6,6 +6,8 @@ from remedy.agent.kinds import Action, Failed
 
 
 class Append(Action):
+    happened = "appended to"
+
     def key(self):
         return "append:" + self.params["path"]
 

@@ -43,6 +43,7 @@ def kind(params):
 
 
 class Rotation(Action):
+    happened = "rotated"
     destructive = True
     interruptible = False
     deadline = 300

@@ -233,6 +233,8 @@ class _Job(_Named, Action):
     def ready(self):
         if self._look()["LoadState"] == "masked" and self.params["masked"] is not False:
             raise Failed("%s is masked; give masked: false to let it run" % self._look()["Id"])
+        if self._look()["ActiveState"] not in RUNNING:
+            self.happened = "started"
 
     def state(self):
         self._status = None
@@ -286,10 +288,12 @@ class _Job(_Named, Action):
 
 class Restart(_Job):
     disruptive = True
+    happened = "restarted"
 
 
 class Reload(_Job):
     verb = "reload"
+    happened = "reloaded"
 
     def ready(self):
         _Job.ready(self)
@@ -304,6 +308,8 @@ class Reload(_Job):
 
 class Manager(Action):
     """daemon_reload and daemon_reexec alone."""
+
+    happened = "reloaded"
 
     def key(self):
         return "systemd:" + self.params["scope"]
