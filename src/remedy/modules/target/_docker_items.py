@@ -13,6 +13,7 @@ from remedy.modules.target._docker import Refused, part, seconds
 
 _STOPPED = ("exited", "created", "dead")
 _NAMELESS = re.compile("[0-9a-f]{64}")
+_TRIES = 8
 _FIXED = ("bridge", "host", "none", "ingress", "docker_gwbridge")
 
 
@@ -63,10 +64,15 @@ class Holdings(object):
 
     def _usage(self, warn):
         """Ask for the sizes: Docker walks its folders for them, and refuses while it does so for somebody else."""
-        try:
-            return self.engine.try_get("/system/df")
-        except (Refused, Failed) as error:
-            self.sizes = "Docker does not tell its sizes and its build cache: %s" % error.message
+        for _ in range(_TRIES):
+            try:
+                self.sizes = None
+                return self.engine.try_get("/system/df")
+            except (Refused, Failed) as error:
+                self.sizes = "Docker does not tell its sizes and its build cache: %s" % error.message
+                # On a full disk BuildKit fails to write down the size of a record, once for each.
+                if "no space left" not in error.message:
+                    break
         warn(self.sizes)
         return {}
 
