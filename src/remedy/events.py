@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-
 UNCERTAIN = "whether it ran is not known"
 """How the reason of a task ends that is `not_run` because its host was lost when it may have run."""
 
