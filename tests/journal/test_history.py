@@ -56,8 +56,8 @@ def test_without_summaries_the_list_is_the_same(state: Path) -> None:
 
 def test_no_state_is_an_empty_list(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "none") == []
-    with pytest.raises(InputError, match=r"no run in .* has changed anything\n  there are no runs yet"):
-        find_run(tmp_path / "none")
+    with pytest.raises(InputError, match=r"no run 'a' in .*\n  there are no runs yet"):
+        find_run(tmp_path / "none", "a")
 
 
 def test_a_journal_of_nonsense_does_not_hide_the_others(state: Path) -> None:
@@ -67,16 +67,6 @@ def test_a_journal_of_nonsense_does_not_hide_the_others(state: Path) -> None:
     assert len(list_runs(state)) == 4
     with pytest.raises(RemedyError, match=r"journal.jsonl:1: this line of the journal is damaged"):
         read_run(folder)
-
-
-def test_without_a_name_the_newest_that_changed_something_and_is_no_rollback(state: Path) -> None:
-    assert find_run(state).id == "20250101-a"
-
-
-def test_a_run_cut_off_after_its_word_may_have_changed_something(state: Path) -> None:
-    telling.write(state, "20250105-e", [telling.intent()], end=False, time=500.0)
-    found = find_run(state)
-    assert (found.id, found.outcome, found.changes) == ("20250105-e", "cut off", 0)
 
 
 def test_a_prefix_is_enough_where_it_is_unique(state: Path) -> None:

@@ -12,7 +12,16 @@ from remedy.cli.session import Session, me
 from remedy.cli.telling import harmless
 from remedy.engine.undo import Undoing, empty_play
 from remedy.errors import InputError, RemedyError
-from remedy.journal import UndoPlan, UndoStep, find_run, read_run, undo_plan
+from remedy.journal import (
+    RunSummary,
+    UndoPlan,
+    UndoStep,
+    find_run,
+    named_few,
+    newest_undoable,
+    read_run,
+    undo_plan,
+)
 from remedy.playbook import Play
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
@@ -22,8 +31,7 @@ from remedy.report.text import safe
 def roll_back(name: str | None, *, check: bool, flags: dict[str, Any]) -> int:
     """Undo a run; return the exit code."""
     project = Project.find(Path.cwd())
-    summary = find_run(project.state, name)
-    plan = undo_plan(read_run(summary.folder))
+    summary, plan = _chosen(project.state, name)
     flags["inventories"] = flags.get("inventories") or tuple(summary.inventory.split(", "))
     session = Session.of("check" if check else "rollback", flags)
     plan_hosts = [host for host, steps in plan.hosts.items() if steps]
@@ -56,6 +64,17 @@ def roll_back(name: str | None, *, check: bool, flags: dict[str, Any]) -> int:
         chosen,
         lambda run: run.undo(path, undoings, session.named, me(), arguments, check=check),
     )
+
+
+def _chosen(state: Path, name: str | None) -> tuple[RunSummary, UndoPlan]:
+    if name is not None:
+        summary = find_run(state, name)
+        return summary, undo_plan(read_run(summary.folder))
+    summary, plan, passed = newest_undoable(state)
+    if passed:
+        newer = "1 newer run" if len(passed) == 1 else f"{len(passed)} newer runs"
+        click.echo(f"skipping {newer} without anything to take back: {named_few(passed)}", err=True)
+    return summary, plan
 
 
 def _tell(plan: UndoPlan) -> None:

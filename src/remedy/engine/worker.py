@@ -23,7 +23,7 @@ from remedy.engine.results import name_of_command, text_of_command
 from remedy.engine.state import HostState
 from remedy.engine.walk import Walk
 from remedy.errors import Interrupted, LinkLost, Refused, RemedyError, Unreachable
-from remedy.events import HostLeftOut, Intent, RoundTrips, SectionStarted, TaskStarted, Warned
+from remedy.events import UNCERTAIN, HostLeftOut, Intent, RoundTrips, SectionStarted, TaskStarted, Warned
 
 _RAW_SECONDS = 1800.0
 
@@ -172,8 +172,16 @@ class Worker:
             self.round_trips += 1
             self._listen(play, places, arrived)
         except Unreachable as error:
-            walk.lost(flight, f"{error.message}; whether it ran is not known")
+            walk.lost(flight, f"{error.message}; {self._fate(error)}")
             raise
+
+    def _fate(self, error: Unreachable) -> str:
+        """Say what became of a flight that did not land."""
+        if error.reason == "locked":
+            return "nothing was run"
+        if not self.state.heard and not isinstance(error, LinkLost):
+            return "nothing was sent"
+        return UNCERTAIN
 
     def carry_one(
         self, play: PlayContext, entry: Entry, item: Item, *, finishing: bool = False
@@ -324,6 +332,9 @@ class Worker:
         target = self.contact.target(play)
         try:
             rc, out, err = self.run.connector.raw(target, text_of_command(item), item.identity, timeout)
+        except Unreachable as error:
+            walk.lost(flight, f"{error.message}; {self._fate(error)}")
+            raise
         except TimeoutError:
             outcome: dict[str, Any] = {
                 "status": FAILED,

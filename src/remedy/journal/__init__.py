@@ -1,7 +1,8 @@
 """The run journal, written ahead, and what undoes a run."""
 
-from remedy.journal.history import delete_run, find_run, list_runs
+from remedy.journal.history import delete_run, find_run, list_runs, named_few
 from remedy.journal.journal import Journal
+from remedy.journal.newest import newest_undoable
 from remedy.journal.record import RunRecord, is_active, read_run
 from remedy.journal.summary import RunSummary
 from remedy.journal.undo import NotUndone, UndoPlan, UndoStep, undo_plan
@@ -17,6 +18,8 @@ __all__ = [
     "find_run",
     "is_active",
     "list_runs",
+    "named_few",
+    "newest_undoable",
     "read_run",
     "undo_plan",
 ]

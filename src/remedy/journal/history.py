@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -20,26 +20,15 @@ def list_runs(state: Path) -> list[RunSummary]:
     return sorted(_summaries(state), key=lambda run: (run.started, run.id), reverse=True)
 
 
-def find_run(state: Path, name: str | None = None) -> RunSummary:
-    """Return the run with this id, or the only one whose id begins so; InputError with what is near.
-
-    None: the newest run that changed something (or was cut off where it may have) and is no rollback.
-    """
+def find_run(state: Path, name: str) -> RunSummary:
+    """Return the run with this id, or the only one whose id begins so; InputError with what is near."""
     runs = list_runs(state)
-    if name is None:
-        found = next((run for run in runs if run.may_have_changed and run.mode != "rollback"), None)
-        if found is None:
-            raise InputError(
-                f"no run in {state / RUNS} has changed anything",
-                hint=_newest(runs) or "there are no runs yet",
-            )
-        return found
     exact = [run for run in runs if run.id == name]
     near = exact or [run for run in runs if name and run.id.startswith(name)]
     if len(near) == 1:
         return near[0]
     if near:
-        raise InputError(f"'{name}' could be {len(near)} runs", hint=f"write more of one: {_names(near)}")
+        raise InputError(f"'{name}' could be {len(near)} runs", hint=f"write more of one: {named_few(near)}")
     close = get_close_matches(name, [run.id for run in runs], n=1, cutoff=0.6)
     hint = f"did you mean '{close[0]}'?" if close else _newest(runs) or "there are no runs yet"
     raise InputError(f"no run '{name}' in {state / RUNS}", hint=hint)
@@ -69,9 +58,10 @@ def _summaries(state: Path) -> Iterator[RunSummary]:
 
 
 def _newest(runs: list[RunSummary]) -> str:
-    return f"the newest runs: {_names(runs)}" if runs else ""
+    return f"the newest runs: {named_few(runs)}" if runs else ""
 
 
-def _names(runs: list[RunSummary]) -> str:
+def named_few(runs: Sequence[RunSummary]) -> str:
+    """Return the ids of the first few runs, and how many more there are."""
     more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
     return ", ".join(run.id for run in runs[:_SHOWN]) + more

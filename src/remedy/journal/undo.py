@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from remedy.errors import RemedyError
-from remedy.events import Changed, Intent, RunStarted, TaskDone
+from remedy.events import UNCERTAIN, Changed, HostConnected, HostLeftOut, Intent, RunStarted, TaskDone
 from remedy.journal.lines import Line
 from remedy.journal.record import RunRecord
 from remedy.journal.rollbacks import rollbacks
@@ -20,6 +20,7 @@ _WHY = {
     "action": "an action cannot be taken back",
     "command": "a command of the user's: remedy does not know what undoes it",
 }
+_LOST = frozenset({"link_lost", "agent_killed", "nonsense"})  # what was sent along may have run by then
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,8 +97,9 @@ def undo_plan(record: RunRecord) -> UndoPlan:
     undone = {key: list(runs) for key, runs in earlier.undone.items()}
     steps: dict[str, list[UndoStep]] = {name: [] for name in _inventory_order(record)}
     lost: list[NotUndone] = []
+    sure = _hosts_not_reached(record)
     for each in reversed(told):
-        reason = _why_not(each)
+        reason = _why_not(each, reached=each.intent.host not in sure)
         if reason is None:
             key = each.intent.host, each.intent.object
             runs = undone.get(key)
@@ -147,7 +149,18 @@ def _tell(record: RunRecord) -> tuple[list[_Told], list[Changed]]:
     return told, unannounced
 
 
-def _why_not(told: _Told) -> str | None:
+def _hosts_not_reached(record: RunRecord) -> set[str]:
+    """Return the hosts on which nothing happened whose outcome is missing: a lock, or no contact at all."""
+    connected = {event.host for event in record.events if isinstance(event, HostConnected)}
+    return {
+        event.host
+        for event in record.events
+        if isinstance(event, HostLeftOut)
+        and (event.refused or (event.host not in connected and event.reason not in _LOST))
+    }
+
+
+def _why_not(told: _Told, *, reached: bool) -> str | None:
     """Return why a change cannot be undone, "" where nothing happened, None where it can."""
     intent = told.intent
     if intent.kind == "resource" and intent.irreversible is None:
@@ -156,7 +169,9 @@ def _why_not(told: _Told) -> str | None:
     if told.changed is not None:
         return reason
     if told.done is None:
-        return f"it may have happened, the run was cut off there; {reason}"
+        return f"it may have happened, the run was cut off there; {reason}" if reached else ""
+    if told.done.status == "not_run" and told.done.reason.endswith(UNCERTAIN) and reached:
+        return f"it may have happened, the host was lost there; {reason}"
     return f"it failed, and may have happened in part; {reason}" if told.done.status == "failed" else ""
 
 
