@@ -190,6 +190,19 @@ def test_failures_of_a_loop_name_their_items() -> None:
     assert "\nFAILED (exit code 2): 1 failed of 1 host\n" in text
 
 
+def test_an_ignored_failure_is_told_in_a_line() -> None:
+    events = [
+        night.done(host, "Stop the app", "failed", 4, ignored=True, reason="no such unit\n  app.service")
+        for host in ("a", "b")
+    ]
+    text = told(run(*events, hosts=["a", "b"]))
+    assert section(text, "IGNORED") == [
+        "IGNORED: 2 failed tasks",
+        "  a, b: Stop the app: no such unit app.service",
+    ]
+    assert "FAILED" not in text
+
+
 def test_a_failure_of_no_log_stays_hidden() -> None:
     text = told(run(night.done("a", "t", "failed", 4, no_log=True, reason="", result={"censored": "x"})))
     assert "(hidden: the task says no_log" in text

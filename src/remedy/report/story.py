@@ -48,6 +48,7 @@ class Story:
         self.changes: list[Changed] = []
         self.kept: dict[Kept, None] = {}
         self.failed: list[TaskDone] = []
+        self.ignored: list[TaskDone] = []
         self.unknown: list[TaskDone] = []
         self.not_undone: list[TaskDone] = []
         self.not_run: dict[str, int] = {}
@@ -119,6 +120,8 @@ class Story:
             return
         if event.status == "failed" and not event.ignored and not event.rescued:
             self.failed.append(event)
+        elif event.status == "failed" and event.ignored:
+            self.ignored.append(event)
         elif event.status == "skipped" and self.rolls_back:
             self.not_undone.append(event)
         elif event.status == "unknown":

@@ -4,9 +4,17 @@ from remedy.report.sections.changes import changes
 from remedy.report.sections.ending import ending
 from remedy.report.sections.findings import findings
 from remedy.report.sections.kept import kept
-from remedy.report.sections.troubles import failures, left_out, not_undone, trusted, unknown, warnings
+from remedy.report.sections.troubles import (
+    failures,
+    ignored,
+    left_out,
+    not_undone,
+    trusted,
+    unknown,
+    warnings,
+)
 from remedy.report.sections.view import View
 
-ORDER = (findings, changes, kept, failures, not_undone, unknown, trusted, warnings, left_out, ending)
+ORDER = (findings, changes, kept, failures, ignored, not_undone, unknown, trusted, warnings, left_out, ending)
 
 __all__ = ["ORDER", "View", "findings"]

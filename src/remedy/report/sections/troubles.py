@@ -9,10 +9,11 @@ from remedy.events import HostLeftOut, TaskDone
 from remedy.report.sections.view import View
 from remedy.report.sheet import Sheet
 from remedy.report.story import Story
-from remedy.report.text import count, grouped, one_line, some, unique
+from remedy.report.text import count, cut, grouped, one_line, some, unique
 
 _OUTPUT_LINES = 3
 _ITEMS = 5
+_LONGEST = 200  # of a message that is told in a line
 _CAUSES = {
     "disk_full": "the disk is full",
     "no_inodes": "no inodes are left",
@@ -43,6 +44,18 @@ def failures(sheet: Sheet, story: Story, view: View) -> None:
         names = [name for name, _ in stopped]
         text = f"{count(number, 'task')} after it not run"
         sheet.line(*view.hosts(names), ("dim", text), indent=2)
+
+
+def ignored(sheet: Sheet, story: Story, view: View) -> None:
+    """Tell the failures that do not count, a line each: what they kept from happening may still be missed."""
+    if not story.ignored:
+        return
+    sheet.heading(f"IGNORED: {count(len(story.ignored), 'failed task')}")
+    for (task, message), same in grouped(story.ignored, lambda done: (done.task, "; ".join(_message(done)))):
+        names = unique(done.host for done in same)
+        text = cut(" ".join(message.split()), _LONGEST)
+        sheet.line(*view.hosts(names), ("yellow", task), ": ", text, indent=2)
+        view.host_names(sheet, names, indent=6)
 
 
 def _message(done: TaskDone) -> list[str]:
