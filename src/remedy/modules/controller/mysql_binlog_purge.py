@@ -28,6 +28,7 @@ _LEAST = 64 << 10  # bytes that suffice once nobody else waits for space
 _WAITING = re.compile(r"waiting for (someone to free|disk) space", re.IGNORECASE)
 _PATIENCE = 15.0  # seconds for a statement to be gone after KILL QUERY
 _LOOK = 0.2
+_AGAIN = (0.5, 1.0, 1.5, 0.0)  # seconds between two tries, where the server leaves a file without a word
 
 PARAMS = (
     *_binlogs.PARAMS,
@@ -170,19 +171,31 @@ class Purge(Sweep):
                     lent = self._reserve()["blocks"]
                     self.host.ask("ext4_reserve", path=disk["folder"], blocks=0)
                 self._end_writers(watch)
-            said = self._under_watch(watch, work, f"PURGE BINARY LOGS TO '{upto}'")
+            said, left = self._until_gone(watch, work, upto)
         finally:
             if lent is not None:
                 self.host.ask("ext4_reserve", path=disk["folder"], blocks=lent, finishing=True)
-        now, disk, _ = _binlogs.listed(self.host, watch)
-        self._told["free_after"] = disk["free"]
-        still = {file.name for file in now}
-        left = {file.name for file in approved if file.name in still}
+        self._told["free_after"] = _binlogs.listed(self.host, watch)[1]["free"]
         if left and said is not None:
             text = f"{said}; {len(left)} of {len(approved)} binary logs are still there"
             self._broken = Failed(text, cause="timeout")
         warned = "; ".join(self._told.get("warnings", ())) or "an unfinished transaction or a reader needs it"
         return dict.fromkeys(left, f"the server left it in place: {warned}")
+
+    def _until_gone(self, watch: Session, work: Session, upto: str) -> tuple[str | None, set[str]]:
+        """Purge, and again where the server left files without a word; return what went wrong, and what is left.
+
+        MariaDB leaves a file whose transactions InnoDB has not written out yet, which it does once a second.
+        """
+        approved = {file.name for file in self._approved or ()}
+        for pause in _AGAIN:
+            said = self._under_watch(watch, work, f"PURGE BINARY LOGS TO '{upto}'")
+            now, _, _ = _binlogs.listed(self.host, watch)
+            left = approved & {file.name for file in now}
+            if not left or said is not None or self._told.get("warnings") or self.host.stopping():
+                break
+            threading.Event().wait(pause)
+        return said, left
 
     def _moved(self, watch: Session, approved: list[_binlogs.Binlog]) -> str | None:
         """Return why the list no longer holds: other files, or a replica that came since."""
