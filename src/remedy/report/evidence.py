@@ -40,6 +40,7 @@ _FIRST = (
     *("type", "device", "inodes_free"),
 )
 _STORAGE = {"size", "used", "available", "free", "reserved", "total"}
+_AMOUNTS = {"size", "bytes"}
 _ABOUT_STORAGE = {"mount", "path", "file", "device", "item", "sha1"}
 _NAMES = set(_FIRST[:6])  # what a row is about is never cut
 _WIDEST = 48
@@ -47,11 +48,16 @@ _COLUMNS = 8
 _GAP = 2
 
 
-def told(value: Any, *, width: int, most: int | None) -> list[str]:
-    """Return the lines that tell a value, at most `most` rows of each list (None: all), `width` columns wide."""
+def told(value: Any, *, width: int, most: int | None, longest: int | None = None) -> list[str]:
+    """Return the lines that tell a value, at most `most` rows of each list (None: all), `width` columns wide.
+
+    `longest`: at most about so many lines as a whole.
+    """
     lines = _told(value, width, most, 0)
     # A mapping is several pieces of evidence: a table must not be cut right behind its head.
     limit = None if most is None else most * (4 if isinstance(value, dict) else 2)
+    if limit is not None and longest is not None:
+        limit = min(limit, longest)
     if limit is not None and len(lines) > limit + 1:
         lines = [*lines[:limit], f"... and {len(lines) - limit} more lines (-v shows more)"]
     return lines
@@ -129,7 +135,12 @@ def _fitting(names: list[str], widths: dict[str, int], width: int, columns: int)
         if not chosen or (needed <= room + _GAP and len(chosen) < columns):
             chosen.append(name)
             room -= needed
-    return [name for name in names if name in chosen]
+    chosen = [name for name in names if name in chosen]
+    amount = next((name for name in ranked if name in _AMOUNTS and name not in chosen), None)
+    if len(chosen) == 1 and amount is not None:
+        # A long path fills the line; what it takes stands before it, where it needs no room behind.
+        return [amount, *chosen]
+    return chosen
 
 
 def _row(texts: dict[str, str], widths: dict[str, int], numeric: set[str]) -> str:
