@@ -2,6 +2,7 @@
 
 import heapq
 import os
+import pwd
 import time
 
 from remedy.agent.kinds import Failed
@@ -12,9 +13,9 @@ _ONE_CHILD = 0.9  # a directory that one directory in it fills to this share say
 def largest(host, top, every, count, budget, by_entries=False):
     """Return ({"directories", "files", "complete"}, seconds taken) for the file system mounted at `top`.
 
-    directories: path, bytes and entries, with all below; files: path and bytes. Bytes are those on disk, a
-    file with several names counts once. `by_entries` sorts directories by what lies directly in them
-    (inodes).
+    directories: path, bytes, entries (with all below) and owner; files: path, bytes and owner. Bytes are those
+    on disk, a file with several names counts once. `by_entries` sorts directories by what lies directly in
+    them (inodes).
     """
     begun = time.monotonic()
     ionice = host.which("ionice")
@@ -47,8 +48,9 @@ class _Walk(object):
 
     def run(self):
         """Walk depth first and keep only the best so far: memory follows the depth, not the tree's size."""
-        device = os.lstat(self.top).st_dev
-        stack = [_Folder(self.top, self._open(self.top))]
+        about = os.lstat(self.top)
+        device = about.st_dev
+        stack = [_Folder(self.top, self._open(self.top), about.st_uid)]
         while stack:
             folder = stack[-1]
             entry = next(folder.entries, None) if time.monotonic() < self.end else None
@@ -64,8 +66,13 @@ class _Walk(object):
                 self.complete = False
         directories = sorted(self.directories, reverse=True)
         return {
-            "directories": [{"path": path, "bytes": b, "entries": n} for _, path, b, n in directories],
-            "files": [{"path": path, "bytes": b} for _, path, b in sorted(self.files, reverse=True)],
+            "directories": [
+                {"path": path, "bytes": b, "entries": n, "owner": _owner(uid)} for _, path, b, n, uid in directories
+            ],
+            "files": [
+                {"path": path, "bytes": b, "owner": _owner(uid)}
+                for _, path, b, uid in sorted(self.files, reverse=True)
+            ],
             "complete": self.complete,
         }
 
@@ -79,7 +86,7 @@ class _Walk(object):
             return
         size = about.st_blocks * 512
         if entry.is_dir(follow_symlinks=False):
-            stack.append(_Folder(path, self._open(path), size))
+            stack.append(_Folder(path, self._open(path), about.st_uid, size))
             return
         folder.count += 1
         if about.st_nlink > 1:
@@ -88,7 +95,7 @@ class _Walk(object):
             self.linked.add(about.st_ino)
         folder.bytes += size
         if size:
-            self._keep(self.files, (size, path, size))
+            self._keep(self.files, (size, path, size, about.st_uid))
 
     def _open(self, path):
         try:
@@ -100,14 +107,15 @@ class _Walk(object):
     def _leave(self, folder, parent):
         if hasattr(folder.entries, "close"):
             folder.entries.close()
-        if parent is None:
-            return
-        parent.bytes += folder.bytes
-        parent.count += folder.count + 1
-        parent.biggest = max(parent.biggest, folder.bytes)
+        if parent is not None:
+            parent.bytes += folder.bytes
+            parent.count += folder.count + 1
+            parent.biggest = max(parent.biggest, folder.bytes)
+        elif not self.by_entries:
+            return  # that all of it lies below its top is no news
         value = folder.direct if self.by_entries else folder.bytes
         if self.by_entries or folder.biggest < _ONE_CHILD * folder.bytes:
-            self._keep(self.directories, (value, folder.path, folder.bytes, folder.count))
+            self._keep(self.directories, (value, folder.path, folder.bytes, folder.count, folder.uid))
 
     def _keep(self, heap, candidate):
         if len(heap) < self.count:
@@ -116,9 +124,17 @@ class _Walk(object):
             heapq.heapreplace(heap, candidate)
 
 
+def _owner(uid):
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 class _Folder(object):
-    def __init__(self, path, entries, size=0):
+    def __init__(self, path, entries, uid, size=0):
         self.path = path
+        self.uid = uid
         self.entries = entries
         self.bytes = size
         self.count = 0

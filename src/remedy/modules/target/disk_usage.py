@@ -7,8 +7,8 @@ filesystems: mount, device, type, state (rw or ro), size, used, available (to or
 percent (as df prints it), inodes, inodes_used, inodes_free, inode_percent (None without inodes), image
 (read-only by nature); full: those above the limit, worst first, with `lacks`: ["bytes"], ["inodes"] or
 both; images never count; hung: mount, device, type; largest: for each full file system (or each selected
-one without a limit) its largest directories and files, `complete: false` where the budget ended before the
-walk. A directory that is large only because of one directory in it is left out.
+one without a limit) its largest directories and files with their owners, by what lies in them where only
+inodes lack, `complete: false` where the budget ended before the walk. A directory that is large only because of one directory in it is left out.
 """
 
 import os
