@@ -14,6 +14,7 @@ from remedy.modules.target._docker import Refused, part, seconds
 _STOPPED = ("exited", "created", "dead")
 _NAMELESS = re.compile("[0-9a-f]{64}")
 _TRIES = 8
+SKEW = 60
 _FIXED = ("bridge", "host", "none", "ingress", "docker_gwbridge")
 
 
@@ -39,6 +40,9 @@ class Rules(object):
         """Return why something of this age is kept, else None."""
         if self.params["older_than"] <= 0:
             return None
+        skew = self.params.get("clock_skew")
+        if skew is not None and abs(skew) > SKEW:
+            return "its age is unknown: the host's clock is %d s off" % abs(skew)
         if born is None:
             return "its age is unknown"
         if born > self.now + 1:

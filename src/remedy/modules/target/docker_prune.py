@@ -20,7 +20,7 @@ from remedy.agent.kinds import Failed, Item, Param, Sweep
 from remedy.modules.target import _docker_items as items
 from remedy.modules.target._docker import SOCKET_PARAM, TIMEOUT_PARAM, Engine, Refused, part, seconds
 
-_SKEW = 60
+_SKEW = items.SKEW
 
 PARAMS = (
     Param("containers", "bool", default=True, help="Stopped containers, and those never started."),

@@ -26,6 +26,8 @@ PARAMS = tuple(param for param in PRUNE_PARAMS if param.name in _SHARED) + (
     TIMEOUT_PARAM,
 )
 
+INTERNAL = ("clock_skew",)
+
 EXAMPLES = """
 - docker_usage: {older_than: 3d}
   register: docker
