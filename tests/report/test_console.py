@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -201,6 +202,85 @@ def test_an_ignored_failure_is_told_in_a_line() -> None:
         "  a, b: Stop the app: no such unit app.service",
     ]
     assert "FAILED" not in text
+
+
+@pytest.mark.parametrize(
+    ("condition", "evidence"),
+    [
+        (
+            "disk.full | length > 0",
+            [
+                "        full:",
+                "          MOUNT  STATE      SIZE      USED  AVAILABLE  PERCENT  INODE_PERCENT  LACKS",
+                "          /var   rw     50.0 GiB  49.5 GiB    512 MiB      99%             6%  bytes",
+            ],
+        ),
+        ("disk['count'] > 0", ["        count: 1"]),
+        ("not disk is success", ["        count: 1", "        full:"]),
+    ],
+)
+def test_a_failed_verify_shows_what_it_saw(condition: str, evidence: list[str]) -> None:
+    result = {
+        "count": 1,
+        "full": [night.filesystem("/var", 99, 50)],
+        "failed": True,
+        "failed_when_result": True,
+    }
+    done = night.done(
+        "a", "Look", "failed", 4, section="verify", reason=f"failed_when: {condition}", result=result
+    )
+    lines = section(told(run(done)), "FAILED")
+    assert lines[1:3] == [
+        "  a: Look  (in verify, playbooks/disk-full.yml:4:5)",
+        f"      failed_when: {condition}",
+    ]
+    assert lines[3 : 3 + len(evidence)] == evidence
+    assert "changed" not in "".join(lines)
+
+
+def found(host: str, **given: Any) -> FindingRaised:
+    about = {
+        "host": host,
+        "play": "p",
+        "id": "x",
+        "severity": "P1",
+        "title": "t",
+        "evidence": {},
+        "advice": None,
+    }
+    return FindingRaised(**{**about, **given})
+
+
+def test_many_findings_have_little_room_each() -> None:
+    evidence = [f"line {n} of it" for n in range(20)]
+    several = {"a": 1, "rows": evidence, "more": evidence}
+    few = told(run(*(found("a", id=str(n), title=str(n), evidence=several) for n in range(3))))
+    many = told(run(*(found("a", id=str(n), title=str(n), evidence=several) for n in range(4))))
+    assert len(section(few, "FINDINGS")) == 1 + 3 * (1 + 17)
+    assert len(section(many, "FINDINGS")) == 1 + 4 * (1 + 9)
+    hosts = [f"h{n}" for n in range(12)]
+    alike = told(run(*(found(host, evidence={**several, "a": host}) for host in hosts), hosts=hosts))
+    assert len(section(alike, "FINDINGS")) <= 16
+    assert "      ... and the evidence of 10 more hosts (-vv shows it)" in alike
+    assert "line 19 of it" in told(run(*(found(host, evidence=several) for host in hosts)), verbosity=2)
+
+
+@pytest.mark.parametrize(("answer", "again"), [("n\n", 1), ("y\n", 2)])
+def test_what_was_shown_before_a_no_is_not_shown_again(
+    answer: str, again: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "answer").write_text(answer)
+    stream = io.StringIO()
+    console = Console(stream, color=False, progress=False, width=100)
+    start, finding, end = run(found("a", title="it is full", evidence={"mount": "/var"}), outcome="refused")
+    console(start)
+    console(finding)
+    with (tmp_path / "answer").open() as given:
+        monkeypatch.setattr("sys.stdin", given)
+        assert console.ask("  would destroy 1 file on 1 host:", threading.Event()) == (again == 2)
+    console(end)
+    assert stream.getvalue().count("it is full") == 2
+    assert stream.getvalue().count("mount: /var") == again
 
 
 def test_a_failure_of_no_log_stays_hidden() -> None:

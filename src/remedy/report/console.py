@@ -73,6 +73,8 @@ class Console:
         self._answers = answers
         self._live = progress and terminal
         self._tenths = 0
+        self._asked: frozenset[tuple[str, str, str]] = frozenset()  # findings that stood before a question
+        self._known: frozenset[tuple[str, str, str]] = frozenset()  # and stand there still: the answer was no
         self._story = Story()
         self._following = Progress()
         width = width or _width(stream, terminal)
@@ -108,7 +110,8 @@ class Console:
 
         # Whoever is to decide first sees what was found.
         with self._sheet.apart() as sheet:
-            findings(sheet, self._story, View(self._verbosity, self._diff, len(self._story.hosts)))
+            findings(sheet, self._story, self._view(self._asked))
+        self._asked = frozenset(self._story.findings)
 
         def question() -> bool:
             sys.stderr.write(f"\nAPPROVAL\n{text}\nGo on? [y/N]: ")
@@ -119,7 +122,9 @@ class Console:
                     return False
             return sys.stdin.readline().strip().lower() in ("y", "yes")
 
-        return self._screen.aside(question)
+        approved = self._screen.aside(question)
+        self._known = frozenset() if approved else self._asked
+        return approved
 
     def close(self) -> None:
         """Take the live lines away."""
@@ -127,10 +132,13 @@ class Console:
 
     def _end(self) -> None:
         self._screen.stop()
-        view = View(self._verbosity, self._diff, len(self._story.hosts))
+        view = self._view(self._known)
         with self._sheet.together():
             for section in ORDER:
                 section(self._sheet, self._story, view)
+
+    def _view(self, known: frozenset[tuple[str, str, str]]) -> View:
+        return View(self._verbosity, self._diff, len(self._story.hosts), known)
 
     # -- while it runs
 

@@ -26,6 +26,11 @@ class Finding:
     raised: FindingRaised
     resolved: bool | None = None
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Host, play and id."""
+        return self.raised.host, self.raised.play, self.raised.id
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:

@@ -11,6 +11,9 @@ from remedy.report.text import count, grouped
 STYLES = {"P0": "alarm", "P1": "bold red", "P2": "bold yellow", "P3": "bold cyan"}
 _HOSTS_WITH_EVIDENCE = 3
 _ROWS = 6
+_MANY = 3  # with more findings than this each has less room
+_ROWS_OF_MANY = 4
+_LINES_OF_MANY = 8
 
 
 def findings(sheet: Sheet, story: Story, view: View) -> None:
@@ -22,9 +25,11 @@ def findings(sheet: Sheet, story: Story, view: View) -> None:
     stay = sum(finding.resolved is False for finding in every)
     about = [f"{number} {word}" for number, word in ((healed, "resolved"), (stay, "STILL THERE")) if number]
     sheet.heading(f"FINDINGS: {len(every)}" + (f" ({', '.join(about)})" if about else ""))
+    evident = [finding for finding in every if finding.resolved is not True]
+    tight = view.verbosity <= 0 and len(evident) > _MANY
     every.sort(key=lambda finding: (finding.resolved is True, finding.raised.severity))
     for _, same in grouped(every, _look):
-        _one(sheet, same, story, view)
+        _one(sheet, same, story, view, tight=tight)
 
 
 def _look(finding: Finding) -> tuple[object, ...]:
@@ -32,7 +37,7 @@ def _look(finding: Finding) -> tuple[object, ...]:
     return raised.severity, raised.id, raised.title, raised.advice, finding.resolved
 
 
-def _one(sheet: Sheet, same: list[Finding], story: Story, view: View) -> None:
+def _one(sheet: Sheet, same: list[Finding], story: Story, view: View, *, tight: bool) -> None:
     raised = same[0].raised
     hosts = [finding.raised.host for finding in same]
     state: dict[bool | None, list[Part]] = {
@@ -49,18 +54,25 @@ def _one(sheet: Sheet, same: list[Finding], story: Story, view: View) -> None:
         *state[same[0].resolved],
         indent=2,
     )
+    if all(finding.key in view.known and not finding.raised.again for finding in same):
+        return  # the rest stands right above
     view.host_names(sheet, hosts, indent=6)
     if same[0].resolved is not True or view.verbosity > 0:
-        _evidence(sheet, same, view)
+        _evidence(sheet, same, view, tight=tight)
     if raised.advice:
         sheet.line(("cyan", "advice: "), raised.advice.replace("\n", " "), indent=6, hang=8)
 
 
-def _evidence(sheet: Sheet, same: list[Finding], view: View) -> None:
+def _evidence(sheet: Sheet, same: list[Finding], view: View, *, tight: bool) -> None:
     width = sheet.width - 8
-    most = view.most(_ROWS)
-    by_evidence = grouped(same, lambda finding: tuple(told(finding.raised.evidence, width=width, most=most)))
-    shown = by_evidence if view.verbosity > 1 else by_evidence[:_HOSTS_WITH_EVIDENCE]
+    most, longest, hosts = view.most(_ROWS), None, _HOSTS_WITH_EVIDENCE
+    if tight:
+        hosts = 2
+        most, longest = _ROWS_OF_MANY, _LINES_OF_MANY if len(same) == 1 else _LINES_OF_MANY // hosts
+    by_evidence = grouped(
+        same, lambda finding: tuple(told(finding.raised.evidence, width=width, most=most, longest=longest))
+    )
+    shown = by_evidence if view.verbosity > 1 else by_evidence[:hosts]
     for lines, those in shown:
         if len(by_evidence) > 1 and lines:
             sheet.line(*view.hosts([finding.raised.host for finding in those]), indent=6)

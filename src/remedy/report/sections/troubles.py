@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from remedy.errors import REASONS
 from remedy.events import HostLeftOut, TaskDone
+from remedy.report.evidence import told
 from remedy.report.sections.view import View
 from remedy.report.sheet import Sheet
 from remedy.report.story import Story
@@ -13,6 +15,13 @@ from remedy.report.text import count, cut, grouped, one_line, some, unique
 
 _OUTPUT_LINES = 3
 _ITEMS = 5
+_ROWS = 3
+_EVIDENCE_LINES = 6
+_FAILED_WHEN = "failed_when: "  # how the engine begins the reason
+_ATTRIBUTE = re.compile(r"[.\[]['\"]?([A-Za-z_]\w*)")
+_SAID = {"changed", "failed", "failed_when_result", "msg", "rc", "cause", "results", "censored"} | {
+    f"std{name}{lines}" for name in ("out", "err") for lines in ("", "_lines")
+}
 _LONGEST = 200  # of a message that is told in a line
 _CAUSES = {
     "disk_full": "the disk is full",
@@ -40,6 +49,11 @@ def failures(sheet: Sheet, story: Story, view: View) -> None:
         sheet.paragraph(message, indent=6)
         for line in _output(same[0].result, view):
             sheet.verbatim(line, "dim", indent=6)
+        for alike, those in grouped(same, lambda done: tuple(_judged(done, sheet.width - 8, view))):
+            if alike and len(same) > len(those):
+                sheet.line(*view.hosts([done.host for done in those]), indent=6)
+            for line in alike:
+                sheet.verbatim(line, indent=8)
     for number, stopped in grouped(story.not_run.items(), lambda pair: pair[1]):
         names = [name for name, _ in stopped]
         text = f"{count(number, 'task')} after it not run"
@@ -76,6 +90,18 @@ def _message(done: TaskDone) -> list[str]:
     cause = _CAUSES.get(str(done.result.get("cause")))
     lines = lines or [message]
     return [*lines, f"cause: {cause}"] if cause else lines
+
+
+def _judged(done: TaskDone, width: int, view: View) -> list[str]:
+    """Return what `failed_when` saw: the values it names, in verify all of a result where it names none."""
+    if done.no_log or not done.reason.startswith(_FAILED_WHEN):
+        return []
+    named = set(_ATTRIBUTE.findall(done.reason))
+    values = {key: value for key, value in done.result.items() if key not in _SAID}
+    chosen = {key: value for key, value in values.items() if key in named and value not in (None, [], {}, "")}
+    if not chosen and done.section == "verify":
+        chosen = values
+    return told(chosen, width=width, most=view.most(_ROWS), longest=view.most(_EVIDENCE_LINES))
 
 
 def _output(result: dict[str, Any], view: View) -> list[str]:

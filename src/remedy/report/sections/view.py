@@ -11,11 +11,15 @@ from remedy.report.text import on_hosts, some
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the operator wants to see; `everyone` is the number of hosts of the run."""
+    """What the operator wants to see; `everyone` is the number of hosts of the run.
+
+    `known` are the keys of findings that stand on the screen already.
+    """
 
     verbosity: int
     diff: bool
     everyone: int
+    known: frozenset[tuple[str, str, str]] = frozenset()
 
     def most(self, few: int) -> int | None:
         """Return how many rows of a kind are shown: `few`, many with -v, all (None) with -vv."""
