@@ -24,7 +24,11 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted(Event):
-    """A run begins; `mode` is apply, check, diagnose or rollback; `hosts` in inventory order."""
+    """A run begins; `mode` is apply, check, diagnose or rollback; `hosts` in inventory order.
+
+    `inventory` is as it was named; `sources` are the same inventories as absolute paths, or as lists of hosts.
+    `started_in` is the folder that a relative `playbook` is seen from.
+    """
 
     run: str
     playbook: str
@@ -33,6 +37,8 @@ class RunStarted(Event):
     user: str
     hosts: list[str]
     arguments: list[str]
+    sources: list[str] = field(default_factory=list)
+    started_in: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

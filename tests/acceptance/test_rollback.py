@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 
 from remedy.template import encrypt
-from tests.acceptance.operator import Operator, Result
+from tests.acceptance.operator import REMEDY, Operator, Result, finished
 from tests.acceptance.twenty import CHANGES, FILES, differing
 from tests.acceptance.twenty_hosts import SOURCE, Remote
 
@@ -60,7 +63,7 @@ def test_twenty_changes_go_and_come_back(place):
     changed = place.look()
     assert len(differing(before, changed)) > CHANGES
 
-    first = operator.rollback()
+    first = operator.rollback("--yes")
     undone = ran(first)
     assert len(first.report["changes"]) == CHANGES
     assert first.report["hosts"]["r1"]["changed"] == CHANGES
@@ -123,7 +126,11 @@ def test_what_cannot_be_taken_back_is_listed_first(make):
         )
     )
     result = operator.rollback(run, "-C", json=False)
-    assert "cannot be taken back (1):" in result.stderr.splitlines()[0]
+    first, second, third = result.stderr.splitlines()[:3]
+    assert first.startswith(f"run {run}: ")
+    assert "(just now) by " in second
+    assert second.endswith(": 2 changes on 1 host can be taken back")
+    assert third == "cannot be taken back (1):"
     assert "Something of our own" in result.stderr
     result = operator.rollback(run)
     ran(result)
@@ -227,7 +234,7 @@ def test_with_a_password_for_sudo(make, lab):
         operator.write(name, text)
     before = json.loads(lab.run("r1", ["python3", "-", "build", Remote.root], stdin=SOURCE).stdout)
     ran(operator.play("twenty"))
-    ran(operator.rollback())
+    ran(operator.rollback("--yes"))
     assert json.loads(lab.run("r1", ["python3", "-", "look", Remote.root], stdin=SOURCE).stdout) == before
     assert lab.password("operator").encode() not in operator.journal()
 
@@ -278,3 +285,85 @@ def test_two_changes_of_one_file_are_taken_back_once(make):
     ran(again)
     assert {task["status"] for task in again.report["tasks"]} == {"ok"}
     assert conf(operator) == "old\n"
+
+
+CHANGE = """
+- hosts: all
+  gather_facts: false
+  become: true
+  tasks:
+    - copy: {dest: /srv/app/conf, content: "new\\n"}
+"""
+
+
+def test_where_nobody_can_be_asked_the_newest_run_needs_a_yes(make):
+    operator = make()
+    run = ran(operator.play(CHANGE))
+    operator.run("r1", "command", "uptime")
+    refused = operator.rollback()
+    assert refused.code == 3
+    assert "skipping 1 newer run without anything to take back: " in refused.stderr
+    assert (
+        f"no run was named, and nobody is there to be asked: take back 1 change of run {run} by "
+        in refused.stderr
+    )
+    assert f"`remedy rollback {run}`" in refused.stderr
+    assert conf(operator) == "new\n"
+    ran(operator.rollback("--check"))
+    ran(operator.rollback("--yes"))
+    assert conf(operator) == "old\n"
+    nothing = operator.rollback("--yes")
+    assert nothing.code == 5
+    assert "has anything that can be taken back" in nothing.stderr
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("y", 0, "old\n"), ("n", 3, "new\n")])
+def test_on_a_terminal_it_asks_once(make, answer, code, left):
+    operator = make()
+    run = ran(operator.play(CHANGE))
+    outside, inside = pty.openpty()
+    os.write(outside, f"{answer}\n".encode())
+    inventory = operator.folder / "inventory/hosts.yml"
+    done = subprocess.run(
+        [REMEDY, "rollback", run, "-i", inventory],
+        cwd=operator.folder,
+        env={**os.environ, "REMEDY_STATE": str(operator.state)},
+        stdin=inside,
+        stdout=subprocess.PIPE,
+        stderr=inside,
+        timeout=60,
+    )
+    said = os.read(outside, 1 << 16).decode()
+    os.close(inside)
+    os.close(outside)
+    assert done.returncode == code, said
+    assert said.count("[y/N]") == 1
+    assert f"take back 1 change of run {run} by " in said
+    assert conf(operator) == left
+
+
+def test_the_inventory_and_the_playbook_are_found_from_any_folder(make, tmp_path, monkeypatch):
+    operator = make()
+    operator.write(
+        "playbooks/told.yml",
+        CHANGE
+        + "      notify: Tell\n  handlers:\n    - name: Tell\n      shell: cat /srv/app/conf >> /srv/told\n",
+    )
+    operator.write("inventory/prod.yml", (operator.folder / "inventory/hosts.yml").read_text())
+    monkeypatch.chdir(operator.folder)
+    monkeypatch.setenv("REMEDY_STATE", str(operator.state))
+    played = subprocess.run(
+        [REMEDY, "play", "playbooks/told.yml", "-i", "prod", "--format", "json"],
+        capture_output=True,
+        text=True,
+    )
+    run = ran(finished(played.returncode, played.stdout, played.stderr))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    back = subprocess.run([REMEDY, "rollback", run, "--format", "json"], capture_output=True, text=True)
+    result = finished(back.returncode, back.stdout, back.stderr)
+    ran(result)
+    assert result.report["run"]["inventory"] == "prod"
+    assert f"run {run}: playbooks/told.yml, inventory prod\n" in result.stderr
+    assert operator.lab.get("r1", "/srv/told") == b"new\nold\n"

@@ -92,7 +92,7 @@ def test_a_signal_ends_the_run_in_good_order(place, number):
     assert (
         place.lab.run(place.host.name, ["kill", "-0", pid], ok=None).code != 0
     )  # the command's end came too
-    assert place.operator.rollback().code == 0
+    assert place.operator.rollback("--yes").code == 0
     assert "first" not in place.look()
 
 

@@ -44,7 +44,7 @@ def check(place: Local | Remote, before: dict[str, Any], state: Path, *, undo: b
         assert after == before
     elif undo:
         out = state.with_suffix(".rollback")
-        assert wrecker.run(place.order(state, "rollback", out=out)) == 0, out.read_text()
+        assert wrecker.run(place.order(state, "rollback", "--yes", out=out)) == 0, out.read_text()
         after = place.look()
         assert {path: (before.get(path), after.get(path)) for path in differing(before, after)} == {}
     return len(journaled)

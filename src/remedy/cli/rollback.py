@@ -16,10 +16,12 @@ from remedy.cli import options
 @options.variables
 @options.output
 @click.option("-C", "--check", is_flag=True, help="Change nothing: say what would be taken back.")
+@click.option("--yes", is_flag=True, help="Take it back without being asked.")
 def rollback(run: str | None, **flags: Any) -> int:
     """Take back a run's changes, last one first.
 
-    RUN is its id or the start of it; without one, the newest run that changed something and was no rollback.
+    RUN is its id or the start of it; without one, the newest run with something to take back, itself no rollback.
+    On a terminal it asks once; elsewhere a RUN must be named, or --yes given (else exit code 3).
     An object that is no longer as the run left it is named and left alone, and the exit code is 2; a rollback
     that failed can be repeated. What cannot be taken back (commands,
     deleted files, restarts) is listed first. The inventory is the run's own, unless -i names another.

@@ -52,6 +52,7 @@ class Session:
     vault: Vault | None
     inventory: Inventory
     named: str
+    sources: tuple[str, ...]
     options: Options
     extra: Map
     limit: str | None
@@ -106,6 +107,7 @@ class Session:
             vault=vault,
             inventory=inventory,
             named=", ".join(name or source for name, source in zip(names, sources, strict=True)),
+            sources=tuple(map(_absolute, sources)),
             options=options,
             extra=extra_vars(flags.get("extra_vars", ()), vault),
             limit=flags.get("limit"),
@@ -174,9 +176,10 @@ class Session:
             bus=bus,
             recorder=journal,
             connector=connections,
-            approver=Question(report if self.shape != "json" and _somebody_is_there() else None, stop),
+            approver=Question(report if self.shape != "json" and somebody_is_there() else None, stop),
             stop=stop,
             decrypt=self.vault.open if self.vault else None,
+            sources=self.sources,
             extra_vars=Layer("extra vars", self.extra),
         )
         _raise_limit()
@@ -204,6 +207,12 @@ class Session:
         return tell(str(trouble), trouble.exit_code)
 
 
+def _absolute(source: str) -> str:
+    """Return an inventory so that it can be found from any folder; a list of hosts stays one."""
+    path = Path(source)
+    return source if "," in source and not path.exists() else str(path.absolute())
+
+
 def _raise_limit() -> None:
     """Ask for as many open files as may be had: each host takes a few, and 1024 are soon gone."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -228,7 +237,7 @@ def _close(report: Any, connections: Connections, journal: Journal) -> RemedyErr
     return None
 
 
-def _somebody_is_there() -> bool:
+def somebody_is_there() -> bool:
     """Say whether there is a terminal to ask on; a program started without standard streams has none."""
     return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 

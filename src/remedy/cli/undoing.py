@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from remedy.cli.session import Session, me
+from remedy.cli.session import Session, me, somebody_is_there
 from remedy.cli.telling import harmless
 from remedy.engine.undo import Undoing, empty_play
-from remedy.errors import InputError, RemedyError
+from remedy.errors import InputError, Refused, RemedyError
+from remedy.inventory import Host
 from remedy.journal import (
     RunSummary,
     UndoPlan,
@@ -25,44 +28,37 @@ from remedy.journal import (
 from remedy.playbook import Play
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
-from remedy.report.text import safe
+from remedy.report.text import count, safe
 
 
 def roll_back(name: str | None, *, check: bool, flags: dict[str, Any]) -> int:
     """Undo a run; return the exit code."""
     project = Project.find(Path.cwd())
-    summary, plan = _chosen(project.state, name)
-    flags["inventories"] = flags.get("inventories") or tuple(summary.inventory.split(", "))
-    session = Session.of("check" if check else "rollback", flags)
-    plan_hosts = [host for host, steps in plan.hosts.items() if steps]
-    _tell(plan)
-    if not plan_hosts:
+    run, plan = _chosen(project.state, name)
+    changed = [host for host, steps in plan.hosts.items() if steps]
+    if not changed:
+        _tell(run, plan)
         click.echo(f"nothing of the run {plan.run} can be taken back", err=True)
         return 0
-    known = {host.name for host in session.inventory.hosts}
-    gone = [host for host in plan_hosts if host not in known]
-    if len(gone) == len(plan_hosts):
-        raise InputError(
-            f"the inventory '{session.named}' has no host '{gone[0]}', which the run {plan.run} changed",
-            hint="name the inventory of that run with -i",
-        )
-    for host in gone:
-        count = len(plan.hosts[host])
-        click.echo(f"warning: {host} is no longer in the inventory: its {count} changes stay", err=True)
-    limited = {host.name for host in session.hosts(["all"])}
-    chosen = [host for host in session.inventory.hosts if host.name in limited and host.name in plan_hosts]
-    if not chosen:
-        raise InputError(
-            f"--limit '{session.limit}' leaves no host that the run {plan.run} changed",
-            hint=f"it changed: {', '.join(plan_hosts)}",
-        )
-    path = Path(summary.playbook)
+    session = _session(run, project, flags, check=check)
+    chosen = _hosts(session, plan, changed)
+    _tell(run, plan)
+    for host in changed:
+        if host not in {each.name for each in session.inventory.hosts}:
+            text = f"warning: {host} is no longer in the inventory: its {len(plan.hosts[host])} changes stay"
+            click.echo(text, err=True)
+    number = sum(len(plan.hosts[host.name]) for host in chosen)
+    what = f"{count(number, 'change')} of run {run.id} by {run.user}, {_ago(run.started)}"
+    _approve(
+        f"{what}, on {count(len(chosen), 'host')}", run, named=name is not None, session=session, check=check
+    )
+    path = Path(run.started_in, run.playbook)
     undoings = _undoings(session, path, plan, [host.name for host in chosen])
     arguments = ["rollback", plan.run]
     return session.execute(
         "rollback",
         chosen,
-        lambda run: run.undo(path, undoings, session.named, me(), arguments, check=check),
+        lambda work: work.undo(path, undoings, session.named, me(), arguments, check=check),
     )
 
 
@@ -72,12 +68,49 @@ def _chosen(state: Path, name: str | None) -> tuple[RunSummary, UndoPlan]:
         return summary, undo_plan(read_run(summary.folder))
     summary, plan, passed = newest_undoable(state)
     if passed:
-        newer = "1 newer run" if len(passed) == 1 else f"{len(passed)} newer runs"
+        newer = count(len(passed), "newer run")
         click.echo(f"skipping {newer} without anything to take back: {named_few(passed)}", err=True)
     return summary, plan
 
 
-def _tell(plan: UndoPlan) -> None:
+def _session(run: RunSummary, project: Project, flags: dict[str, Any], *, check: bool) -> Session:
+    """Return the session, with the run's own inventory and project unless -i names another."""
+    own = not flags.get("inventories")
+    if own:
+        flags["inventories"] = run.sources or tuple(run.inventory.split(", "))
+    session = Session.of("check" if check else "rollback", flags)
+    home = Project.find(Path(run.started_in)) if run.started_in else project
+    if home.state == project.state:
+        session = replace(session, project=home)
+    return replace(session, named=run.inventory) if own else session
+
+
+def _hosts(session: Session, plan: UndoPlan, changed: Sequence[str]) -> list[Host]:
+    """Return the hosts to work on; InputError where none is left."""
+    known = {host.name for host in session.inventory.hosts}
+    if not known.intersection(changed):
+        raise InputError(
+            f"the inventory '{session.named}' has no host '{changed[0]}', which the run {plan.run} changed",
+            hint="name the inventory of that run with -i",
+        )
+    limited = {host.name for host in session.hosts(["all"])}
+    chosen = [host for host in session.inventory.hosts if host.name in limited and host.name in changed]
+    if not chosen:
+        raise InputError(
+            f"--limit '{session.limit}' leaves no host that the run {plan.run} changed",
+            hint=f"it changed: {', '.join(changed)}",
+        )
+    return chosen
+
+
+def _tell(run: RunSummary, plan: UndoPlan) -> None:
+    """Say which run it is, and what of it stays."""
+    steps = sum(map(len, plan.hosts.values()))
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    click.echo(harmless(f"run {run.id}: {run.playbook}, inventory {run.inventory}"), err=True)
+    whose = f"  {when} ({_ago(run.started)}) by {run.user}: "
+    back = f"{count(steps, 'change')} on {count(len(plan.hosts), 'host')} can be taken back"
+    click.echo(harmless(whose + back), err=True)
     for warning in plan.warnings:
         click.echo(f"warning: {harmless(warning)}", err=True)
     if plan.not_undone:
@@ -85,6 +118,28 @@ def _tell(plan: UndoPlan) -> None:
         for each in plan.not_undone:
             told = f"{each.host}: {each.task}: {each.object}: {each.reason}"
             click.echo(f"  {safe(told)}", err=True)
+
+
+def _approve(what: str, run: RunSummary, *, named: bool, session: Session, check: bool) -> None:
+    """Ask on a terminal; Refused for a no, and where a run that nobody named can be asked about by nobody."""
+    if check or session.options.yes:
+        return
+    if somebody_is_there():
+        if not click.confirm(harmless(f"take back {what}?"), err=True):
+            raise Refused("nothing was taken back", hint="you said no; --check shows what would be done")
+    elif not named:
+        raise Refused(
+            f"no run was named, and nobody is there to be asked: take back {what}?",
+            hint=f"write `remedy rollback {run.id}`, or --yes for the newest run, whichever it is",
+        )
+
+
+def _ago(started: float) -> str:
+    seconds = max(0, int(time.time() - started))
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            return f"{count(seconds // length, unit)} ago"
+    return "just now"
 
 
 def _undoings(session: Session, path: Path, plan: UndoPlan, hosts: Sequence[str]) -> list[Undoing]:

@@ -75,6 +75,7 @@ class RunContext:
     recorder: Recorder
     connector: Connector
     decrypt: Any = None
+    sources: tuple[str, ...] = ()
     approver: Approver = nobody
     extra_vars: Layer = field(default_factory=lambda: Layer("extra vars", {}))
     contents: Contents = field(default_factory=Contents)

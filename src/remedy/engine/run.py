@@ -104,6 +104,8 @@ class Run:
                 user=user,
                 hosts=list(self._states),
                 arguments=arguments,
+                sources=list(run.sources),
+                started_in=str(Path.cwd()),
             )
         )
         code = 1

@@ -15,7 +15,7 @@ RUNNING, CUT_OFF = "running", "cut off"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
-    """One run; `started` in seconds since the epoch, `hosts` and `changes` are counts.
+    """One run; `started` in seconds since the epoch, `hosts`, `changes` and `predicted` (changes) are counts.
 
     `outcome` is RunEnded's, or "running", or "cut off" where the end is missing; then `exit_code` is None.
     `intents` counts the writes that were announced: in a run cut off it may exceed `changes`.
@@ -35,6 +35,9 @@ class RunSummary:
     hosts: int
     changes: int
     intents: int
+    predicted: int = 0
+    sources: tuple[str, ...] = ()
+    started_in: str = ""
 
     @property
     def may_have_changed(self) -> bool:
@@ -50,6 +53,7 @@ class Summing:
         self.ended: RunEnded | None = None
         self._changes = 0
         self._intents = 0
+        self._predicted = 0
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -59,7 +63,9 @@ class Summing:
             self.ended = event
         elif isinstance(event, Intent):
             self._intents += 1
-        elif isinstance(event, Changed) and not event.predicted:
+        elif isinstance(event, Changed) and event.predicted:
+            self._predicted += 1
+        elif isinstance(event, Changed):
             self._changes += 1
 
     def summary(self, folder: Path, *, running: bool) -> RunSummary | None:
@@ -82,6 +88,9 @@ class Summing:
             hosts=len(self.started.hosts),
             changes=self._changes,
             intents=self._intents,
+            predicted=self._predicted,
+            sources=tuple(self.started.sources or ()),
+            started_in=self.started.started_in,
         )
 
     def as_json(self) -> bytes:
@@ -97,7 +106,8 @@ def read_summary(folder: Path) -> RunSummary | None:
     """Return what summary.json says; None where it is missing or of no use."""
     try:
         values: dict[str, Any] = json.loads((folder / SUMMARY).read_bytes())
-        values["arguments"] = tuple(values["arguments"])
+        for name in ("arguments", "sources"):
+            values[name] = tuple(values[name])
         return RunSummary(**{**values, "id": folder.name, "folder": folder})
     except (OSError, ValueError, TypeError, KeyError):
         return None
