@@ -146,6 +146,45 @@ def test_a_sweep_names_the_largest_that_go_and_more_with_v() -> None:
         assert every[-2:] == ["      110 MiB  image:9  (unused)", "               image:empty"]
 
 
+def test_the_recap_fits_narrow_paper_and_loses_no_number() -> None:
+    hosts = ["db1", "web1.example.org", "a-name-as-long-as-a-name-may-be-and-longer.example.org"]
+    events = run(
+        night.done("db1", "t", "failed", 1, rescued=True), night.done(hosts[2], "t", "ok", 1), hosts=hosts
+    )
+    assert section(told(events, width=80), "RECAP")[1:] == [
+        "db1              : ok=0 changed=0 unreachable=0 failed=0 rescued=1",
+        "web1.example.org : ok=0 changed=0 unreachable=0 failed=0 rescued=0",
+        hosts[2],
+        "                 : ok=1 changed=0 unreachable=0 failed=0 rescued=0",
+    ]
+    short = run(night.done("db1", "t", "failed", 1, ignored=True), hosts=["db1"])
+    assert section(told(short, width=80), "RECAP")[1:] == [
+        "db1 : ok=1 changed=0 unreachable=0 failed=0 skipped=0 rescued=0 ignored=1"
+    ]
+    assert "ok=1    changed=0    unreachable=0    failed=0    skipped=0    rescued=0    ignored=1" in told(
+        short, width=120
+    )
+
+
+def test_the_question_wraps_at_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept = ", ".join(f"/var/log/app-{n}.log (open by app)" for n in range(3))
+    (tmp_path / "answer").write_text("")
+    asked = io.StringIO()
+    with (tmp_path / "answer").open() as given:
+        monkeypatch.setattr("sys.stdin", given)
+        monkeypatch.setattr("sys.stderr", asked)
+        console = Console(io.StringIO(), color=False, width=60)
+        console.ask(f"  would destroy 1 file on 1 host:\n      kept: {kept}", threading.Event())
+    assert asked.getvalue() == (
+        "\nAPPROVAL\n"
+        "  would destroy 1 file on 1 host:\n"
+        "      kept: /var/log/app-0.log (open by app),\n"
+        "        /var/log/app-1.log (open by app), /var/log/app-2.log\n"
+        "        (open by app)\n"
+        "Go on? [y/N]: "
+    )
+
+
 def test_the_way_back() -> None:
     one = night.change("a", "t", "file:/x", after={"mode": "0600"})
     gone = night.change(
@@ -155,6 +194,9 @@ def test_the_way_back() -> None:
     assert told(run(one, one)).endswith("To roll back all 2 changes: remedy rollback 20250314-a\n")
     assert told(run(one, gone)).endswith(
         "To roll back 1 of 2 changes (1 cannot be): remedy rollback 20250314-a\n"
+    )
+    assert told(run(one, gone), width=64).endswith(
+        "To roll back 1 of 2 changes (1 cannot be):\n    remedy rollback 20250314-a\n"
     )
     assert told(run(gone)).endswith("None of these changes can be rolled back.\n")
 

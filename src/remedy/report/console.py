@@ -113,8 +113,11 @@ class Console:
             findings(sheet, self._story, self._view(self._asked))
         self._asked = frozenset(self._story.findings)
 
+        wrapped = list[str]()
+        Sheet(wrapped.append, width=self._sheet.width, color=False).paragraph(text)
+
         def question() -> bool:
-            sys.stderr.write(f"\nAPPROVAL\n{text}\nGo on? [y/N]: ")
+            sys.stderr.write(f"\nAPPROVAL\n{''.join(wrapped)}Go on? [y/N]: ")
             sys.stderr.flush()
             # Ctrl-C reaches the main thread only; this one must not be left behind in a read.
             while not select.select([sys.stdin], [], [], _LOOK)[0]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from remedy.events import RunEnded
+from remedy.report.recap import Counts
 from remedy.report.sections.view import View
 from remedy.report.sheet import Sheet
 from remedy.report.story import Story
-from remedy.report.text import count, duration, pad, safe
+from remedy.report.text import cells, count, duration, pad, safe
 
 _OUTCOMES = {
     "ok": ("bold green", "OK"),
@@ -22,14 +24,15 @@ _OUTCOMES = {
 }
 
 
+_ALWAYS = ("ok", "changed", "unreachable", "failed")
+
+
 def ending(sheet: Sheet, story: Story, view: View) -> None:
     """Tell the recap, the outcome, and how to roll back."""
     counts = story.recap.hosts
     if counts:
-        width = max(len(safe(name)) for name in counts)
         sheet.heading("RECAP")
-        for name, each in counts.items():
-            sheet.verbatim(f"{pad(safe(name), width)} : {each}", each.style)
+        _recap(sheet, counts)
     ended, started = story.ended, story.started
     if ended is None or started is None:
         return
@@ -41,6 +44,38 @@ def ending(sheet: Sheet, story: Story, view: View) -> None:
     cost = f", {count(trips, 'round trip')} to {count(len(story.trips), 'host')}" if story.trips else ""
     sheet.line(f"{duration(ended.seconds)}{cost}, run {ended.run}")
     _way_back(sheet, story, ended)
+
+
+def _recap(sheet: Sheet, counts: Mapping[str, Counts]) -> None:
+    """Tell each host's numbers in Ansible's columns; where the paper is narrow they come closer, and some go."""
+    names = [safe(name) for name in counts]
+    widest = max(map(cells, names))
+    rows = [str(each) for each in counts.values()]
+    if _too_wide(sheet, widest, rows):
+        rows = _columns(rows, every=True)
+    if _too_wide(sheet, widest, rows):
+        rows = _columns(rows, every=False)
+    room = sheet.width - max(map(len, rows)) - len(" : ")
+    widest = max((cells(name) for name in names if cells(name) <= room), default=0)
+    for name, row, each in zip(names, rows, counts.values(), strict=True):
+        if cells(name) > room:
+            sheet.verbatim(name, each.style)
+        sheet.verbatim(f"{pad('' if cells(name) > room else name, widest)} : {row}", each.style)
+
+
+def _too_wide(sheet: Sheet, names: int, rows: Sequence[str]) -> bool:
+    return names + len(" : ") + max(map(len, rows)) > sheet.width
+
+
+def _columns(rows: Sequence[str], *, every: bool) -> list[str]:
+    """Return the rows with columns as narrow as they may be; unless `every`, without those that count nothing."""
+    columns = [
+        column
+        for column in zip(*(row.split() for row in rows), strict=True)
+        if every or column[0].startswith(_ALWAYS) or any(not word.endswith("=0") for word in column)
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    return [" ".join(map(str.ljust, line, widths)).rstrip() for line in zip(*columns, strict=True)]
 
 
 def _details(story: Story, ended: RunEnded) -> list[str]:
@@ -84,4 +119,9 @@ def _way_back(sheet: Sheet, story: Story, ended: RunEnded) -> None:
     some = f"{back} of {len(made)} changes ({len(made) - back} cannot be)"
     every = "the change" if len(made) == 1 else f"all {len(made)} changes"
     command = f"remedy rollback {ended.run}"
-    sheet.line(f"To roll back {every if back == len(made) else some}: ", ("bold", command))
+    text = f"To roll back {every if back == len(made) else some}:"
+    if len(text) + 1 + len(command) <= sheet.width:
+        sheet.line(text, " ", ("bold", command))
+    else:  # in one piece, to be copied
+        sheet.line(text)
+        sheet.verbatim(command, "bold", indent=4)
