@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -59,6 +60,34 @@ def test_a_surprise_is_one_text_and_one_document(
     assert strict(said.out)["run"]["exit_code"] == code
     assert said.err.startswith("error: ")
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "painted"),
+    [
+        ([], {}, True),
+        (["--no-color"], {}, False),
+        (["--no-color", "--color"], {}, True),
+        ([], {"NO_COLOR": "1"}, False),
+        (["--color"], {"NO_COLOR": "1"}, True),
+    ],
+)
+def test_the_error_is_painted_only_where_that_is_wanted(
+    arguments: list[str], environment: dict[str, str], painted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    said = Terminal()
+    monkeypatch.setattr("sys.stderr", said)
+    with pytest.raises(SystemExit):
+        remedy.cli.main(["play", "no-such-playbook", "-i", "h1,", *arguments])
+    assert "no-such-playbook" in said.getvalue()
+    assert ("\x1b[" in said.getvalue()) == painted
 
 
 def test_a_journal_that_cannot_be_ended_leaves_the_document_of_the_run(

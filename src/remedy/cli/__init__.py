@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from remedy.cli.telling import never_begun, tell, wants_json
+from remedy.cli.telling import never_begun, tell, wants_color, wants_json
 from remedy.errors import InputError, RemedyError, nearest
 
 _COMMANDS = {
@@ -134,4 +134,4 @@ def _fail(text: str, code: int, arguments: list[str]) -> int:
     if wants_json(arguments):
         with suppress(OSError):  # standard error still hears of it
             click.echo(never_begun(text, code))
-    return tell(text, code)
+    return tell(text, code, color=wants_color(arguments))

@@ -204,7 +204,7 @@ class Session:
         if self.shape != "json" or not bus.begun:
             raise trouble
         click.echo(as_json(report.document(), str(trouble), trouble.exit_code))
-        return tell(str(trouble), trouble.exit_code)
+        return tell(str(trouble), trouble.exit_code, color=self.color)
 
 
 def _absolute(source: str) -> str:

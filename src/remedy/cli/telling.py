@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import date, time
 from itertools import pairwise
@@ -14,9 +15,11 @@ import click
 _OUTCOMES = {2: "failed", 3: "refused", 4: "unreachable", 5: "bad_input", 99: "interrupted"}
 
 
-def tell(text: str, code: int) -> int:
-    """Say what went wrong on standard error; return the exit code."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {harmless(text)}", err=True)
+def tell(text: str, code: int, *, color: bool | None = None) -> int:
+    """Say what went wrong on standard error; return the exit code. `color` None asks the stream and NO_COLOR."""
+    if color is None and os.environ.get("NO_COLOR"):
+        color = False
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {harmless(text)}", err=True, color=color)
     return code
 
 
@@ -25,6 +28,12 @@ def harmless(text: str) -> str:
     from remedy.report.text import safe
 
     return "\n".join(safe(line) for line in text.split("\n"))
+
+
+def wants_color(arguments: Sequence[str]) -> bool | None:
+    """Return what a command line says of colours, though it may not be one that can be read; None: nothing."""
+    said = [word == "--color" for word in arguments if word in ("--color", "--no-color")]
+    return said[-1] if said else None
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
