@@ -8,14 +8,16 @@ from remedy.lab import Disk, HostSpec, Lab
 
 FOLDER = "/var/lib/mysql"
 
-# The writer updates one row until the disk is full, after some updates that let the table grow as far as it will:
-# one that wants to grow on a full disk says so, and nobody waits.
+# The writer updates one row until the disk is full. Its table has room inside for more than that: one that wants to
+# grow on a full disk says so, and nobody waits.
 FILL = r"""
 set -eu
 free() { df -k --output=avail /var/lib/mysql | tail -1; }
 write() { i=0; while [ $i -lt $1 ]; do
   echo "UPDATE shop.kv SET note = REPEAT(MD5(RAND()), 8000) WHERE id = 1;"; i=$((i + 1)); done; }
-write 60 | mariadb
+write 40 | mariadb
+mariadb shop -e "SET sql_log_bin = 0; INSERT INTO shop.kv SELECT seq, REPEAT('x', 256000) FROM seq_1000_to_1080;
+  DELETE FROM shop.kv WHERE id >= 1000; SET GLOBAL innodb_max_purge_lag_wait = 0"
 fallocate -l $(($(free) / 1024 - $1))M /var/lib/mysql/.filler
 chown mysql /var/lib/mysql/.filler
 write 200 > /tmp/fill.sql
