@@ -398,7 +398,14 @@ def test_diffs(bench: Bench, root: Path) -> None:
     assert diff["after"] == "(200000 bytes: larger than 100 kB, not shown)\n"
     (root / "d/e").mkdir(parents=True)
     diff = bench.run("file", path=f"{root}/d", state="absent", check_mode=True).change["diff"]
-    assert diff["before"] == f"{root}/d\n{root}/d/e\n"
+    assert diff == {"note": f"{root}/d: removed, and what is in it:\n  {root}/d/e"}
+    (root / "f").mkdir()
+    (root / "z").write_bytes(b"\0" * 10)
+    (root / "l").symlink_to("d")
+    (root / "y").write_text("one\n")
+    for name, words in (("f", " (it is empty)"), ("l", " (a link to d)"), ("y", " (1 line)"), ("z", "")):
+        diff = bench.run("file", path=f"{root}/{name}", state="absent", check_mode=True).change["diff"]
+        assert diff == {"note": f"{root}/{name}: removed{words}"}
 
 
 def test_absent_does_not_go_through_links(bench: Bench, root: Path) -> None:

@@ -33,6 +33,13 @@ FILE = night.STATE
         ({"before": {"active": "failed"}, "after": {"active": "active"}}, "active failed -> active"),
         ({"before": {"v": ""}, "after": {"v": None}}, "v '' -> -"),
         ({"before": 100, "after": 200}, "100 -> 200"),
+        (
+            {
+                "before": {"mode": "0755", "unlike": {f"blog/{n}": FILE for n in range(12)}},
+                "after": {"mode": "0755", "unlike": {}},
+            },
+            "12 paths below it (blog/0, blog/1, blog/10 and 9 more)",
+        ),
         ({"before": None, "after": {"version": "1.2"}}, "created (version=1.2)"),
         ({"before": None, "after": None}, "changed (hidden: its task has secrets)"),
         ({"kind": "action"}, "done"),

@@ -153,7 +153,8 @@ class Resource(Module):
 
     def diff(self, have, want):
         """Return {"before": text, "after": text} and MAY add headers; {"after_source": id} for content that is
-        still on the control machine. None: the engine shows the two states."""
+        still on the control machine; {"note": text} where lines say less than words. None: the report shows the two
+        states."""
         return None
 
     def why(self, have):

@@ -17,11 +17,16 @@ class Contents(Protocol):
 
 
 def unified(diff: Any, name: str, contents: Contents) -> str:
-    """Return the unified diff of {"before", "after" or "after_source"} (or a list of such), "" where there is none."""
+    """Return the unified diff of {"before", "after" or "after_source"} (or a list of such), "" where there is none.
+
+    {"note"} is a text in place of a diff.
+    """
     if not diff:
         return ""
     if isinstance(diff, list):
         return "".join(unified(part, name, contents) for part in diff)
+    if "note" in diff:
+        return f"{diff['note']}\n"
     before = _text(diff.get("before"))
     after = contents.text(diff["after_source"]) if "after_source" in diff else _text(diff.get("after"))
     if before is None or after is None or len(before) + len(after) > _LARGEST:
@@ -39,7 +44,9 @@ def counted(diff: str) -> str:
     """Return what may be shown of a unified diff that has secrets: how many lines came and went."""
     body = [line for line in diff.splitlines() if not line.startswith(("+++", "---"))]
     came, went = (sum(line.startswith(mark) for line in body) for mark in "+-")
-    return f"(has secrets: {came} lines added, {went} removed)\n" if diff else ""
+    if not came and not went:
+        return "(has secrets)\n" if diff else ""
+    return f"(has secrets: {came} line{'' if came == 1 else 's'} added, {went} removed)\n"
 
 
 def _text(value: Any) -> str | None:

@@ -98,7 +98,9 @@ def _kept_items(value: Any) -> bool:
 def _diff(value: Any) -> bool:
     parts = value if isinstance(value, list) else [value]
     return all(
-        part is None or (isinstance(part, dict) and _text(part.get("after_source", ""))) for part in parts
+        part is None
+        or (isinstance(part, dict) and _text(part.get("after_source", "")) and _text(part.get("note", "")))
+        for part in parts
     )
 
 

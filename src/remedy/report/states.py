@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from remedy.events import Changed
-from remedy.report.text import count, cut, one_line, size
+from remedy.report.text import count, cut, one_line, size, some
 
 _HASHES = ("sha1", "sha256", "checksum", "hash")
 _NAMED_ELSE = {"uid": "owner", "gid": "group"}  # numbers say nothing more where names do
 _LONGEST = 60
+_UNLIKE = "unlike"  # of a folder with recurse: {path below: state} of what has other attributes
+_PATHS = 3
 
 
 def difference(change: Changed) -> str:
@@ -71,6 +73,9 @@ def _keys(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         if name in _HASHES or _NAMED_ELSE.get(name) in differing:
             continue
         if name == "size" and content:
+            continue
+        if name == _UNLIKE and isinstance(paths := before.get(name) or after.get(name), dict):
+            parts.append(f"{count(len(paths), 'path')} below it ({some(sorted(paths), _PATHS)})")
             continue
         old, new = (_value(state.get(name), name) for state in (before, after))
         parts.append(f"{name} {old} -> {new}")

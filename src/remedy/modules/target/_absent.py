@@ -9,6 +9,7 @@ from remedy.modules.target import _steady, _undo
 from remedy.modules.target._inodes import Existing
 
 _SHOWN = 100  # names in a diff
+_LARGEST = 1 << 20  # bytes that are read for their number of lines
 
 
 class Absent(Existing):
@@ -59,14 +60,36 @@ class Absent(Existing):
     def diff(self, have, want):
         if have is None:
             return None  # an undo
-        names = [self.path]
-        if have["type"] == "directory":
-            for folder, below, plain in os.walk(native(self.path)):
-                names.extend(text(os.path.join(folder, name)) for name in below + plain)
-                if len(names) > _SHOWN:
-                    names[_SHOWN:] = ["(and more)"]
-                    break
-        return {"before": "\n".join(names) + "\n", "after": "", "before_header": self.path}
+        return {"note": "%s: removed%s" % (self.path, self._about(have))}
+
+    def _about(self, have):
+        """Return in words what goes with it: how many lines, where a link led, what is below."""
+        if have["type"] == "link":
+            return " (a link to %s)" % have.get("target")
+        if have["type"] == "file":
+            number = self._lines()
+            return "" if number is None else " (%d line%s)" % (number, "" if number == 1 else "s")
+        if have["type"] != "directory":
+            return " (%s)" % have["type"]
+        names = []
+        for folder, below, plain in os.walk(native(self.path)):
+            names.extend(text(os.path.join(folder, name)) for name in below + plain)
+            if len(names) > _SHOWN:
+                names[_SHOWN:] = ["(and more)"]
+                break
+        return ", and what is in it:\n  " + "\n  ".join(names) if names else " (it is empty)"
+
+    def _lines(self):
+        """Return how many lines a text has, None where it is none or a large one."""
+        if self.files.predicted(self.path):
+            return None
+        try:
+            if (self.files.lstat(self.path) or {}).get("size", 0) > _LARGEST:
+                return None
+            content = self.files.read(self.path)
+        except (Failed, OSError):
+            return None
+        return None if b"\0" in content else len(content.splitlines())
 
     def why(self, have):
         return "there is nothing"
