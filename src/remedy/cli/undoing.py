@@ -37,12 +37,14 @@ def roll_back(name: str | None, *, check: bool, flags: dict[str, Any]) -> int:
     run, plan = _chosen(project.state, name)
     changed = [host for host, steps in plan.hosts.items() if steps]
     if not changed:
-        _tell(run, plan)
+        _introduce(run, plan)
+        _tell(plan)
         click.echo(f"nothing of the run {plan.run} can be taken back", err=True)
         return 0
     session = _session(run, project, flags, check=check)
     chosen = _hosts(session, plan, changed)
-    _tell(run, plan)
+    _introduce(run, plan)
+    _tell(plan)
     for host in changed:
         if host not in {each.name for each in session.inventory.hosts}:
             text = f"warning: {host} is no longer in the inventory: its {len(plan.hosts[host])} changes stay"
@@ -103,14 +105,17 @@ def _hosts(session: Session, plan: UndoPlan, changed: Sequence[str]) -> list[Hos
     return chosen
 
 
-def _tell(run: RunSummary, plan: UndoPlan) -> None:
-    """Say which run it is, and what of it stays."""
+def _introduce(run: RunSummary, plan: UndoPlan) -> None:
+    """Say which run it is."""
     steps = sum(map(len, plan.hosts.values()))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
     click.echo(harmless(f"run {run.id}: {run.playbook}, inventory {run.inventory}"), err=True)
     whose = f"  {when} ({_ago(run.started)}) by {run.user}: "
     back = f"{count(steps, 'change')} on {count(len(plan.hosts), 'host')} can be taken back"
     click.echo(harmless(whose + back), err=True)
+
+
+def _tell(plan: UndoPlan) -> None:
     for warning in plan.warnings:
         click.echo(f"warning: {harmless(warning)}", err=True)
     if plan.not_undone:
