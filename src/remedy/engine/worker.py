@@ -238,7 +238,7 @@ class Worker:
                 kind=str(intent.get("kind") or item.kind),
                 object=str(intent.get("object", "")),
                 before=intent.get("before"),
-                want=intent.get("want", intent.get("items")),
+                want=intent.get("items") or intent.get("want"),  # a sweep's list is what may go
                 kept=intent.get("kept"),
                 irreversible=intent.get("irreversible"),
                 params=dict(message["params"]),

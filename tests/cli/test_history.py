@@ -1,0 +1,95 @@
+"""`remedy history` tells who did what with which playbook, and names every object that changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from remedy.cli.history import history
+from tests.journal import telling
+
+ITEMS = [{"item": f"/var/log/{number}.gz", "reason": "old", "size": number * 1024} for number in range(25)]
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path))
+    monkeypatch.setenv("TZ", "UTC")
+    swept = telling.changed(
+        change="2",
+        kind="sweep",
+        object="old files",
+        reversible=False,
+        reason="gone",
+        bytes_freed=2048,
+        items=ITEMS,
+    )
+    sweep = telling.intent(change="2", kind="sweep", object="old files", kept=None, want=ITEMS)
+    made = [telling.intent(), telling.changed(), telling.done(), sweep, swept, telling.done()]
+    telling.write(tmp_path, "20250101-a", made, time=100.0)
+    pending = [telling.changed(predicted=True, object=f"file:/{number}") for number in range(16)]
+    telling.write(tmp_path, "20250102-b", pending, time=200.0, mode="check", hosts=["db1"])
+    telling.write(tmp_path, "20250103-c", [sweep], time=300.0, end=False)
+    return tmp_path
+
+
+def told(*arguments: str) -> str:
+    result = CliRunner().invoke(history, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_the_list_says_what_by_whom_and_on_how_many_hosts() -> None:
+    lines = [line.split() for line in told().splitlines()]
+    assert [line[0] for line in lines] == ["20250103-c", "20250102-b", "20250101-a"]
+    assert lines[1][3:] == ["check", "disk-full", "ada", "1", "host", "ok", "(0),", "16", "pending"]
+    assert lines[2][3:] == ["apply", "disk-full", "ada", "2", "hosts", "ok", "(0),", "2", "changes"]
+    assert len(told("-n", "1").splitlines()) == 1
+
+
+def test_a_run_names_every_object_and_the_largest_items() -> None:
+    text = told("20250101")
+    assert text.startswith("20250101-a: apply, ok (0) after 1.5 s, 2 changes\n")
+    for words in (
+        "playbook   playbooks/disk-full.yml",
+        "inventory  prod",
+        "by         ada, ",
+        "hosts      db1, db2",
+    ):
+        assert f"  {words}" in text
+    assert "  db1: Write it: file:/etc/motd\n" in text
+    assert "  db1: Write it: old files, 2.0 KiB freed (cannot be taken back: gone)\n" in text
+    assert "24.0 KiB  /var/log/24.gz\n" in text
+    assert "/var/log/4.gz" not in text
+    assert "... and 5 more (-v lists them)" in text
+    assert "/var/log/4.gz" in told("20250101", "-v")
+
+
+def test_a_sweep_that_was_cut_off_names_what_it_may_have_taken() -> None:
+    text = told("20250103")
+    assert "may have changed db1: Write it: old files (its end is not known)" in text
+    assert "24.0 KiB  /var/log/24.gz\n" in text
+
+
+def test_a_check_names_what_would_change() -> None:
+    assert "  would change db1: Write it: file:/15" in told("20250102")
+
+
+def test_for_programs_there_is_one_document(state: Path) -> None:
+    listed = json.loads(told("--format", "json"))
+    assert listed["schema"] == "remedy.history/1"
+    assert [(run["id"], run["predicted"]) for run in listed["runs"]][1] == ("20250102-b", 16)
+    one = json.loads(told("20250101", "--format", "json"))
+    assert one["schema"] == "remedy.report/1"
+    assert (one["run"]["user"], one["run"]["journal"]) == ("ada", str(state / "runs/20250101-a"))
+    assert [change["object"] for change in one["changes"]] == ["file:/etc/motd", "old files"]
+    assert json.loads(told("20250103", "--format", "json"))["run"]["outcome"] == "cut off"
+
+
+def test_no_runs_are_an_empty_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "none"))
+    assert told() == ""
+    assert json.loads(told("--format", "json"))["runs"] == []
