@@ -71,8 +71,15 @@ DEBS = {f"/var/cache/apt/archives/{name}_1_all.deb" for name in ("one", "two")}
 
 _JOURNALD = """
 mkdir -p /etc/systemd/journald.conf.d
-printf '[Journal]\\nStorage=%s\\nSystemMaxUse=50M\\nSystemKeepFree=1\\nSystemMaxFileSize=8M\\nRateLimitBurst=0\\nForwardToSyslog=no\\n' \
-    > /etc/systemd/journald.conf.d/lab.conf
+cat > /etc/systemd/journald.conf.d/lab.conf << 'END'
+[Journal]
+Storage=%s
+SystemMaxUse=50M
+SystemMaxFileSize=8M
+SystemKeepFree=1
+RateLimitBurst=0
+ForwardToSyslog=no
+END
 systemctl restart systemd-journald
 """
 QUIET = _JOURNALD % "volatile"
@@ -81,7 +88,7 @@ JOURNALS = """
 sed -i s/volatile/persistent/ /etc/systemd/journald.conf.d/lab.conf
 systemctl restart systemd-journald
 journalctl --flush
-for part in 1 2 3 4 5 6 7 8; do
+for part in $(seq 8); do
     head -c 3M /dev/urandom | base64 -w 4000 | systemd-cat -t noise
     journalctl --sync
     journalctl --rotate
@@ -112,7 +119,7 @@ def write_log(lab: Lab, name: str, unit: str, path: str, size: int) -> None:
     """Start a service that writes so many bytes to a log, and keeps it open."""
     lab.put(name, "/run/writer.py", _WRITER.encode())
     start = f"mkdir -p $(dirname {path}); systemd-run -q --unit={unit} python3 /run/writer.py {path} {size} {unit}"
-    sh(lab, name, f"{start}; until test -e /run/{unit}.started; do sleep 0.02; done")
+    sh(lab, name, f"{start}; until test -e /run/{unit}.started; do sleep 0.02; done", 20)
 
 
 def line_afterwards(lab: Lab, name: str, unit: str) -> str:
@@ -123,7 +130,7 @@ def line_afterwards(lab: Lab, name: str, unit: str) -> str:
     until grep -q 'a line afterwards' /proc/$pid/fd/3; do sleep 0.02; done
     cat /proc/$pid/fd/3
     """
-    return sh(lab, name, script)
+    return sh(lab, name, script, 20)
 
 
 def aged_disk(

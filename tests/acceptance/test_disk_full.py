@@ -103,7 +103,7 @@ def test_diagnose_look_heal_and_heal_again(
     assert refused.report["changes"] == []
     for path in OLD:
         assert path in refused.stderr, refused.stderr
-    assert "would destroy 4 items (48.0 MiB) on 1 host" in refused.stderr
+    assert "would destroy 4 files (48.0 MiB) on 1 host" in refused.stderr
     assert "--yes" in refused.stderr
     assert "healthy" not in refused.stderr
 

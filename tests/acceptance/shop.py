@@ -1,0 +1,153 @@
+"""The causes that fill the disks of the lab host `shop`: what each is made of, and what its healing may touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from remedy.lab import Lab
+from tests.acceptance import causes
+from tests.acceptance.causes import BALLAST, aged_disk, sh, write_log
+
+MB = 1 << 20
+SHOP = "shop"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cause on the host `shop`."""
+
+    findings: set[str]
+    make: str = ""
+    """Run as root; what the disk holds beside it is `ballast`."""
+    mount: str = "/var/log"
+    spare: int = 0
+    """Bytes that the ballast leaves free for the cause, before the last byte is filled, too."""
+    logs: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Logs that services write: unit → path and bytes."""
+    after: str = ""
+    """Run when the logs are written."""
+    gone: set[str] = field(default_factory=set)
+    """Paths that go."""
+    differ: set[str] = field(default_factory=set)
+    """Paths that look different afterwards."""
+    aged: dict[str, int] = field(default_factory=dict)
+    """Old files on a disk of their own on /tmp."""
+    inodes: int | None = None
+    fill: bool = True
+
+
+RULE = """
+cat > /etc/logrotate.d/shop << 'END'
+/var/log/shop/ruled.log {
+    rotate 3
+    compress
+    delaycompress
+    postrotate
+        systemctl kill -s HUP ruled
+    endscript
+}
+END
+"""
+
+MANY = {f"sess/s{number:04}": 1 for number in range(1800)}
+TEMPORARY = {"upload-1": 9 * MB, "work/a": 4 * MB, "young": 100}
+
+CASES = {
+    "old logs": Case(
+        {"old-logs"},
+        causes.OLD_LOGS,
+        spare=20 * MB,
+        gone=causes.OLD,
+        differ={"/var/log/shop"},
+    ),
+    "a big log without a rule": Case(
+        {"big-logs"},
+        spare=18 * MB,
+        logs={"writer": ("/var/log/shop/big.log", 14 * MB)},
+        differ={"/var/log/shop/big.log"},
+    ),
+    "a big log with a rule": Case(
+        {"big-logs"},
+        RULE,
+        spare=20 * MB,
+        logs={"ruled": ("/var/log/shop/ruled.log", 14 * MB)},
+        differ={
+            *("/var/log/shop", "/var/log/shop/ruled.log", "/var/log/shop/ruled.log.1"),
+            *("/var/lib", "/var/lib/logrotate", "/var/lib/logrotate/status"),
+        },
+    ),
+    "a deleted log": Case(
+        {"deleted-logs"},
+        spare=18 * MB,
+        logs={"writer": ("/var/log/shop/gone.log", 14 * MB)},
+        after="rm /var/log/shop/gone.log",
+    ),
+    "journals": Case({"journals"}, causes.JOURNALS, spare=42 * MB),
+    "packages on a full root": Case(
+        {"package-cache"},
+        causes.PACKAGES,
+        mount="/",
+        spare=16 * MB,
+        gone=causes.DEBS,
+        # An overlay copies a file that is locked.
+        differ={
+            *("/var/cache/apt/archives", "/var/lib", "/var/lib/dpkg"),
+            *("/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend"),
+        },
+    ),
+    "temporary files": Case(
+        {"temporary-files"},
+        mount="/tmp",
+        aged=TEMPORARY,
+        gone={"/tmp/upload-1", "/tmp/work/a"},
+        differ={"/tmp", "/tmp/work"},
+    ),
+    "inodes, by temporary files": Case(
+        {"temporary-files"},
+        mount="/tmp",
+        aged=MANY,
+        inodes=1900,
+        fill=False,
+        gone={f"/tmp/{path}" for path in MANY},
+        differ={"/tmp/sess"},
+    ),
+    "inodes, by old logs": Case({"old-logs"}, causes.MANY_OLD_LOGS, fill=False, differ={"/var/log/jobs"}),
+}
+
+
+def make_sick(lab: Lab, case: Case, folder: Path) -> None:
+    """Bring a cause onto the host `shop`, whose disk is full then."""
+    sh(lab, SHOP, causes.QUIET)
+    if case.spare:
+        sh(lab, SHOP, BALLAST + f"ballast {case.mount} {case.spare}")
+    sh(lab, SHOP, case.make)
+    for unit, (path, size) in case.logs.items():
+        write_log(lab, SHOP, unit, path, size)
+    sh(lab, SHOP, case.after)
+    if case.aged:
+        aged_disk(lab, SHOP, folder / "aged", case.aged, inodes=case.inodes, young={"young"})
+    if case.fill:
+        lab.fill(SHOP, case.mount)
+
+
+# The big log is emptied only where all the rest was not enough.
+EVERYTHING = Case(
+    {"old-logs", "big-logs", "deleted-logs", "journals", "package-cache", "temporary-files"},
+    causes.JOURNALS.replace("$(seq 8)", "1")
+    + causes.OLD_LOGS.replace("4M", "400K")
+    + BALLAST
+    + "ballast /var/log 29000000\nballast / 16000000\n"
+    + causes.PACKAGES,
+    logs={"writer": ("/var/log/shop/big.log", 20 * MB), "gone": ("/var/log/shop/gone.log", 3 * MB)},
+    after="rm /var/log/shop/gone.log",
+    gone={*causes.OLD, *causes.DEBS, "/tmp/upload-1", "/tmp/work/a"},
+    aged=TEMPORARY,
+)
+
+
+def everything(lab: Lab, folder: Path) -> None:
+    """Fill three disks of `shop` with all there is."""
+    make_sick(lab, EVERYTHING, folder)
+    for mount in ("/", "/tmp"):
+        lab.fill(SHOP, mount)
