@@ -67,7 +67,8 @@ class _Walk(object):
         directories = sorted(self.directories, reverse=True)
         return {
             "directories": [
-                {"path": path, "bytes": b, "entries": n, "owner": _owner(uid)} for _, path, b, n, uid in directories
+                {"path": path, "bytes": b, "entries": n, "owner": _owner(uid)}
+                for _, path, b, n, uid in directories
             ],
             "files": [
                 {"path": path, "bytes": b, "owner": _owner(uid)}

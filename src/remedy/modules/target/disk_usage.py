@@ -8,7 +8,8 @@ percent (as df prints it), inodes, inodes_used, inodes_free, inode_percent (None
 (read-only by nature); full: those above the limit, worst first, with `lacks`: ["bytes"], ["inodes"] or
 both; images never count; hung: mount, device, type; largest: for each full file system (or each selected
 one without a limit) its largest directories and files with their owners, by what lies in them where only
-inodes lack, `complete: false` where the budget ended before the walk. A directory that is large only because of one directory in it is left out.
+inodes lack, `complete: false` where the budget ended before the walk. A directory that is large only because
+of one directory in it is left out.
 """
 
 import os
