@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import get_terminal_size
 
 import click
 
@@ -11,6 +12,8 @@ from remedy.errors import InputError, nearest
 from remedy.modules import ModuleSpec, find, names
 from remedy.playbook import Play
 from remedy.project import Project
+
+_WIDEST = 110  # columns
 
 
 @click.command()
@@ -30,7 +33,7 @@ def doc(name: str | None) -> int:
             click.echo(f"  {each}")
         click.echo("\nModules:")
         for each in names():
-            click.echo(f"  {each:14} {find(each).summary}")
+            _say(find(each).summary, f"  {each:14} ")
         return 0
     if name in runbooks:
         _runbook(name, runbooks[name], project)
@@ -50,14 +53,25 @@ def _module(spec: ModuleSpec) -> None:
     guards = {"destroys": any(each.destructive for each in spec.classes),
               "interrupts": any(each.disruptive for each in spec.classes)}  # fmt: skip
     asks = "".join(f", {word}" for word, said in guards.items() if said)
-    click.echo(f"{spec.name} ({kinds}{asks}): {spec.summary}")
+    _say(f"{spec.name} ({kinds}{asks}): {spec.summary}", hang=2)
     if spec.details:
-        click.echo(f"\n{spec.details}")
+        click.echo()
+        _say(spec.details)
     click.echo("\nParameters:")
     for param in spec.params:
-        click.echo(f"  {_head(param)}\n      {param.help}")
+        _say(_head(param), "  ", hang=8)
+        _say(param.help, " " * 6)
     if spec.examples:
         click.echo(f"\nExamples:\n\n{spec.examples}")
+
+
+def _say(text: str, before: str = "", *, hang: int | None = None) -> None:
+    """Write paragraphs, wrapped at words; what does not fit goes on below the text, or `hang` columns in."""
+    width = min(get_terminal_size((_WIDEST, 24)).columns, _WIDEST)
+    later = " " * (len(before) if hang is None else hang)
+    click.echo(
+        click.wrap_text(text, width, initial_indent=before, subsequent_indent=later, preserve_paragraphs=True)
+    )
 
 
 def _head(param: Param) -> str:
@@ -83,7 +97,7 @@ def _runbook(name: str, path: Path, project: Project) -> None:
         if play.vars:
             click.echo("\nVariables:")
             for key, value in play.vars.items():
-                click.echo(f"  {key}: {value}")
+                _say(f"{key}: {value}", "  ", hang=4)
 
 
 def _facts(play: Play) -> None:
@@ -91,7 +105,7 @@ def _facts(play: Play) -> None:
     if book is None:
         return
     if book.description:
-        click.echo(book.description)
+        _say(book.description)
     click.echo(f"\nSeverity: {book.severity or '-'}")
     for title, lines in (
         ("Symptoms", book.symptoms),
@@ -101,4 +115,4 @@ def _facts(play: Play) -> None:
         if lines:
             click.echo(f"{title}:")
             for line in lines:
-                click.echo(f"  {line}")
+                _say(str(line), "  ", hang=4)
