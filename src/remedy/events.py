@@ -103,9 +103,10 @@ class TaskStarted(Event):
 class Intent(Event):
     """An object on a host is about to change: what it was, what it will be, and what undo needs.
 
-    `change` identifies the change within the run. `kind` is resource, sweep, action or command. `kept` is what
-    `undo` takes (may hold bytes), None where it cannot be undone (`irreversible` then says why). `params` are the
-    module's parameters. `become` is the identity it ran as. `secret` asks for encryption of `kept` and `params`.
+    `change` identifies the change within the run. `kind` is resource, sweep, action or command. `want` of a sweep is
+    its list, as {item, reason, size, identity}. `kept` is what `undo` takes (may hold bytes), None where it cannot be
+    undone (`irreversible` then says why). `params` are the module's parameters. `become` is the identity it ran as.
+    `secret` asks for encryption of `kept` and `params`.
     """
 
     host: str
