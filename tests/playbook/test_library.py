@@ -49,7 +49,8 @@ def raised():
 
 def test_each_fix_of_disk_full_is_for_a_finding_that_diagnose_raises():
     called_for = {str(part).strip("\"").split("'")[1] for include, _ in fixes() for part in include.when}
-    assert called_for == raised() - {"disk-full"}
+    # What could not be looked at is a finding, too, and calls for a person.
+    assert called_for == {name for name in raised() - {"disk-full"} if not name.endswith("-unknown")}
 
 
 def test_disk_full_frees_what_needs_no_space_first():
