@@ -278,6 +278,9 @@ def test_a_failed_verify_shows_what_it_saw(condition: str, evidence: list[str]) 
     ]
     assert lines[3 : 3 + len(evidence)] == evidence
     assert "changed" not in "".join(lines)
+    if "full" in condition:  # where there is little room, what is free comes before what else is known
+        narrow = section(told(run(done), width=44), "FAILED")
+        assert narrow[-1].split() == ["/var", "512", "MiB", "99%"]
 
 
 def found(host: str, **given: Any) -> FindingRaised:
