@@ -280,7 +280,7 @@ def test_a_failed_verify_shows_what_it_saw(condition: str, evidence: list[str]) 
     assert "changed" not in "".join(lines)
     if "full" in condition:  # where there is little room, what is free comes before what else is known
         narrow = section(told(run(done), width=44), "FAILED")
-        assert narrow[-1].split() == ["/var", "512", "MiB", "99%"]
+        assert narrow[-1].split() == ["/var", "512", "MiB", "99%", "bytes"]
 
 
 def found(host: str, **given: Any) -> FindingRaised:
