@@ -23,7 +23,7 @@ OLD_LOGS = """
 mkdir -p /var/log/shop
 for week in 2 3; do
     for name in app worker; do
-        head -c 4M /dev/zero > /var/log/shop/$name.log.$week
+        head -c 5M /dev/zero > /var/log/shop/$name.log.$week
         touch -d "$((week * 7)) days ago" /var/log/shop/$name.log.$week
     done
 done

@@ -34,6 +34,8 @@ class Case:
     aged: dict[str, int] = field(default_factory=dict)
     """Old files on a disk of their own on /tmp."""
     inodes: int | None = None
+    crowd: str = ""
+    """The folder whose many files use up the inodes."""
     fill: bool = True
 
 
@@ -57,21 +59,21 @@ CASES = {
     "old logs": Case(
         {"old-logs"},
         causes.OLD_LOGS,
-        spare=20 * MB,
+        spare=26 * MB,
         gone=causes.OLD,
         differ={"/var/log/shop"},
     ),
     "a big log without a rule": Case(
         {"big-logs"},
-        spare=18 * MB,
-        logs={"writer": ("/var/log/shop/big.log", 14 * MB)},
+        spare=24 * MB,
+        logs={"writer": ("/var/log/shop/big.log", 20 * MB)},
         differ={"/var/log/shop/big.log"},
     ),
     "a big log with a rule": Case(
         {"big-logs"},
         RULE,
-        spare=20 * MB,
-        logs={"ruled": ("/var/log/shop/ruled.log", 14 * MB)},
+        spare=26 * MB,
+        logs={"ruled": ("/var/log/shop/ruled.log", 20 * MB)},
         differ={
             *("/var/log/shop", "/var/log/shop/ruled.log", "/var/log/shop/ruled.log.1"),
             *("/var/lib", "/var/lib/logrotate", "/var/lib/logrotate/status"),
@@ -79,8 +81,8 @@ CASES = {
     ),
     "a deleted log": Case(
         {"deleted-logs"},
-        spare=18 * MB,
-        logs={"writer": ("/var/log/shop/gone.log", 14 * MB)},
+        spare=24 * MB,
+        logs={"writer": ("/var/log/shop/gone.log", 20 * MB)},
         after="rm /var/log/shop/gone.log",
     ),
     "journals": Case({"journals"}, causes.JOURNALS, spare=42 * MB),
@@ -108,11 +110,14 @@ CASES = {
         mount="/tmp",
         aged=MANY,
         inodes=1900,
+        crowd="/tmp/sess",
         fill=False,
         gone={f"/tmp/{path}" for path in MANY},
         differ={"/tmp/sess"},
     ),
-    "inodes, by old logs": Case({"old-logs"}, causes.MANY_OLD_LOGS, fill=False, differ={"/var/log/jobs"}),
+    "inodes, by old logs": Case(
+        {"old-logs"}, causes.MANY_OLD_LOGS, fill=False, crowd="/var/log/jobs", differ={"/var/log/jobs"}
+    ),
 }
 
 
@@ -134,12 +139,15 @@ def make_sick(lab: Lab, case: Case, folder: Path) -> None:
 # The big log is emptied only where all the rest was not enough.
 EVERYTHING = Case(
     {"old-logs", "big-logs", "deleted-logs", "journals", "package-cache", "temporary-files"},
+    # Afterwards journald leaves the disk alone: its next 8 MiB would count against whoever healed it.
     causes.JOURNALS.replace("$(seq 8)", "1")
-    + causes.OLD_LOGS.replace("4M", "400K")
+    + "rm /var/log/journal/*/system.journal\n"
+    + causes.QUIET
+    + causes.OLD_LOGS.replace("5M", "400K")
     + BALLAST
     + "ballast /var/log 29000000\nballast / 16000000\n"
     + causes.PACKAGES,
-    logs={"writer": ("/var/log/shop/big.log", 20 * MB), "gone": ("/var/log/shop/gone.log", 3 * MB)},
+    logs={"writer": ("/var/log/shop/big.log", 20 * MB), "gone": ("/var/log/shop/gone.log", 2 * MB)},
     after="rm /var/log/shop/gone.log",
     gone={*causes.OLD, *causes.DEBS, "/tmp/upload-1", "/tmp/work/a"},
     aged=TEMPORARY,

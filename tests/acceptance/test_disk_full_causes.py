@@ -31,7 +31,7 @@ COMINGS = {"/var/log/wtmp", "/var/log/lastlog", "/var/log/auth.log", "/var/log/s
 
 @pytest.fixture(scope="module")
 def hosts(host_factory: HostFactory) -> tuple[Host, Host]:
-    shop = host_factory(SHOP, role="app", root_size="64M", disks={"/var/log": Disk("72M", inodes=2000)})
+    shop = host_factory(SHOP, role="app", root_size="64M", disks={"/var/log": Disk("96M", inodes=2000)})
     return shop, host_factory(SHIPS, role="docker")
 
 
@@ -122,6 +122,8 @@ def test_one_cause(lab: Lab, hosts: tuple[Host, Host], tmp_path: Path, cause: st
     assert diagnosed.code == 10, why(diagnosed)
     assert set(found(diagnosed)) == {(SHOP, name) for name in ("disk-full", *case.findings)}, why(diagnosed)
     assert diagnosed.report["changes"] == []
+    advice = found(diagnosed)[SHOP, "disk-full"]["advice"]
+    assert advice.partition("The most files: ")[2].startswith(case.crowd + " (" if case.crowd else "")
     [evidence] = [found(diagnosed)[SHOP, name]["evidence"] for name in case.findings]
     named = {row["item"].partition(" (")[0] for row in evidence}
     assert case.gone <= named

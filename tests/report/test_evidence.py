@@ -63,3 +63,8 @@ def test_a_log_of_a_thousand_lines_does_not_fill_the_screen() -> None:
     lines = told("\n".join(map(str, range(1000))), width=80, most=6)
     assert len(lines) == 13
     assert lines[-1] == "... and 988 more lines (-v shows more)"
+
+
+def test_beside_a_path_that_fills_the_line_stands_what_it_takes() -> None:
+    rows = [{"path": "/var/log/" + "deep/" * 20 + "log", "bytes": 3 << 20, "owner": "app"}]
+    assert told(rows, width=80, most=None) == ["  BYTES  PATH", f"3.0 MiB  {rows[0]['path']}"]
