@@ -172,12 +172,18 @@ class FakeConnector:
 
     def __init__(self, hosts: Mapping[str, FakeHost | Unreachable]) -> None:
         self.hosts = hosts
+        self.raws: list[str] = []
 
     def open(self, target: Any, *, start: Any, identity: Any, first: Any) -> FakeLink:
         host = self.hosts[target.name]
         if isinstance(host, Unreachable):
             raise host
         return FakeLink(host, start, first)
+
+    def raw(self, target: Any, command: str, identity: Any, timeout: float) -> tuple[int, bytes, bytes]:
+        """Answer with the command's own text; `false` fails."""
+        self.raws.append(command)
+        return int(command.startswith("false")), command.encode(), b""
 
     def close(self, host: str) -> None:
         """Nothing is open beside the links."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from remedy.events import RoundTrips, TaskDone
+from remedy.events import Intent, RoundTrips, TaskDone
 from tests.engine.fake import play
 
 HEAD = "- hosts: all\n  gather_facts: false\n  tasks:\n"
@@ -145,3 +145,11 @@ def test_until_tries_again(tmp_path: Path) -> None:
     assert played.code == 0
     assert len(calls) == 3
     assert played.memory.of(TaskDone)[0].result["attempts"] == 3
+
+
+def test_raw_in_a_loop_runs_every_item_and_announces_each_once(tmp_path: Path) -> None:
+    text = HEAD + "    - raw: '{{ item }}'\n      loop: [one, two, three]\n      register: r\n    - command: '{{ r.results[2].stdout }}'\n"
+    played = play(tmp_path, text)
+    assert played.code == 0
+    assert played.hosts["h1"].steps() == ["three"]
+    assert [intent.object for intent in played.memory.of(Intent)] == ["one", "two", "three", "three"]

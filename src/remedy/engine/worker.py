@@ -151,20 +151,22 @@ class Worker:
             if item.message is not None and not item.done
         }
         walk.settle(flight)
-        entry, item = places[str((items[0].message or {})["id"])]
-        if (item.message or {})["op"] == "raw":
-            self._raw(play, walk, flight, entry, item)
+        op = (items[0].message or {})["op"]
+        if op == "raw":  # it travels alone: all items are the same task's
+            self._announce(play, flight)
+            for each in items:
+                self._raw(play, walk, flight, *places[str((each.message or {})["id"])])
             return
 
         def arrived(entry: Entry, item: Item, message: dict[str, Any]) -> None:
             walk.ledger.arrived(entry, item, message)
             walk.settle(flight)
 
-        if (item.message or {})["op"] == "here":
+        if op == "here":
             self._hear(play)
         self._announce(play, flight)
         try:
-            if (item.message or {})["op"] == "here":
+            if op == "here":
                 for entry, item in places.values():
                     arrived(entry, item, run_here(self, play, walk, entry, item))
                 return
@@ -326,7 +328,6 @@ class Worker:
             walk.ledger.arrived(entry, item, skipped)
             walk.settle(flight)
             return
-        self._announce(play, flight)
         began = time.monotonic()
         timeout = _RAW_SECONDS if message["timeout"] is None else message["timeout"]
         target = self.contact.target(play)
