@@ -148,7 +148,8 @@ def test_until_tries_again(tmp_path: Path) -> None:
 
 
 def test_raw_in_a_loop_runs_every_item_and_announces_each_once(tmp_path: Path) -> None:
-    text = HEAD + "    - raw: '{{ item }}'\n      loop: [one, two, three]\n      register: r\n    - command: '{{ r.results[2].stdout }}'\n"
+    text = HEAD + "    - raw: '{{ item }}'\n      loop: [one, two, three]\n      register: r\n"
+    text += "    - command: '{{ r.results[2].stdout }}'\n"
     played = play(tmp_path, text)
     assert played.code == 0
     assert played.hosts["h1"].steps() == ["three"]
