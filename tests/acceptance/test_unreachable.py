@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -215,6 +215,8 @@ def test_a_host_lost_in_the_middle(
     with operator.start("play", str(operator.write("sleeping.yml", SLEEPING)), *flags) as process:
         try:
             wait_for(lab, name, "pgrep -f '[s]leep 61$'", process)
+            # results that follow each other travel together: the first one may still be on its way
+            until(lambda: b'"event":"TaskDone"' in operator.journal())
             if how == "agent":
                 lab.run(name, ["python3", "-I", "-c", KILL_AGENT])
             else:
@@ -233,6 +235,14 @@ def test_a_host_lost_in_the_middle(
     assert "whether it ran is not known" in tasks["sleep"]["reason"]
     wait_for(lab, name, "! pgrep -f '[s]leep 61$'")
     assert lab.run(name, ["ls", "/tmp/never"], ok=(2,))
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait until something is true on this machine."""
+    deadline = time.monotonic() + 15
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def wait_for(lab: Lab, name: str, condition: str, meanwhile: subprocess.Popen[str] | None = None) -> None:
