@@ -180,7 +180,7 @@ class JournalVacuum(Sweep):
             return None  # dated in the future: by age it cannot be judged, and it is the newest by size
         if self.params["age"] and age > self.params["age"]:
             return "its newest entry is %.1f days old" % (age / 86400.0)
-        if limit is not None and total > limit:
+        if limit is not None and total > limit and not journal.leftover:
             return "the journals take %s, %s may stay" % (_holders.shown(total), _holders.shown(limit))
         return None
 
@@ -265,6 +265,11 @@ class _Journal(object):
             _, self.entries, oldest, newest = _HEADER.unpack(head)
             if self.entries and newest:
                 self.oldest, self.newest = oldest / 1e6, newest / 1e6
+
+    @property
+    def leftover(self):
+        """Whether it is only what a rotation of ours leaves: taking it would make the next one, time and again."""
+        return not self.active and self.entries is not None and self.entries <= 1
 
     @property
     def identity(self):
