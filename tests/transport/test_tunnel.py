@@ -6,8 +6,10 @@ import os
 import socket
 import struct
 import threading
+import time
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from remedy.errors import LinkLost, Unreachable
@@ -96,6 +98,17 @@ def connected(place, connector):
         connection.close()
 
 
+@pytest.fixture
+def cuttable(connected, place):
+    """A connection, and the relay it goes through."""
+    server = place.sshd()
+    relay = Relay(server.port)
+    with place.known_hosts.open("a") as known:
+        known.write(server.known_line.replace(str(server.port), str(relay.port)))
+    yield connected(target=place.target(relay.port)), relay
+    relay.close()
+
+
 def talk(line) -> str:
     """Return the greeting, once an echo of many bytes has come back."""
     line.settimeout(10)
@@ -157,12 +170,8 @@ def test_nothing_answers(connected) -> None:
     assert connection.alive
 
 
-def test_the_end_of_the_connection_ends_a_line(connected, connector, place, path) -> None:
-    server = place.sshd()
-    relay = Relay(server.port)
-    with place.known_hosts.open("a") as known:
-        known.write(server.known_line.replace(str(server.port), str(relay.port)))
-    connection = connected(target=place.target(relay.port))
+def test_the_end_of_the_connection_ends_a_line(cuttable, path) -> None:
+    connection, relay = cuttable
     line = reach(connection, [path], identity=SOMEBODY)
     line.settimeout(10)
     assert line.recv(100) == b"hello 65534\n"
@@ -172,7 +181,40 @@ def test_the_end_of_the_connection_ends_a_line(connected, connector, place, path
     with pytest.raises((LinkLost, Unreachable)):
         reach(connection, [path])
     line.close()
-    relay.close()
+
+
+def test_a_line_that_is_asked_for_while_the_connection_ends(cuttable, path, monkeypatch) -> None:
+    connection, relay = cuttable
+    line = reach(connection, [path], identity=SOMEBODY)
+    transport = connection.line.fabric.transport
+    outcome: list[object] = []
+
+    def ask() -> None:
+        try:
+            outcome.append(reach(connection, [path]))
+        except Exception as error:
+            outcome.append(error)
+
+    asking = threading.Thread(target=ask)
+    unlink = paramiko.Channel._unlink
+
+    def in_between(channel: paramiko.Channel) -> None:
+        # Paramiko has seen the end and frees its channels, but does not yet say that it is not active.
+        unlink(channel)
+        if not asking.ident:
+            before = len(transport.channel_events)
+            asking.start()
+            while asking.is_alive() and len(transport.channel_events) == before:
+                time.sleep(0.001)
+
+    monkeypatch.setattr(paramiko.Channel, "_unlink", in_between)
+    relay.cut()
+    line.settimeout(10)
+    while line.recv(100):
+        pass
+    asking.join(20)
+    assert isinstance(outcome[0], LinkLost | Unreachable)
+    line.close()
 
 
 def test_a_private_door_for_clients_that_want_a_path(connected, path) -> None:

@@ -37,6 +37,7 @@ def open_streamlocal(transport: Any, path: str, timeout: float) -> Any:
         waited += _LOOK
         if not transport.active or waited > timeout:
             raise transport.get_exception() or paramiko.SSHException("no answer to a channel request")
-    if transport._channels.get(number) is None:
+    # The end of the connection answers everyone too, and leaves the channel where it was.
+    if not transport.active or transport._channels.get(number) is None:
         raise transport.get_exception() or paramiko.SSHException("the channel was refused")
     return channel
