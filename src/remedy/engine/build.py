@@ -13,6 +13,7 @@ from remedy.engine.control import Desk
 from remedy.engine.cursor import Cursor
 from remedy.engine.flight import FAILED, OK, SKIPPED, UNKNOWN, Entry, Item
 from remedy.engine.keywords import Keywords, environment_of, identity_of, list_of, number_of
+from remedy.engine.marked import refuse
 from remedy.engine.source import TaskSource
 from remedy.engine.state import HostState
 from remedy.engine.unknown import hangs_on, names_in
@@ -44,7 +45,11 @@ class Builder:
         self._numbers = count(1)
 
     def entry(self, task: Task, cursor: Cursor, words: Keywords, section: str) -> Entry:
-        """Return the task, rendered for this host; raises Pending where it needs a result still on its way."""
+        """Return the task, rendered for this host; raises Pending where it needs a result still on its way.
+
+        Raises Refused for a fault that an include has brought to a host which is not there to be broken.
+        """
+        refuse(self._run.inventory, task, [self._state.name])
         scope = self._variables.scope(task, cursor)
         entry = Entry(task, cursor, words, scope, section, items=[])
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from remedy.engine.context import PlayContext, RunContext
 from remedy.engine.greeting import Machines
+from remedy.engine.marked import refuse_ahead, refuse_undo
 from remedy.engine.options import CHECK, DIAGNOSE
 from remedy.engine.start import Start, settle_ahead
 from remedy.engine.state import HostState
@@ -57,6 +58,8 @@ class Run:
                 ]
                 for play in playbook.plays
             ]
+            for play, names in zip(playbook.plays, named, strict=True):
+                refuse_ahead(self._run.inventory, self._run.project, self._run.decrypt, play, names)
             for number, (play, names) in enumerate(zip(playbook.plays, named, strict=True), 1):
                 if self._over:
                     return
@@ -78,6 +81,10 @@ class Run:
         """Take changes back, play by play; return the exit code."""
 
         def plays() -> None:
+            for each in undoings:
+                for name in self._states.keys() & each.hosts.keys():
+                    for change in each.hosts[name]:
+                        refuse_undo(self._run.inventory, change.module, change.task, name)
             for number, each in enumerate(undoings, 1):
                 if self._over:
                     return

@@ -18,7 +18,10 @@ from remedy.errors import InputError, Position, RemedyError, nearest
 
 Place = Literal["target", "controller", "control", "raw"]
 
-_FOLDERS: tuple[Place, ...] = ("target", "controller", "control")
+FAULTS = "remedy.modules.target.faults."
+"""What the import names of modules begin with that break hosts on purpose."""
+
+_FOLDERS = ("target", "target.faults", "controller", "control")
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.", "remedy.")
 _ALIASES = re.compile(r"^ALIASES = (\(.*\))$", re.MULTILINE)
 
@@ -59,6 +62,11 @@ class ModuleSpec:
     def import_name(self) -> str:
         """The Python name under which the host imports it, such as "remedy.modules.target.ping"."""
         return self.loaded.__name__
+
+    @property
+    def fault(self) -> bool:
+        """Say whether it breaks hosts on purpose, for drills: its folder says so."""
+        return self.import_name.startswith(FAULTS)
 
     @property
     def own(self) -> bool:
@@ -125,9 +133,9 @@ def names() -> list[str]:
 
 
 @cache
-def _places() -> dict[str, Place]:
-    """Where each module is; a file such as assert_.py holds the module whose name Python keeps for itself."""
-    found: dict[str, Place] = {}
+def _places() -> dict[str, str]:
+    """The folder of each module; a file such as assert_.py holds the module whose name Python keeps for itself."""
+    found: dict[str, str] = {}
     for folder in _FOLDERS:
         package = import_module(f"remedy.modules.{folder}")
         for entry in pkgutil.iter_modules(package.__path__):
@@ -147,12 +155,12 @@ def _aliases() -> dict[str, str]:
 
 
 @cache
-def _load(name: str, folder: Place) -> ModuleSpec:
+def _load(name: str, folder: str) -> ModuleSpec:
     module = import_module(f"remedy.modules.{folder}.{_path(name, folder).stem}")
     summary, _, details = (module.__doc__ or "").strip().partition("\n\n")
     return ModuleSpec(
         name=name,
-        place=getattr(module, "PLACE", folder),
+        place=cast("Place", getattr(module, "PLACE", folder.partition(".")[0])),
         summary=" ".join(summary.split()),
         details=details.strip(),
         params=tuple(module.PARAMS),
@@ -165,7 +173,7 @@ def _load(name: str, folder: Place) -> ModuleSpec:
     )
 
 
-def _path(name: str, folder: Place) -> Path:
-    home = Path(__file__).parent / folder
+def _path(name: str, folder: str) -> Path:
+    home = Path(__file__).parent.joinpath(*folder.split("."))
     plain = home / f"{name}.py"
     return plain if plain.exists() else home / f"{name}_.py"
