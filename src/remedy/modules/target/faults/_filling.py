@@ -2,12 +2,16 @@
 
 import errno
 import os
+import time
 
 from remedy.agent.atomic import native
 from remedy.agent.kinds import Failed
 
 BLOCK = 4096
 _LARGEST = 1 << 40
+_PIECE = 1 << 20
+_SLACK = 60  # seconds
+_LINE = b"remedy drill: what nobody needs any more\n"
 
 
 def room(path):
@@ -16,6 +20,13 @@ def room(path):
     unit = sizes.f_frsize
     used = sizes.f_blocks - sizes.f_bfree
     return sizes.f_bfree * unit, sizes.f_bavail * unit, (used + sizes.f_bavail) * unit, sizes.f_ffree
+
+
+def closed(path):
+    """Return how many bytes at most are free and can be written by nobody."""
+    sizes = os.statvfs(native(path))
+    # ext4 keeps 2 % back for its own administration, at most 4096 clusters (ext4_calculate_resv_clusters).
+    return min(sizes.f_blocks // 50, 4096) * sizes.f_frsize
 
 
 def folder(written):
@@ -47,6 +58,30 @@ def allocate(path, size):
         return now
     finally:
         os.close(opened)
+
+
+def write(path, size, age):
+    """Make a file of so many bytes of text, last written and read `age` seconds ago."""
+    piece = _LINE * (_PIECE // len(_LINE))
+    with open(native(path), "wb", buffering=0, opener=_fresh) as file:
+        left = size
+        while left > 0:
+            left -= file.write(piece[:left])
+    then = time.time() - age
+    os.utime(native(path), (then, then))
+
+
+def _fresh(path, flags):
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+
+
+def is_old(path, size, age):
+    """Say whether a file holds at least so many bytes, and was last written at least so long ago."""
+    try:
+        found = os.lstat(native(path))
+    except FileNotFoundError:
+        return False
+    return found.st_size >= size and found.st_mtime <= time.time() - age + _SLACK
 
 
 def last_blocks(path):

@@ -90,4 +90,4 @@ class DiskFull(Fault):
         """Return how many bytes are still to be taken."""
         for_root, for_others, _, _ = _filling.room(os.path.dirname(self.path))
         leave = self._leave()
-        return for_others - leave if leave else for_root
+        return for_others - leave if leave else for_root - _filling.closed(os.path.dirname(self.path))
