@@ -27,7 +27,7 @@ class Settings:
 
 
 class Found(NamedTuple):
-    """A playbook that can be run by its name; `origin` is project or package."""
+    """A playbook or drill that can be run by its name; `origin` is project or package."""
 
     name: str
     path: Path
@@ -101,24 +101,19 @@ class Project:
 
     def playbooks(self) -> list[Found]:
         """Return the playbooks that can be run by name, sorted; the project's hide the package's."""
-        found: dict[str, Found] = {}
-        for folder in self._folders("playbooks"):
-            origin = "package" if folder.parent == self.library else "project"
-            for path in _yaml_files(folder, "*"):
-                found.setdefault(path.stem, Found(path.stem, path, origin))
-        return [found[name] for name in sorted(found)]
+        return self._listed("playbooks")
 
     def playbook(self, name: str) -> Path:
         """Return the file of a playbook: a path, or a name in the project's or the package's playbooks/."""
-        if ("/" in name or name.endswith(_YAML)) and Path(name).is_file():
-            return Path(name)
-        for folder in self._folders("playbooks"):
-            for path in (folder / name, *(folder / f"{name}{ending}" for ending in _YAML)):
-                if path.suffix in _YAML and path.is_file():
-                    return path
-        hint = nearest(name, [one.name for one in self.playbooks()])
-        looked = ", ".join(str(folder) for folder in self._folders("playbooks")) or "no playbooks/ folder"
-        raise InputError(f"no playbook '{name}'", hint=f"{hint}\n  looked in {looked}")
+        return self._file("playbook", name)
+
+    def drills(self) -> list[Found]:
+        """Return the drills that can be run by name, sorted; the project's hide the package's."""
+        return self._listed("drills")
+
+    def drill(self, name: str) -> Path:
+        """Return the file of a drill: a path, or a name in the project's or the package's drills/."""
+        return self._file("drill", name)
 
     def inventory(self, name: str | None = None) -> Path | str:
         """Return an inventory's file or folder, or a host list as it is; None asks for the project's own.
@@ -170,6 +165,26 @@ class Project:
     def _in_inventory(self, name: str) -> Path | None:
         candidates = (self.root / "inventory" / f"{name}{ending}" for ending in _INVENTORY)
         return next((path for path in candidates if path.exists()), None)
+
+    def _listed(self, kind: str) -> list[Found]:
+        found: dict[str, Found] = {}
+        for folder in self._folders(kind):
+            origin = "package" if folder.parent == self.library else "project"
+            for path in _yaml_files(folder, "*"):
+                found.setdefault(path.stem, Found(path.stem, path, origin))
+        return [found[name] for name in sorted(found)]
+
+    def _file(self, what: str, name: str) -> Path:
+        if ("/" in name or name.endswith(_YAML)) and Path(name).is_file():
+            return Path(name)
+        folders = self._folders(f"{what}s")
+        for folder in folders:
+            for path in (folder / name, *(folder / f"{name}{ending}" for ending in _YAML)):
+                if path.suffix in _YAML and path.is_file():
+                    return path
+        hint = nearest(name, [one.name for one in self._listed(f"{what}s")])
+        looked = ", ".join(str(folder) for folder in folders) or f"no {what}s/ folder"
+        raise InputError(f"no {what} '{name}'", hint=f"{hint}\n  looked in {looked}")
 
     def _folders(self, kind: str) -> tuple[Path, ...]:
         both = dict.fromkeys((self.root / kind, self.library / kind))
