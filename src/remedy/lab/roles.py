@@ -187,10 +187,13 @@ systemctl enable -q mariadb
 """,
 )
 
+QUEUE = Layer("queue", packages=("redis-server", "rabbitmq-server"))
+
 ROLES: Mapping[str, Role] = {
     "base": Role((BASE,)),
     "app": Role((BASE, APP)),
     "db": Role((BASE, DB), disks={"/var/lib/mysql": "400M"}),
+    "queue": Role((BASE, QUEUE)),
     "docker": Role(
         (BASE, DOCKER),
         # runc asks for a session keyring; iptables and the bridge need the host's own network, writable.
