@@ -23,6 +23,12 @@ _KINDS = {
     "control": "**Runs in remedy itself** and touches no host; it may stand in `diagnose`.",
 }
 
+_FAULT = (
+    "**A fault.** It breaks the host on purpose, for drills, and `state: absent` undoes it without the run that made it. "
+    "It runs only on hosts that an inventory file marks `drill: true`: a play that brings it to another one is refused "
+    "(exit code 3) before any host is contacted."
+)
+
 
 def pages() -> dict[str, str]:
     """Return all pages: file name → content."""
@@ -46,7 +52,7 @@ def _index(specs: list[ModuleSpec]) -> str:
         "| --- | --- | --- | --- |",
     ]
     for spec in specs:
-        origin = "remedy" if spec.own else "Ansible"
+        origin = "remedy, for drills" if spec.fault else "remedy" if spec.own else "Ansible"
         kinds = ", ".join(_kinds(spec))
         lines.append(f"| [{spec.name}]({spec.name}.md) | {kinds} | {origin} | {_cell(spec.summary)} |")
     return "\n".join(lines) + "\n"
@@ -58,6 +64,8 @@ def _page(spec: ModuleSpec) -> str:
         parts.append("Also known as " + ", ".join(f"`{alias}`" for alias in spec.aliases) + ".")
     if spec.details:
         parts.append(spec.details)
+    if spec.fault:
+        parts.append(_FAULT)
     kinds = _kinds(spec)
     if len(kinds) > 1:
         parts.append("Its parameters choose what it is:\n\n" + "\n".join(f"- {_KINDS[kind]}" for kind in kinds))

@@ -57,6 +57,9 @@ def _module(spec: ModuleSpec) -> None:
     if spec.details:
         click.echo()
         _say(spec.details)
+    if spec.fault:
+        click.echo()
+        _say("It breaks hosts on purpose: only those that an inventory file marks `drill: true`.")
     click.echo("\nParameters:")
     for param in spec.params:
         _say(_head(param), "  ", hang=8)
