@@ -77,7 +77,10 @@ class Provider(Protocol):
         ...
 
     def reset(self, names: Sequence[str]) -> None:
-        """Make hosts of the last `acquire` (the drill's names) as new; nothing where the provider does not renew."""
+        """Throw away what happened to hosts of the last `acquire` (the drill's names).
+
+        They need not run before the next `acquire`. Nothing where the provider does not renew.
+        """
         ...
 
     def close(self) -> None:

@@ -1,0 +1,231 @@
+"""Runs of the engine inside a drill: quiet, journaled like every run, told afterwards."""
+
+from __future__ import annotations
+
+import os
+import secrets as random
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from remedy.document import Map
+from remedy.engine.bus import Bus
+from remedy.engine.connections import Connections
+from remedy.engine.context import RunContext
+from remedy.engine.options import APPLY, Options
+from remedy.engine.run import Run
+from remedy.errors import Interrupted, RemedyError
+from remedy.events import Event, FindingRaised, Sink, Warned
+from remedy.inventory import Inventory
+from remedy.journal import Journal
+from remedy.playbook import Playbook
+from remedy.project import Project
+from remedy.report import JsonReport
+from remedy.secret import Secrets
+from remedy.template import Layer, Templar, Vault
+from remedy.transport import TargetDefaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """How hosts are logged in to, and who drills; the command line's flags, read."""
+
+    user: str
+    secrets: Secrets = field(default_factory=Secrets)
+    vault: Vault | None = None
+    defaults: TargetDefaults = field(default_factory=TargetDefaults)
+    extra: Map = field(default_factory=Map)
+    forks: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended; `document` is its report as `--format json` prints it, `raised` its findings as they came.
+
+    `error` is what went wrong as a whole: then hosts may not have been contacted at all. `late`: its deadline
+    ended it.
+    """
+
+    run: str
+    code: int
+    started: float
+    ended: float
+    document: Mapping[str, Any]
+    raised: tuple[FindingRaised, ...] = ()
+    error: RemedyError | None = None
+    late: bool = False
+
+    @property
+    def interrupted(self) -> bool:
+        """Say whether the operator ended it."""
+        return self.code == Interrupted.exit_code and not self.late
+
+    def failed(self) -> list[Mapping[str, Any]]:
+        """Return the tasks that failed, also those whose failure was ignored."""
+        return [task for task in self.document["tasks"] if task["status"] == "failed"]
+
+    def troubles(self) -> list[tuple[str | None, str]]:
+        """Return (host, reason) for all that went wrong: failed tasks, hosts left out, the run as a whole."""
+        found: list[tuple[str | None, str]] = []
+        for task in self.failed():
+            found.append((task["host"], f"'{task['task']}' failed: {task['reason'] or 'no reason given'}"))
+        for name, host in self.document["hosts"].items():
+            if host["reason"]:
+                found.append((name, f"the host could not be worked on: {host['reason']}"))
+        if self.late:
+            found.append((None, f"it did not end within {self.ended - self.started:.0f} s, and was stopped"))
+        elif self.error is not None:
+            found.append((None, str(self.error)))
+        return found
+
+    def changed(self) -> int:
+        """Return how many tasks changed something."""
+        return sum(host["changed"] for host in self.document["hosts"].values())
+
+
+class Runs:
+    """Plays playbooks for one drill on the hosts it was given."""
+
+    def __init__(
+        self,
+        project: Project,
+        access: Access,
+        inventory: Inventory,
+        sources: Sequence[str],
+        hosts: Sequence[str],
+        watch: Callable[[], Sequence[Sink]] = tuple,
+    ) -> None:
+        """`hosts` are names of the inventory; `watch` gives each run its further listeners."""
+        self.project = project
+        self.access = access
+        self.inventory = inventory
+        self._sources = tuple(sources)
+        self._hosts = tuple(hosts)
+        self._watch = watch
+
+    def play(
+        self,
+        playbook: Playbook,
+        label: str,
+        *,
+        mode: str = APPLY,
+        extra: Map | None = None,
+        deadline: float | None = None,
+        reads_only: bool = False,
+    ) -> Outcome:
+        """Play a playbook to its end, approved ahead; after `deadline` seconds it is stopped like by Ctrl-C.
+
+        Never raises: what went wrong as a whole is in the Outcome.
+        """
+        access, project = self.access, self.project
+        id = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{random.token_hex(3)}"
+        journal = Journal(project.state / "runs" / id)
+        report = JsonReport()
+        raised: list[FindingRaised] = []
+
+        def remember(event: Event) -> None:
+            if isinstance(event, FindingRaised) and not event.again:
+                raised.append(event)
+
+        stop = threading.Event()
+        bus = Bus([journal, report, remember, *self._watch()], access.secrets)
+        connections = Connections(stop, lambda host, text: bus.emit(Warned(message=text, host=host)))
+        context = RunContext(
+            id=id,
+            label=f"remedy {id}, {access.user}, since {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
+            options=Options(
+                mode=mode, yes=True, forks=access.forks, defaults=access.defaults, reads_only=reads_only
+            ),
+            project=project,
+            inventory=self.inventory,
+            templar=Templar(access.secrets, access.vault),
+            secrets=access.secrets,
+            bus=bus,
+            recorder=journal,
+            connector=connections,
+            stop=stop,
+            decrypt=access.vault.open if access.vault else None,
+            sources=self._sources,
+            extra_vars=Layer("extra vars", _joined(extra, access.extra)),
+        )
+        hosts = [self.inventory.host(name) for name in self._hosts]
+        started = time.time()
+        clock = _Clock(deadline)
+        code, error = 1, None
+        try:
+            with clock:
+                named = ", ".join(self._sources)
+                code = Run(context, hosts).play(playbook, named, access.user, ["drill", label])
+        except RemedyError as trouble:
+            code, error = trouble.exit_code, trouble
+        except KeyboardInterrupt:
+            code, error = Interrupted.exit_code, Interrupted("interrupted")
+        finally:
+            late = _close(connections, journal)
+        error = error or late
+        if error is not None:
+            error.message = access.secrets.mask(error.message)
+            error.hint = access.secrets.mask(error.hint)
+            code = code or error.exit_code
+        return Outcome(
+            run=id,
+            code=code,
+            started=started,
+            ended=time.time(),
+            document=report.document(),
+            raised=tuple(raised),
+            error=error,
+            late=clock.rang,
+        )
+
+
+class _Clock:
+    """Interrupts the main thread, as Ctrl-C would, after so many seconds."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.rang = False
+        self._timer = threading.Timer(seconds, self._ring) if seconds is not None else None
+        self._turn = threading.Lock()
+        self._over = False
+
+    def __enter__(self) -> None:
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        with self._turn:
+            self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring(self) -> None:
+        with self._turn:
+            if not self._over:
+                self.rang = True
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+def _joined(drill: Map | None, operator: Map) -> Map:
+    """Return the drill's variables with the operator's -e over them."""
+    merged = Map()
+    for part in (drill or Map(), operator):
+        merged.update(part)
+        merged.keys_at.update(part.keys_at)
+        merged.values_at.update(part.values_at)
+    return merged
+
+
+def _close(connections: Connections, journal: Journal) -> RemedyError | None:
+    """Close both, whatever happens to one of them; return what kept the journal from its end."""
+    try:
+        connections.shut()
+    finally:
+        try:
+            journal.close()
+        except RemedyError as error:
+            return error
+    return None
