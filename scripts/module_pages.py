@@ -24,9 +24,9 @@ _KINDS = {
 }
 
 _FAULT = (
-    "**A fault.** It breaks the host on purpose, for drills, and `state: absent` undoes it without the run that made it. "
-    "It runs only on hosts that an inventory file marks `drill: true`: a play that brings it to another one is refused "
-    "(exit code 3) before any host is contacted."
+    "**A fault.** It breaks the host on purpose, for drills, and `state: absent` undoes it without the run that made "
+    "it. It runs only on hosts that an inventory file marks `drill: true`: a play that brings it to another one is "
+    "refused (exit code 3) before any host is contacted."
 )
 
 
