@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -486,3 +487,12 @@ def test_stat_shows_flags_where_the_file_system_has_them(bench: Bench, root: Pat
         assert libc.ioctl(stream.fileno(), 0x40086602, ctypes.byref(flags)) == 0
     found = bench.run("stat", path=f"{root}/x", get_attributes=True).result["stat"]
     assert "nodump" in found["attributes"]
+    shown = subprocess.run(["lsattr", "-vd", f"{root}/x"], check=True, capture_output=True, text=True).stdout
+    version, letters = shown.split()[:2]
+    assert (found["version"], found["attr_flags"]) == (version, letters.replace("-", ""))
+
+
+def test_stat_asks_no_device_for_flags(bench: Bench, root: Path) -> None:
+    os.mkfifo(root / "fifo")
+    found = bench.run("stat", path=f"{root}/fifo", get_attributes=True).result["stat"]
+    assert found["exists"] and "attributes" not in found

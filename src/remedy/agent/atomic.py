@@ -4,44 +4,14 @@ import errno
 import os
 import stat
 
-from remedy.agent import faults
 from remedy.agent.kinds import Failed
+from remedy.agent.paths import failed, native, text
 
 SPARE = 1 << 20  # bytes that must stay free beside a file that is overwritten in place
 _NAME_MAX = 255
 # Where a file cannot be replaced: it is a mount point, or its folder is closed to us and it is not.
 _IN_PLACE = (errno.EPERM, errno.EACCES, errno.EBUSY, errno.ETXTBSY, errno.EXDEV)
-_HINTS = {
-    errno.EPERM: "; use become, or a user that may",
-    errno.EACCES: "; use become, or a user that may",
-    errno.EBUSY: "; a mount point can only be overwritten, with unsafe_writes: true",
-    errno.ETXTBSY: "; a program that runs can only be replaced, not overwritten",
-}
 _SIGNATURES = ("security.ima", "security.evm")  # of the old content; the kernel makes them anew
-
-
-def native(path):
-    """Return a path as bytes, whatever the locale: Python 3.6 under LC_ALL=C refuses what is not ASCII."""
-    return path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
-
-
-def text(path):
-    """Return a path as text; bytes that are not UTF-8 survive the way back."""
-    return path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
-
-
-def failed(error, doing, path):
-    """Return the Failed that says why an OSError stopped `doing` something at a path, with its cause."""
-    where = text(path)
-    about = where if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else None
-    try:
-        why = faults.explain(OSError(error.errno, error.strerror, about))
-    except ValueError:  # a path that this locale's Python cannot look at
-        why = faults.explain(OSError(error.errno, error.strerror))
-    hint = _HINTS.get(error.errno, "")
-    if error.errno == errno.EPERM and os.geteuid() == 0:
-        hint = "; lsattr shows whether it is immutable"
-    return Failed("cannot %s %s: %s%s" % (doing, where, why.message, hint), cause=why.cause)
 
 
 def umask():

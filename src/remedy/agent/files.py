@@ -7,8 +7,8 @@ import pwd
 import stat
 
 from remedy.agent import atomic
-from remedy.agent.atomic import failed, native, text
 from remedy.agent.kinds import Failed, Unknown
+from remedy.agent.paths import failed, native, text
 
 CHUNK = 256 << 10
 _HOPS = 40

@@ -5,6 +5,7 @@ import time
 
 from remedy.agent import family, process
 from remedy.agent.kinds import Failed
+from remedy.agent.paths import native
 from remedy.agent.process import Completed
 
 __all__ = ["Completed", "Host"]
@@ -161,7 +162,7 @@ class Host(object):
 
 
 def _runs(path):
-    return os.access(process.native(path), os.X_OK) and not os.path.isdir(process.native(path))
+    return os.access(native(path), os.X_OK) and not os.path.isdir(native(path))
 
 
 def _shown(argv):

@@ -4,7 +4,10 @@ import errno
 import os
 import select
 import signal
+import sys
 import time
+
+from remedy.agent.paths import native
 
 _CHUNK = 1 << 16
 _LINGER = 0.25  # a daemon that kept the program's output open is not waited for longer than this
@@ -28,11 +31,6 @@ class TimedOut(Exception):
         self.done = done
 
 
-def native(word):
-    """Return a word as bytes, whatever the locale: Python 3.6 under LC_ALL=C refuses what is not ASCII."""
-    return word if isinstance(word, bytes) else str(word).encode("utf-8", "surrogateescape")
-
-
 def close_all_but(keep):
     """Close every descriptor of this process above 2 that is not in `keep`."""
     try:
@@ -48,26 +46,50 @@ def close_all_but(keep):
 
 
 def spawn(argv, descriptors, environment, cwd=None, before=None):
-    """Start a program in a session of its own, `descriptors` as its 0, 1, 2; return its process id.
+    """Start a program in a session of its own, `descriptors` (all above 2) as its 0, 1, 2; return its process id.
 
     `before` runs in the child ahead of the exec. Raises OSError when the program or `cwd` is not there.
     """
+    words = [native(word) for word in argv]
+    known = {native(name): native(value) for name, value in environment.items()}
+    if cwd is None:
+        return _start(words, descriptors, known, before)
+    back = os.getcwd()
+    try:
+        os.chdir(native(cwd))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, cwd)
+    try:
+        return _start(words, descriptors, known, before)
+    finally:
+        os.chdir(back)
+
+
+def _start(words, descriptors, environment, before):
+    if before is None and sys.version_info >= (3, 8):
+        # Half the price of a fork: this process's page tables need not be copied.
+        places = [(os.POSIX_SPAWN_DUP2, descriptor, place) for place, descriptor in enumerate(descriptors)]
+        try:
+            return os.posix_spawn(
+                words[0], words, environment, file_actions=places, setsid=True, setsigdef=[signal.SIGPIPE]
+            )
+        except NotImplementedError:
+            pass  # a C library that has no such session
+    return _fork(words, descriptors, environment, before)
+
+
+def _fork(words, descriptors, environment, before):
     told, tell = os.pipe()
     pid = os.fork()
     if not pid:
         try:
             os.setsid()
-            # Copies first: a descriptor to be placed may itself be 0, 1 or 2.
-            copies = [os.dup(descriptor) for descriptor in descriptors]
-            for place, copy in enumerate(copies):
-                os.dup2(copy, place)
+            for place, descriptor in enumerate(descriptors):
+                os.dup2(descriptor, place)
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             if before is not None:
                 before()
-            if cwd is not None:
-                os.chdir(native(cwd))
-            known = {native(name): native(value) for name, value in environment.items()}
-            os.execve(native(argv[0]), [native(word) for word in argv], known)
+            os.execve(words[0], words, environment)
         except OSError as error:
             os.write(tell, b"%d" % (error.errno or errno.EIO))
         finally:
@@ -79,8 +101,7 @@ def spawn(argv, descriptors, environment, cwd=None, before=None):
         os.close(told)
     if number:
         os.waitpid(pid, 0)
-        where = cwd if cwd is not None and not os.path.isdir(native(cwd)) else argv[0]
-        raise OSError(int(number), os.strerror(int(number)), where)
+        raise OSError(int(number), os.strerror(int(number)), words[0])
     return pid
 
 

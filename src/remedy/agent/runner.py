@@ -4,8 +4,8 @@ The module answers, this file decides: check mode, write-ahead, "changed", conve
 the kind alone. `talk.ask(intent)` blocks until the control machine's journal holds the intent.
 """
 
+import sys
 import time
-from importlib import import_module
 
 from remedy.agent.keeping import keep
 from remedy.agent.kinds import Failed, Skipped, Unknown
@@ -41,7 +41,10 @@ def run(step, host, talk):
 
 def _load(step, host, talk):
     name = step["module"]
-    loaded = import_module(name if name.startswith("remedy.") else PREFIX + name)
+    if not name.startswith("remedy."):
+        name = PREFIX + name
+    __import__(name)
+    loaded = sys.modules[name]
     params = step.get("params") or {}
     kind = loaded.kind(params)
     timeout = step.get("timeout")

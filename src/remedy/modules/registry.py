@@ -21,6 +21,7 @@ Place = Literal["target", "controller", "control", "raw"]
 FAULTS = "remedy.modules.target.faults."
 """What the import names of modules begin with that break hosts on purpose."""
 
+_MODULES = "remedy.modules."
 _FOLDERS = ("target", "target.faults", "controller", "control")
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.", "remedy.")
 _ALIASES = re.compile(r"^ALIASES = (\(.*\))$", re.MULTILINE)
@@ -75,9 +76,13 @@ class ModuleSpec:
 
     @property
     def classes(self) -> tuple[type[Module], ...]:
-        """The kinds that the module's parameters may choose from."""
-        found = (value for value in vars(self.loaded).values() if isinstance(value, type))
-        return tuple(each for each in found if issubclass(each, Module) and each.kind)
+        """The kinds that the module's parameters may choose from: its own, and those of its private parts."""
+        found = list(vars(self.loaded).values())
+        parts = [each for each in found if isinstance(each, ModuleType) and each.__name__.startswith(_MODULES)]
+        for part in parts:
+            found += vars(part).values()
+        kinds = (each for each in found if isinstance(each, type) and issubclass(each, Module) and each.kind)
+        return tuple(dict.fromkeys(kinds))
 
     @property
     def may_change(self) -> bool:

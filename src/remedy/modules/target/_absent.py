@@ -3,8 +3,8 @@
 import os
 
 from remedy.agent import atomic
-from remedy.agent.atomic import failed, native, text
 from remedy.agent.kinds import Failed
+from remedy.agent.paths import failed, native, text
 from remedy.modules.target import _steady, _undo
 from remedy.modules.target._inodes import Existing
 

@@ -6,9 +6,9 @@ import re
 import stat
 
 from remedy.agent import atomic
-from remedy.agent.atomic import failed, native
 from remedy.agent.files import group_name, user_name
 from remedy.agent.kinds import Failed, Param
+from remedy.agent.paths import failed, native
 from remedy.modules.target import _steady
 
 OWNERSHIP = (
@@ -21,8 +21,8 @@ UNSAFE = Param(
 )
 ATTRIBUTES = OWNERSHIP + (MODE, UNSAFE)
 
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)")
-_STEP = re.compile(r"([-+=])([rwxXst]*|[ugo])(?=[-+=]|$)")
+_CLAUSE = r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)"
+_STEP = r"([-+=])([rwxXst]*|[ugo])(?=[-+=]|$)"
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
 _SPECIAL = {"u": ("s", stat.S_ISUID), "g": ("s", stat.S_ISGID), "o": ("t", stat.S_ISVTX)}
@@ -39,10 +39,10 @@ def mode_for(written, have, directory=False):
     mode = int(have, 8)
     executable = directory or bool(mode & 0o111)
     for clause in written.split(","):
-        found = _CLAUSE.match(clause)
+        found = re.match(_CLAUSE, clause)
         if found is None or found.end() != len(clause):
             raise Failed("'%s' is not a mode; expected '0644' or u=rw,g=r,o=r" % written)
-        for step in _STEP.finditer(found.group(2)):
+        for step in re.finditer(_STEP, found.group(2)):
             mode = _step(mode, found.group(1), step.group(1), step.group(2), executable)
     return "%04o" % mode
 

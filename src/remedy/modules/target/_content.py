@@ -1,13 +1,12 @@
 """What copy, template and lineinfile share: one file with its content, owner, group and mode."""
 
 import os
-import shlex
 import time
 
 from remedy.agent import atomic
-from remedy.agent.atomic import native
 from remedy.agent.files import digest, hasher
 from remedy.agent.kinds import Failed, Param, Resource, Unknown
+from remedy.agent.paths import native
 from remedy.modules.target import _undo
 from remedy.modules.target._attributes import (
     looked_after,
@@ -174,6 +173,8 @@ class Content(Resource):
         self.backup_file = backup
 
     def _validate(self, path):
+        import shlex
+
         command = self.params["validate"]
         if "%s" not in command:
             raise Failed("validate must hold %%s, the place of the new file's path: %s" % command)

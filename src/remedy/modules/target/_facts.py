@@ -5,7 +5,7 @@ import os
 import pwd
 import stat
 
-from remedy.agent.atomic import native, text
+from remedy.agent.paths import native, text
 
 TYPES = {
     "file": stat.S_IFREG,

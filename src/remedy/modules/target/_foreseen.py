@@ -3,7 +3,7 @@
 import os
 import time
 
-from remedy.agent.atomic import native, text
+from remedy.agent.paths import native, text
 from remedy.modules.target._facts import TYPES
 
 

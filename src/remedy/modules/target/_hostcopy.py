@@ -2,8 +2,8 @@
 
 import os
 
-from remedy.agent.atomic import failed, text
 from remedy.agent.kinds import Failed, Irreversible, Resource
+from remedy.agent.paths import failed, text
 from remedy.modules.target import _foreseen, _undo
 from remedy.modules.target._content import Content
 from remedy.modules.target._inodes import Directory

@@ -2,8 +2,8 @@
 
 import os
 
-from remedy.agent.atomic import failed, native, text
 from remedy.agent.kinds import Failed, Irreversible, Resource
+from remedy.agent.paths import failed, native, text
 from remedy.modules.target import _foreseen, _undo
 from remedy.modules.target._attributes import (
     check_folder,

@@ -3,8 +3,8 @@
 import os
 
 from remedy.agent import atomic
-from remedy.agent.atomic import failed, native
 from remedy.agent.kinds import Failed, Irreversible
+from remedy.agent.paths import failed, native
 from remedy.modules.target import _foreseen, _undo
 from remedy.modules.target._attributes import (
     check_folder,

@@ -1,7 +1,6 @@
 """What is mounted, from /proc/self/mountinfo alone, and how full it is, without waiting for a dead mount."""
 
 import os
-import re
 
 from remedy.agent.kinds import Failed
 
@@ -13,7 +12,7 @@ PSEUDO = frozenset(
 )
 IMAGES = frozenset("squashfs iso9660 udf erofs cramfs romfs fuse.squashfuse fuse.snapfuse".split())
 _NETWORK = tuple("nfs cifs smb 9p ceph fuse gluster lustre afs gfs ocfs virtiofs gpfs".split())
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_OCTAL = r"\\([0-7]{3})"
 
 
 def mounts(path="/proc/self/mountinfo"):
@@ -83,8 +82,8 @@ def usage(host, entries, timeout):
     local = [entry for entry in entries if not entry["type"].startswith(_NETWORK)]
     answers = {}
     try:
-        for number, sizes in host.in_child(lambda: [[each["id"], _sizes(each)] for each in local], timeout):
-            answers[number] = sizes
+        if local:
+            answers.update(host.in_child(lambda: [[each["id"], _sizes(each)] for each in local], timeout))
     except Failed:
         pass
     for entry in entries:
@@ -130,4 +129,8 @@ def _sizes(entry):
 
 
 def _plain(text):
-    return _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), text)
+    if "\\" not in text:
+        return text
+    import re
+
+    return re.sub(_OCTAL, lambda match: chr(int(match.group(1), 8)), text)

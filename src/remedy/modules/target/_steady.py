@@ -7,7 +7,7 @@ import os
 import stat
 from errno import ESTALE
 
-from remedy.agent.atomic import native
+from remedy.agent.paths import native
 
 _HERE = b"."
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -4,9 +4,9 @@ import os
 import stat
 
 from remedy.agent import atomic
-from remedy.agent.atomic import failed, native, text
 from remedy.agent.files import describe
 from remedy.agent.kinds import Failed, Irreversible
+from remedy.agent.paths import failed, native, text
 from remedy.modules.target import _steady
 from remedy.modules.target._attributes import missing_folders, set_attributes
 

@@ -6,9 +6,7 @@ no pipes, no redirection. Returns `cmd`, `rc`, `stdout`, `stderr`, their `_lines
 allowed in `diagnose`, and reports no change.
 """
 
-import glob
 import os
-import re
 import shlex
 import time
 
@@ -40,7 +38,7 @@ EXAMPLES = """
     reads: true
 """
 
-_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
+_VARIABLE = r"\$(\w+|\{[^}]*\})"
 
 
 def kind(params):
@@ -118,7 +116,12 @@ class RunCommand(Command):
                     raise Skipped("%s %s" % (pattern, "exists" if wanted else "does not exist"))
 
     def _there(self, place):
-        found = glob.glob(place)
+        if any(sign in place for sign in "*?["):
+            from glob import glob
+
+            found = glob(place)
+        else:
+            found = [place] if os.path.lexists(place) else []
         if self.host.check:
             from fnmatch import fnmatchcase
 
@@ -130,10 +133,12 @@ class RunCommand(Command):
         return bool(found)
 
     def _expand(self, word):
-        known = dict(os.environ, **(self.host.environment or {}))
-        return os.path.expanduser(
-            _VARIABLE.sub(lambda m: known.get(m.group(1).strip("{}"), m.group(0)), word)
-        )
+        if "$" in word:
+            import re
+
+            known = dict(os.environ, **(self.host.environment or {}))
+            word = re.sub(_VARIABLE, lambda m: known.get(m.group(1).strip("{}"), m.group(0)), word)
+        return os.path.expanduser(word)
 
 
 def _moment(seconds):

@@ -10,11 +10,9 @@ import json
 import os
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
+from remedy.modules.target import _hostcopy, _inodes, _links
 from remedy.modules.target._attributes import ATTRIBUTES
 from remedy.modules.target._content import BACKUP, VALIDATE
-from remedy.modules.target._hostcopy import HostCopy
-from remedy.modules.target._inodes import Directory
-from remedy.modules.target._links import Link
 from remedy.modules.target._sent import INTERNAL as _SENT
 from remedy.modules.target._sent import Sent, sent
 
@@ -46,10 +44,10 @@ _DEEP = 40  # folders reached through links, so that a circle ends
 
 def kind(params):
     if params.get("entry") == "directory":
-        return Directory
+        return _inodes.Directory
     if params.get("entry") == "link":
-        return Link
-    return HostCopy if params["remote_src"] else Sent
+        return _links.Link
+    return _hostcopy.HostCopy if params["remote_src"] else Sent
 
 
 def check_params(params):

@@ -7,10 +7,8 @@ there. `absent` removes a folder with all that is in it, never across a mount po
 """
 
 from remedy.agent.kinds import REQUIRED, Param
-from remedy.modules.target._absent import Absent
+from remedy.modules.target import _absent, _inodes, _links
 from remedy.modules.target._attributes import ATTRIBUTES
-from remedy.modules.target._inodes import Directory, Existing, Plain, Touched
-from remedy.modules.target._links import Hard, Link
 
 _TIME = "now, preserve, or a time in the format of %s_format"
 
@@ -37,20 +35,16 @@ EXAMPLES = """
 - file: {path: /var/lib/app/stale.lock, state: absent}
 """
 
-_CLASSES = {
-    "absent": Absent,
-    "directory": Directory,
-    "file": Plain,
-    "hard": Hard,
-    "link": Link,
-    "touch": Touched,
-}
-
 
 def kind(params):
-    if params["state"] is None:
-        return Directory if params["recurse"] else Existing
-    return _CLASSES[params["state"]]
+    state = params["state"]
+    if state is None:
+        return _inodes.Directory if params["recurse"] else _inodes.Existing
+    if state == "absent":
+        return _absent.Absent
+    if state in ("hard", "link"):
+        return _links.Hard if state == "hard" else _links.Link
+    return {"directory": _inodes.Directory, "file": _inodes.Plain, "touch": _inodes.Touched}[state]
 
 
 def check_params(params):

@@ -9,9 +9,9 @@ import os
 import stat
 import time
 
-from remedy.agent.atomic import native, text
 from remedy.agent.files import CHUNK, digest
 from remedy.agent.kinds import REQUIRED, Failed, Param, Probe
+from remedy.agent.paths import native, text
 from remedy.modules.target import _foreseen, _mounts
 from remedy.modules.target._attributes import mode_for
 from remedy.modules.target._facts import from_stat

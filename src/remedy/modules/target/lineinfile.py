@@ -7,9 +7,9 @@ would never end, the task fails and says why. Returns `msg`, `found` (lines remo
 
 import re
 
-from remedy.agent.atomic import native
 from remedy.agent.files import digest
 from remedy.agent.kinds import REQUIRED, Failed, Param
+from remedy.agent.paths import native
 from remedy.modules.target._attributes import ATTRIBUTES
 from remedy.modules.target._content import BACKUP, VALIDATE, Content
 

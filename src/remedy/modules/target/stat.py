@@ -7,10 +7,11 @@ check mode has no inode and no times.
 """
 
 import os
+import struct
 
-from remedy.agent.atomic import failed, native
 from remedy.agent.files import digest
 from remedy.agent.kinds import REQUIRED, Param, Probe
+from remedy.agent.paths import failed, native
 from remedy.modules.target._facts import TYPES, access, from_mode, from_stat, link, names
 
 PARAMS = (
@@ -45,28 +46,31 @@ EXAMPLES = """
   register: cnf
 """
 
-_FLAGS = {
-    "A": "noatime",
-    "a": "append",
-    "C": "nocow",
-    "c": "compressed",
-    "D": "dirsync",
-    "d": "nodump",
-    "e": "extents",
-    "E": "encrypted",
-    "i": "immutable",
-    "I": "indexed",
-    "j": "journalled",
-    "N": "inline",
-    "P": "project",
-    "s": "zero",
-    "S": "synchronous",
-    "t": "notail",
-    "T": "blockroot",
-    "u": "undelete",
-    "V": "verity",
-    "x": "dax",
-}
+# letter, bit and name of the flags, in the order in which lsattr shows them
+_FLAGS = (
+    ("s", 0x1, "zero"),
+    ("u", 0x2, "undelete"),
+    ("S", 0x8, "synchronous"),
+    ("D", 0x10000, "dirsync"),
+    ("i", 0x10, "immutable"),
+    ("a", 0x20, "append"),
+    ("d", 0x40, "nodump"),
+    ("A", 0x80, "noatime"),
+    ("c", 0x4, "compressed"),
+    ("E", 0x800, "encrypted"),
+    ("j", 0x4000, "journalled"),
+    ("I", 0x1000, "indexed"),
+    ("t", 0x8000, "notail"),
+    ("T", 0x20000, "blockroot"),
+    ("e", 0x80000, "extents"),
+    ("C", 0x800000, "nocow"),
+    ("x", 0x2000000, "dax"),
+    ("F", 0x40000000, "casefold"),
+    ("N", 0x10000000, "inline"),
+    ("P", 0x20000000, "project"),
+    ("V", 0x100000, "verity"),
+    ("m", 0x400, "nocompress"),
+)
 
 
 def kind(params):
@@ -102,7 +106,8 @@ class Stat(Probe):
                 fields["checksum"] = digest(files.chunks(real), algorithm)
         if not predicted:
             fields.update(self._mime(real) if self.params["get_mime"] else {})
-            fields.update(self._attributes(real) if self.params["get_attributes"] else {})
+            if self.params["get_attributes"] and state["type"] in ("file", "directory"):
+                fields.update(self._attributes(real))
         return {"stat": fields}
 
     def _found(self, path, state):
@@ -136,13 +141,29 @@ class Stat(Probe):
         return {"mimetype": kind_of.strip(), "charset": charset.partition("=")[2].strip()}
 
     def _attributes(self, path):
-        program = self.host.which("lsattr")
-        if program is None:
-            return {}
-        done = self.host.run([program, "-vd", "--", native(path)], ok=None)
-        words = done.stdout.decode("utf-8", "replace").split()
-        if done.rc != 0 or len(words) < 2:
-            return {}  # file systems without flags refuse
-        flags = words[1].replace("-", "").strip()
-        named = [_FLAGS[flag] for flag in flags if flag in _FLAGS]
-        return {"version": words[0].strip(), "attr_flags": flags, "attributes": named}
+        """Return version, attr_flags and attributes, as far as the file system has them (ioctl_iflags(2))."""
+        from fcntl import ioctl
+
+        fields = {}
+        try:
+            opened = os.open(native(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return fields
+        try:
+            word = ioctl(opened, _number("f", 1), bytes(8))
+            flags = [flag for flag in _FLAGS if struct.unpack_from("=I", word)[0] & flag[1]]
+            fields["attr_flags"] = "".join(flag[0] for flag in flags)
+            fields["attributes"] = [flag[2] for flag in flags]
+            word = ioctl(opened, _number("v", 1), bytes(8))
+            fields["version"] = str(struct.unpack_from("=I", word)[0])
+        except OSError:
+            pass  # file systems without flags, or without versions, refuse
+        finally:
+            os.close(opened)
+        return fields
+
+
+def _number(letter, number):
+    """Return the number of an ioctl that reads a long, as _IOR does; some machines place its bits elsewhere."""
+    shift = 29 if os.uname()[4].startswith(("ppc", "mips", "sparc", "alpha")) else 30
+    return 2 << shift | struct.calcsize("l") << 16 | ord(letter) << 8 | number
