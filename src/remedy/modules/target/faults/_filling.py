@@ -4,8 +4,8 @@ import errno
 import os
 import time
 
-from remedy.agent.atomic import native
 from remedy.agent.kinds import Failed
+from remedy.agent.paths import native
 
 BLOCK = 4096
 _LARGEST = 1 << 40

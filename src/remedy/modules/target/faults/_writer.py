@@ -2,7 +2,7 @@
 
 import os
 
-from remedy.agent.atomic import native
+from remedy.agent.paths import native
 from remedy.modules.target.faults._daemon import Daemon
 
 # It writes a line on SIGUSR1, and opens its log anew on SIGHUP, as a rule of logrotate would ask it to.

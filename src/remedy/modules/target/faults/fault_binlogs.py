@@ -9,8 +9,8 @@ binary logs, and where the disk has no room. Returns `schema`, `files` and `byte
 import os
 import time
 
-from remedy.agent.atomic import native
 from remedy.agent.kinds import Failed, Param
+from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling
 from remedy.modules.target.faults._fault import STATE, Fault, name_param
 

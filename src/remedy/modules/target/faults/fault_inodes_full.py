@@ -9,8 +9,8 @@ import errno
 import os
 import stat
 
-from remedy.agent.atomic import native
 from remedy.agent.kinds import REQUIRED, Failed, Param
+from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling
 from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
 

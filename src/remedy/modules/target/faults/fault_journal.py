@@ -10,8 +10,8 @@ import os
 import re
 import struct
 
-from remedy.agent.atomic import native
 from remedy.agent.kinds import Failed, Param
+from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling
 from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
 

@@ -8,8 +8,8 @@ names. Returns `files` and `unit`.
 import os
 import re
 
-from remedy.agent.atomic import native
 from remedy.agent.kinds import Failed, Param
+from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling, _folder
 from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
 from remedy.modules.target.faults._writer import Writer
