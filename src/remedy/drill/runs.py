@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets as random
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from remedy.document import Map
+from remedy.drill.signals import Signals
 from remedy.engine.bus import Bus
 from remedy.engine.connections import Connections
 from remedy.engine.context import RunContext
 from remedy.engine.options import APPLY, Options
 from remedy.engine.run import Run
 from remedy.errors import Interrupted, RemedyError
-from remedy.events import Event, FindingRaised, Sink, Warned
+from remedy.events import Event, FindingRaised, Sink, TaskDone, Warned
 from remedy.inventory import Inventory
 from remedy.journal import Journal
 from remedy.playbook import Playbook
@@ -43,7 +42,8 @@ class Access:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a run ended; `document` is its report as `--format json` prints it, `raised` its findings as they came.
+    """How a run ended; `document` is its report as `--format json` prints it, `raised` its findings as they
+    came, `done` its tasks.
 
     `error` is what went wrong as a whole: then hosts may not have been contacted at all. `late`: its deadline
     ended it.
@@ -55,6 +55,7 @@ class Outcome:
     ended: float
     document: Mapping[str, Any]
     raised: tuple[FindingRaised, ...] = ()
+    done: tuple[TaskDone, ...] = ()
     error: RemedyError | None = None
     late: bool = False
 
@@ -63,15 +64,15 @@ class Outcome:
         """Say whether the operator ended it."""
         return self.code == Interrupted.exit_code and not self.late
 
-    def failed(self) -> list[Mapping[str, Any]]:
+    def failed(self) -> list[TaskDone]:
         """Return the tasks that failed, also those whose failure was ignored."""
-        return [task for task in self.document["tasks"] if task["status"] == "failed"]
+        return [task for task in self.done if task.status == "failed" and not task.rescued]
 
     def troubles(self) -> list[tuple[str | None, str]]:
         """Return (host, reason) for all that went wrong: failed tasks, hosts left out, the run as a whole."""
         found: list[tuple[str | None, str]] = []
         for task in self.failed():
-            found.append((task["host"], f"'{task['task']}' failed: {task['reason'] or 'no reason given'}"))
+            found.append((task.host, f"'{task.task}' failed: {task.reason or 'no reason given'}"))
         for name, host in self.document["hosts"].items():
             if host["reason"]:
                 found.append((name, f"the host could not be worked on: {host['reason']}"))
@@ -96,6 +97,7 @@ class Runs:
         inventory: Inventory,
         sources: Sequence[str],
         hosts: Sequence[str],
+        signals: Signals,
         watch: Callable[[], Sequence[Sink]] = tuple,
     ) -> None:
         """`hosts` are names of the inventory; `watch` gives each run its further listeners."""
@@ -104,6 +106,7 @@ class Runs:
         self.inventory = inventory
         self._sources = tuple(sources)
         self._hosts = tuple(hosts)
+        self._signals = signals
         self._watch = watch
 
     def play(
@@ -125,10 +128,13 @@ class Runs:
         journal = Journal(project.state / "runs" / id)
         report = JsonReport()
         raised: list[FindingRaised] = []
+        done: list[TaskDone] = []
 
         def remember(event: Event) -> None:
             if isinstance(event, FindingRaised) and not event.again:
                 raised.append(event)
+            elif isinstance(event, TaskDone) and event.item is None:
+                done.append(event)
 
         stop = threading.Event()
         bus = Bus([journal, report, remember, *self._watch()], access.secrets)
@@ -153,10 +159,10 @@ class Runs:
         )
         hosts = [self.inventory.host(name) for name in self._hosts]
         started = time.time()
-        clock = _Clock(deadline)
+        clock = _Clock(deadline, self._signals)
         code, error = 1, None
         try:
-            with clock:
+            with clock, self._signals.in_run():
                 named = ", ".join(self._sources)
                 code = Run(context, hosts).play(playbook, named, access.user, ["drill", label])
         except RemedyError as trouble:
@@ -177,6 +183,7 @@ class Runs:
             ended=time.time(),
             document=report.document(),
             raised=tuple(raised),
+            done=tuple(done),
             error=error,
             late=clock.rang,
         )
@@ -185,8 +192,9 @@ class Runs:
 class _Clock:
     """Interrupts the main thread, as Ctrl-C would, after so many seconds."""
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, signals: Signals) -> None:
         self.rang = False
+        self._signals = signals
         self._timer = threading.Timer(seconds, self._ring) if seconds is not None else None
         self._turn = threading.Lock()
         self._over = False
@@ -206,7 +214,7 @@ class _Clock:
         with self._turn:
             if not self._over:
                 self.rang = True
-                os.kill(os.getpid(), signal.SIGINT)
+                self._signals.ring()
 
 
 def _joined(drill: Map | None, operator: Map) -> Map:
