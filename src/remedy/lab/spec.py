@@ -115,10 +115,11 @@ def read_specs(path: Path) -> tuple[HostSpec, ...]:
     hosts = _mapping(top.get("hosts"), "hosts", where)
     if not hosts:
         raise InputError("no host is declared", where=where, hint="expected: hosts: {app1: {role: app}}")
-    return tuple(_host(str(name), body, where) for name, body in hosts.items())
+    return tuple(read_spec(str(name), body, where) for name, body in hosts.items())
 
 
-def _host(name: str, body: object, where: Position) -> HostSpec:
+def read_spec(name: str, body: object, where: Position) -> HostSpec:
+    """Read one host, its `body` a mapping as in a `lab.yml`; raises InputError at `where`."""
     known = {"role", "disks", "memory", "pids", "root_size", "root_inodes", "sshd"}
     values = dict(_mapping(body if body is not None else {}, f"hosts.{name}", where, known))
     disks = {

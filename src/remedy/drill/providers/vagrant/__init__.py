@@ -1,0 +1,5 @@
+"""Drill hosts from the project's Vagrantfile: virtual machines, or containers."""
+
+from remedy.drill.providers.vagrant.provider import Vagrant
+
+__all__ = ["Vagrant"]

@@ -1,0 +1,121 @@
+"""Running vagrant: the hosts of one set, apart from those that the user has up for himself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from remedy.lab import LabError
+
+_HINT = "install Vagrant (Debian: apt-get install vagrant), and VirtualBox, libvirt or Docker"
+_DOCKER = "the images of the Docker hosts are made by root: scripts/vagrant/images"
+_TAIL = 20
+_CLEANUP = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Vagrant in the folder of a Vagrantfile, with its data in a folder of their own."""
+
+    folder: Path
+    data: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self, *words: str, seconds: float, environment: Mapping[str, str] | None = None, check: bool = True
+    ) -> str:
+        """Run a command of vagrant and return its stdout; a LabError has the last lines of what went wrong.
+
+        Without `check` an exit code other than 0 is left to the caller.
+        """
+        shown = " ".join(("vagrant", *words))
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = self._start(words, environment or {}, out, err)
+            try:
+                code = process.wait(seconds)
+            except subprocess.TimeoutExpired as error:
+                raise LabError(f"no end after {seconds:g} s: {shown}{_last(out, err)}") from error
+            finally:
+                _end(process)
+            if code and check:
+                last = _last(err, out)
+                hint = _DOCKER if "remedy/" in last and "docker" in last else None
+                raise LabError(f"exit code {code} from: {shown}{last}", hint=hint)
+            out.seek(0)
+            return out.read().decode(errors="replace")
+
+    def machines(self) -> dict[str, str]:
+        """Return the machines of the Vagrantfile, in its order, and the provider that each has or would get."""
+        found: dict[str, str] = {}
+        for target, kind, data in _records(self.run("status", "--machine-readable", seconds=60)):
+            if kind == "metadata" and data[:1] == ["provider"] and target:
+                found[target] = data[1]
+        if not found:
+            raise LabError(
+                f"{self.folder / 'Vagrantfile'} defines no machine", hint="expected: db1, app1, ..."
+            )
+        return found
+
+    def existing(self) -> list[str]:
+        """Return the machines that exist, running or not, by what vagrant keeps of each."""
+        return sorted({path.parts[-3] for path in self.data.glob("machines/*/*/id")})
+
+    def _start(
+        self, words: tuple[str, ...], more: Mapping[str, str], out: IO[bytes], err: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        own = {
+            "VAGRANT_CWD": str(self.folder),
+            "VAGRANT_DOTFILE_PATH": str(self.data),
+            "VAGRANT_CHECKPOINT_DISABLE": "1",
+            "VAGRANT_NO_COLOR": "1",
+        }
+        try:
+            # A session of its own: Ctrl-C reaches remedy, and remedy ends vagrant in order.
+            return subprocess.Popen(
+                ["vagrant", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, **own, **self.environment, **more},
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise LabError("the program vagrant is not installed here", hint=_HINT) from error
+
+
+def _records(text: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield (machine, kind, data) of each line that --machine-readable prints."""
+    for line in text.splitlines():
+        _, _, rest = line.partition(",")
+        target, _, rest = rest.partition(",")
+        kind, _, rest = rest.partition(",")
+        if kind:
+            yield target, kind, rest.split(",")
+
+
+def _last(*streams: IO[bytes]) -> str:
+    """Return the last lines of the first stream that has any, for an error."""
+    for stream in streams:
+        stream.seek(0)
+        lines = stream.read().decode(errors="replace").strip().splitlines()
+        if lines:
+            return "".join(f"\n    {line}" for line in lines[-_TAIL:])
+    return "\n    nothing was printed"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a vagrant that still runs: first as Ctrl-C does, so that it writes down what it has made."""
+    for number, patience in ((signal.SIGINT, _CLEANUP), (signal.SIGKILL, 10.0)):
+        if process.poll() is not None:
+            return
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
