@@ -78,9 +78,10 @@ class ModuleSpec:
     def classes(self) -> tuple[type[Module], ...]:
         """The kinds that the module's parameters may choose from: its own, and those of its private parts."""
         found = list(vars(self.loaded).values())
-        parts = [each for each in found if isinstance(each, ModuleType) and each.__name__.startswith(_MODULES)]
-        for part in parts:
-            found += vars(part).values()
+        for part in [each for each in found if isinstance(each, ModuleType)]:
+            # One that can run by itself (such as _ext4) is a module of its own, and no part.
+            if part.__name__.startswith(_MODULES) and not hasattr(part, "kind"):
+                found += vars(part).values()
         kinds = (each for each in found if isinstance(each, type) and issubclass(each, Module) and each.kind)
         return tuple(dict.fromkeys(kinds))
 
