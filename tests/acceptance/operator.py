@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 
+from remedy.cli import main
 from remedy.lab import Host, Lab
 from tests.acceptance.terminal import PREFIX, Terminal
 
@@ -109,6 +113,24 @@ class Operator:
             finally:
                 process.kill()
         return finished(process.returncode, out, err)
+
+    def here(self, command: str, *arguments: str) -> Result:
+        """Run a command in this process, where a test may have changed how remedy works."""
+        inventory = str(self.folder / "inventory/hosts.yml")
+        words = [command, *arguments, "-i", inventory, "--format", "json"]
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        environment = {"REMEDY_STATE": str(self.state), "NO_COLOR": "1"}
+        with (
+            redirect_stdout(out),
+            redirect_stderr(err),
+            chdir(self.folder),
+            patch.dict(os.environ, environment),
+        ):
+            try:
+                main(words)
+            except SystemExit as ended:
+                code = int(str(ended.code))
+        return finished(code, out.getvalue(), err.getvalue())
 
     def start(
         self,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from remedy.lab import Lab
 from tests.acceptance import causes
-from tests.acceptance.causes import BALLAST, aged_disk, sh, write_log
+from tests.acceptance.causes import BALLAST, aged_disk, line_afterwards, sh, write_log
+from tests.acceptance.healing import percent
 
 MB = 1 << 20
 SHOP = "shop"
@@ -121,19 +122,19 @@ CASES = {
 }
 
 
-def make_sick(lab: Lab, case: Case, folder: Path) -> None:
-    """Bring a cause onto the host `shop`, whose disk is full then."""
-    sh(lab, SHOP, causes.QUIET)
+def make_sick(lab: Lab, case: Case, folder: Path, name: str = SHOP) -> None:
+    """Bring a cause onto a host, whose disk is full then."""
+    sh(lab, name, causes.QUIET)
     if case.spare:
-        sh(lab, SHOP, BALLAST + f"ballast {case.mount} {case.spare}")
-    sh(lab, SHOP, case.make)
+        sh(lab, name, BALLAST + f"ballast {case.mount} {case.spare}")
+    sh(lab, name, case.make)
     for unit, (path, size) in case.logs.items():
-        write_log(lab, SHOP, unit, path, size)
-    sh(lab, SHOP, case.after)
+        write_log(lab, name, unit, path, size)
+    sh(lab, name, case.after)
     if case.aged:
-        aged_disk(lab, SHOP, folder / "aged", case.aged, inodes=case.inodes, young={"young"})
+        aged_disk(lab, name, folder / "aged", case.aged, inodes=case.inodes, young={"young"})
     if case.fill:
-        lab.fill(SHOP, case.mount)
+        lab.fill(name, case.mount)
 
 
 # The big log is emptied only where all the rest was not enough.
@@ -154,8 +155,18 @@ EVERYTHING = Case(
 )
 
 
-def everything(lab: Lab, folder: Path) -> None:
-    """Fill three disks of `shop` with all there is."""
-    make_sick(lab, EVERYTHING, folder)
+def everything(lab: Lab, folder: Path, name: str = SHOP) -> None:
+    """Fill three disks of a host with all there is."""
+    make_sick(lab, EVERYTHING, folder, name)
     for mount in ("/", "/tmp"):
-        lab.fill(SHOP, mount)
+        lab.fill(name, mount)
+
+
+def well(lab: Lab, name: str = SHOP) -> None:
+    """See that all these disks have room, and that the services write."""
+    for mount in ("/", "/tmp", "/var/log"):
+        assert percent(lab, name, mount) <= 85
+    for unit in EVERYTHING.logs:
+        assert line_afterwards(lab, name, unit) == "a line afterwards\n"
+    words = "logger a word afterwards; journalctl --sync; journalctl -q -o cat | grep -q 'a word afterwards'"
+    sh(lab, name, words)

@@ -14,15 +14,14 @@ import pytest
 from remedy.lab import Disk, Host, Lab
 from tests.acceptance import causes
 from tests.acceptance.causes import line_afterwards, sh
+from tests.acceptance.healing import SIZES, found, heal, nothing_left, percent, why
 from tests.acceptance.host_tree import changed, look
-from tests.acceptance.operator import Operator, Result
-from tests.acceptance.shop import CASES, EVERYTHING, MB, SHOP, everything, make_sick
+from tests.acceptance.operator import Operator
+from tests.acceptance.shop import CASES, EVERYTHING, MB, SHOP, everything, make_sick, well
 from tests.conftest_lab import HostFactory
 
 pytestmark = pytest.mark.lab
 
-HEALED = 15.0  # seconds from command to healthy
-SIZES = ("-e", "big_log=8M", "-e", "journal_size=2M", "-e", "docker_age=0")
 AGED = ("-e", "docker_age=1s")
 SHIPS = "ships"
 # What logins, sudo and syslog leave behind, whoever comes.
@@ -47,12 +46,6 @@ def ships(lab: Lab) -> Iterator[None]:
     lab.reset(SHIPS)
 
 
-def percent(lab: Lab, name: str, mount: str) -> int:
-    """Return how full a file system is, of bytes or inodes, as df prints it."""
-    told = sh(lab, name, f"df --output=pcent,ipcent {mount} | tail -1")
-    return max(int(word.rstrip("%")) for word in told.split())
-
-
 def beside_comings(paths: set[str]) -> set[str]:
     """Leave out what every login leaves behind."""
     homes = ("/home/admin", "/home/operator")
@@ -63,48 +56,8 @@ def beside_comings(paths: set[str]) -> set[str]:
     }
 
 
-def found(result: Result) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the findings by host and id."""
-    return {(each["host"], each["id"]): each for each in result.report["findings"]}
-
-
-def why(result: Result) -> str:
-    """Return what went wrong, in short."""
-    told = [f"{task['task']}: {task['status']}: {task['reason']}" for task in result.report.get("tasks", ())]
-    return "\n".join([f"exit code {result.code}", result.stderr, *told])
-
-
-def heal(operator: Operator, *flags: str, **options: Any) -> Result:
-    """Play, in time."""
-    begun = time.monotonic()
-    healed = operator.play("disk-full", "--yes", *SIZES, *flags, **options)
-    assert time.monotonic() - begun < 3 * HEALED
-    return healed
-
-
-def nothing_left(operator: Operator, *flags: str, **options: Any) -> None:
-    """Play once more: nothing is found, nothing changes."""
-    again = operator.play("disk-full", "--yes", *SIZES, *flags, **options)
-    assert again.code == 0, why(again)
-    assert again.report["changes"] == again.report["findings"] == []
-    assert {host["changed"] for host in again.report["hosts"].values()} == {0}
-
-
 SHOPS = {(SHOP, name) for name in ("disk-full", *EVERYTHING.findings)}
 BOTH = {*SHOPS, (SHIPS, "disk-full"), (SHIPS, "docker")}
-
-
-def well(lab: Lab) -> None:
-    """See that all disks of `shop` have room, and that its services write."""
-    for mount in ("/", "/tmp", "/var/log"):
-        assert percent(lab, SHOP, mount) <= 85
-    for unit in EVERYTHING.logs:
-        assert line_afterwards(lab, SHOP, unit) == "a line afterwards\n"
-    sh(
-        lab,
-        SHOP,
-        "logger a word afterwards; journalctl --sync; journalctl -q -o cat | grep -q 'a word afterwards'",
-    )
 
 
 @pytest.mark.parametrize("cause", CASES)

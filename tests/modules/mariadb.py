@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from remedy.lab import Disk, HostSpec, Lab
 
 FOLDER = "/var/lib/mysql"
+WAITING = "SELECT id FROM information_schema.processlist WHERE state LIKE '%free space%'"
 
 # The writer updates one row until the disk is full. Its table has room inside for more than that: one that wants to
 # grow on a full disk says so, and nobody waits.
@@ -95,6 +98,17 @@ class Database:
         old = " ".join(f"{FOLDER}/{name}" for name in self.binlogs()[:-1])
         self.shell(f"touch -d '{days} days ago' {old}")
 
+    def grow(self, megabytes: int, days_ago: int) -> None:
+        """Write so many binary logs of a MiB; they look old."""
+        update = "UPDATE shop.kv SET note = REPEAT(MD5(RAND()), 8000) WHERE id = 1;"  # half a MiB in the log
+        self.lab.run(self.host, ["mariadb"], stdin=(update * 2 * megabytes).encode())
+        self.age(days_ago)
+
+    def show_device(self) -> None:
+        """Show the device of the server's disk, which a lab host does not see."""
+        self.shell(f"d=$(findmnt -no SOURCE {FOLDER}); n=$(cat /sys/class/block/${{d##*/}}/dev); "
+                   "[ -e $d ] || mknod $d b ${n%:*} ${n#*:}")  # fmt: skip
+
     def binlogs(self) -> list[str]:
         """Return the binary logs of the index."""
         return [line.removeprefix("./") for line in self.shell(f"cat {FOLDER}/binlog.index").split()]
@@ -102,6 +116,25 @@ class Database:
     def full(self, headroom: int = 5) -> None:
         """Fill the disk to the last byte the server may use, with binary logs at the end; a writer waits then."""
         self.shell(FILL, str(headroom))
+
+    def give_up(self, kibibytes: int) -> None:
+        """End the writer, with so much room that nobody waits for space any more."""
+        self.shell(f"rm {FOLDER}/.rest*; truncate -s -{kibibytes}K {FOLDER}/.filler")
+        self.sql("KILL " + self.sql(WAITING))
+        self.sql("INSERT INTO shop.kv VALUES (2, 'the last')", 10)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold up what writes, replication too."""
+        statement = "FLUSH TABLES WITH READ LOCK; SELECT SLEEP(60)"
+        self.shell(f"setsid mariadb -e '{statement}' < /dev/null > /dev/null 2>&1 & "
+                   "until mariadb -NBe 'SHOW PROCESSLIST' | grep -q SLEEP; do sleep .05; done")  # fmt: skip
+        try:
+            yield
+        finally:
+            asleep = self.sql("SELECT id FROM information_schema.processlist WHERE info LIKE '%SLEEP(60)%' "
+                              "AND id <> CONNECTION_ID()")  # fmt: skip
+            self.sql(f"KILL {asleep}")
 
     def take_the_rest(self) -> None:
         """Use up what little room is left for the server's user."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,10 @@ from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
 from tests.modules.mariadb import FOLDER, Database, spec
 
-from remedy.cli import main
 from remedy.lab import Lab
 from remedy.modules.controller import mysql_binlog_purge
 
 pytestmark = pytest.mark.lab
-
-WAITING = "SELECT id FROM information_schema.processlist WHERE state LIKE '%free space%'"
 
 
 class Bench:
@@ -40,13 +35,7 @@ class Bench:
         task = {module: params, "register": "done"}
         book = [{"hosts": self.primary.host, "gather_facts": False, "tasks": [task]}]
         path = self.operator.write("playbooks/purge.yml", json.dumps(book))
-        out, err = io.StringIO(), io.StringIO()
-        words = ["play", str(path), "-i", str(self.folder / "inventory/hosts.yml"), "--format", "json"]
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit):
-            main([*words, *(flags or ("--yes",))])
-        assert "Traceback" not in err.getvalue(), err.getvalue()
-        document: dict[str, Any] = json.loads(out.getvalue())
-        return document
+        return self.operator.here("play", str(path), *(flags or ("--yes",))).report
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +50,8 @@ def pair(lab: Lab, host_factory: HostFactory) -> tuple[Database, Database]:
 
 
 @pytest.fixture
-def bench(
-    pair: tuple[Database, Database], lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bench]:
+def bench(pair: tuple[Database, Database], lab: Lab, tmp_path: Path) -> Iterator[Bench]:
     """Both as after a quiet week: six old binary logs, all applied."""
-    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "state"))
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.chdir(tmp_path)
     primary, replica = pair
     primary.rotate(5, days_ago=5)
     replica.follow(primary)
@@ -117,7 +101,7 @@ def test_a_connected_replica_is_found_and_asked_without_being_named(bench: Bench
     (replica,) = found["replicas"]
     assert re.fullmatch(r"db2 \(server id \d+\)", replica["name"])
     assert replica["reached"]
-    assert found["would_free"] > 0
+    assert found["bytes"] > 0
 
 
 @pytest.mark.parametrize("threads", ["SQL_THREAD", ""])
@@ -139,14 +123,9 @@ def test_what_a_stopped_replica_has_not_applied_is_kept_and_named(
 def test_a_replica_that_is_behind_keeps_what_it_lacks(bench: Bench, pair: tuple[Database, Database]) -> None:
     replica = pair[1]
     at = bench.primary.binlogs()[-1]
-    locked = "FLUSH TABLES WITH READ LOCK; SELECT SLEEP(60)"
-    replica.shell(f"setsid mariadb -e '{locked}' < /dev/null > /dev/null 2>&1 & "
-                  "until mariadb -NBe 'SHOW PROCESSLIST' | grep -q SLEEP; do sleep .05; done")  # fmt: skip
-    bench.primary.rotate(4, days_ago=3)
-    done = bench.play(replicas=["db2"])
-    asleep = replica.sql("SELECT id FROM information_schema.processlist WHERE info LIKE '%SLEEP(60)%' AND id <> "
-                         "CONNECTION_ID()")  # fmt: skip
-    replica.sql(f"KILL {asleep}")
+    with replica.locked():
+        bench.primary.rotate(4, days_ago=3)
+        done = bench.play(replicas=["db2"])
     assert bench.primary.binlogs()[0] == at
     assert kept(done)[at] == f"db2 has not applied it: it is at {at}; it has come so far"
 
@@ -209,17 +188,12 @@ def small(lab: Lab, host_factory: HostFactory) -> Database:
 
 
 @pytest.fixture
-def crowded(small: Database, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def crowded(small: Database, lab: Lab, tmp_path: Path) -> Bench:
     """Its disk is full to the last byte, and a writer waits for space."""
-    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "state"))
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.chdir(tmp_path)
     lab.reset(small.host)
     small.begin()
     small.rotate(2)
-    # The device of a disk is not shown inside a host.
-    small.shell(f"d=$(findmnt -no SOURCE {FOLDER}); n=$(cat /sys/class/block/${{d##*/}}/dev); "
-                "[ -e $d ] || mknod $d b ${n%:*} ${n#*:}")  # fmt: skip
+    small.show_device()
     small.full()
     small.take_the_rest()
     small.age(5)
@@ -232,7 +206,7 @@ def test_on_a_full_disk_a_purge_is_refused_with_the_way_out(crowded: Bench) -> N
     assert task(done)["status"] == "failed"
     assert "a PURGE hangs there with less than 16 MiB" in task(done)["reason"]
     assert "end_writers" in task(done)["reason"]
-    assert task(done)["result"]["would_free"] > 1 << 20
+    assert task(done)["result"]["bytes"] > 1 << 20
     done = crowded.play(end_writers=True)
     assert "set lend_reserve to lend what the file system keeps back for root" in task(done)["reason"]
     assert crowded.primary.binlogs() == files
@@ -261,9 +235,7 @@ def test_a_purge_that_hangs_is_ended_and_commits_go_on(
     crowded: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = crowded.primary
-    database.shell(f"rm {FOLDER}/.rest*; truncate -s -512K {FOLDER}/.filler")
-    database.sql("KILL " + database.sql(WAITING))
-    database.sql("INSERT INTO shop.kv VALUES (2, 'the last')", 10)
+    database.give_up(512)
     database.take_the_rest()
     database.age(5)
     # Without its guard the module does what everybody does, and hangs.
@@ -283,9 +255,7 @@ def test_a_connection_lost_in_the_middle_leaves_the_outcome_open(
     crowded: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = crowded.primary
-    database.shell(f"rm {FOLDER}/.rest*; truncate -s -512K {FOLDER}/.filler")
-    database.sql("KILL " + database.sql(WAITING))
-    database.sql("INSERT INTO shop.kv VALUES (2, 'the last')", 10)
+    database.give_up(512)
     database.take_the_rest()
     database.age(5)
     monkeypatch.setattr(mysql_binlog_purge, "_ENOUGH", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +20,9 @@ from remedy.modules.controller._replicas import (
 )
 from remedy.modules.controller._site import Site
 
+LEAST = 64 << 10  # bytes that suffice for a purge once nobody else waits for space
 _SKEW = 60.0  # seconds
+_WAITING = re.compile(r"waiting for (someone to free|disk) space", re.IGNORECASE)
 
 PARAMS = (
     Param("keep", "duration", default=259200, help="Keep what was written to within this time (3 days)."),
@@ -63,12 +66,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found: the verdicts from the oldest on, the disk, who reads, what the operator should know."""
+    """What was found: the verdicts from the oldest on, the disk, who reads, what the operator should know.
+
+    `holds` are the bytes that each replica keeps from going, by its name; `waiting` the sessions that wait for space.
+    """
 
     verdicts: tuple[Verdict, ...]
     disk: dict[str, Any]
     replicas: tuple[Replica, ...]
     notes: tuple[str, ...]
+    holds: dict[str, int]
+    waiting: tuple[dict[str, Any], ...]
 
     @property
     def taking(self) -> list[Binlog]:
@@ -76,18 +84,26 @@ class Survey:
 
     def told(self) -> dict[str, Any]:
         """Return what a task returns of it."""
+        rows = [
+            (v.take, {"item": v.file.name, "size": v.file.size, "reason": v.reason}) for v in self.verdicts
+        ]
         return {
-            "binlogs": [
-                {"name": v.file.name, "size": v.file.size, "take": v.take, "reason": v.reason}
-                for v in self.verdicts
-            ],
-            "would_free": sum(file.size for file in self.taking),
+            "takes": [row for take, row in rows if take],
+            "kept": [row for take, row in rows if not take],
+            "bytes": sum(file.size for file in self.taking),
             "total": sum(v.file.size for v in self.verdicts),
             "disk": self.disk,
             "replicas": [
-                {"name": each.name, "needs": each.needs, "why": each.why, "reached": each.reached}
+                {
+                    "name": each.name,
+                    "needs": each.needs,
+                    "why": each.why,
+                    "reached": each.reached,
+                    "holds": self.holds[each.name],
+                }
                 for each in self.replicas
             ],
+            "waiting": list(self.waiting),
             "notes": list(self.notes),
         }
 
@@ -118,9 +134,11 @@ def survey(site: Site, server: Session, login: Login, params: dict[str, Any]) ->
     everybody = find_replicas(server, server.version, server.server_id, named, ask)
     replicas, gone = forgotten(everybody, [str(name) for name in params["forget_replicas"] or ()])
     verdicts = judge(files, now, params, replicas)
+    without = _freed(judge(files, now, params, ()))
+    holds = {each.name: without - _freed(judge(files, now, params, [each])) for each in replicas}
     notes = [f"{each.name} is forgotten, as asked: {each.why}" for each in gone]
     notes += _notes(server, params, any(verdict.take for verdict in verdicts))
-    return Survey(tuple(verdicts), disk, tuple(replicas), tuple(notes))
+    return Survey(tuple(verdicts), disk, tuple(replicas), tuple(notes), holds, tuple(waiting(server)))
 
 
 def listed(site: Site, server: Session) -> tuple[list[Binlog], dict[str, Any], float]:
@@ -131,6 +149,25 @@ def listed(site: Site, server: Session) -> tuple[list[Binlog], dict[str, Any], f
     told = site.ask(FILES, option_files=[], index=where["binlogs"], datadir=where["datadir"])
     files = [Binlog(each["name"], each["size"], each["length"], each["mtime"]) for each in told["binlogs"]]
     return files, dict(told["disk"]), float(told["now"])
+
+
+def lendable(site: Site, disk: dict[str, Any]) -> tuple[int, str]:
+    """Return how many bytes ext4 keeps back for root, which could be lent; and why none can."""
+    try:
+        kept = site.ask("remedy.modules.target._ext4", path=disk["folder"])
+    except Failed as failed:
+        return 0, failed.message
+    size = kept["blocks"] * kept["block_size"]
+    return size, "" if size >= LEAST else f"{kept['device']} keeps nothing back for root"
+
+
+def waiting(server: Session) -> list[dict[str, Any]]:
+    """Return the sessions that wait for space on the disk: id, user, host, seconds."""
+    return [
+        {"id": int(row["Id"]), "user": row["User"], "host": row["Host"], "seconds": row["Time"]}
+        for row in server.processes()
+        if _WAITING.search(str(row.get("State") or ""))
+    ]
 
 
 def judge(
@@ -228,6 +265,10 @@ def opened(site: Site, params: dict[str, Any]) -> tuple[Login, Session]:
     """Return how to log in, and a session."""
     login = login_of(site, params)
     return login, Session(site, login)
+
+
+def _freed(verdicts: Sequence[Verdict]) -> int:
+    return sum(verdict.file.size for verdict in verdicts if verdict.take)
 
 
 def _span(seconds: float) -> str:

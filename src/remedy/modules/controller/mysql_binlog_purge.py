@@ -7,13 +7,15 @@ everything, and is named. At least `keep_files` and everything younger than `kee
 On a full disk PURGE itself hangs, and every COMMIT behind it. So a second session is opened first; it ends the
 statement with KILL QUERY after `deadline`, waits until it is gone, and looks again. With less than 16 MiB free
 the module refuses, unless it may end the sessions that wait for space (`end_writers`); where not even 64 KiB are
-free, it may also lend what ext4 keeps back for root (`lend_reserve`), and puts it back. Returns what mysql_binlogs
-returns, and `ended` (sessions), `warnings`, `free_before` and `free_after` (bytes).
+free, it may also lend what ext4 keeps back for root (`lend_reserve`), and puts it back. Check mode lists what would
+go all the same, with a warning: tasks before it may free room. Returns what mysql_binlogs returns, and `ended`
+(sessions), `warnings`, `free_before` and `free_after` (bytes).
+
+Where there is room nobody is ended: a session that waited for space writes again within a minute.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from typing import Any
@@ -24,8 +26,6 @@ from remedy.modules.controller._mysql import Login, Session, texts
 from remedy.modules.controller._replicas import listing
 
 _ENOUGH = 16 << 20  # bytes: with less a PURGE may hang (measured on MariaDB 10.11)
-_LEAST = 64 << 10  # bytes that suffice once nobody else waits for space
-_WAITING = re.compile(r"waiting for (someone to free|disk) space", re.IGNORECASE)
 _PATIENCE = 15.0  # seconds for a statement to be gone after KILL QUERY
 _LOOK = 0.2
 _AGAIN = (0.5, 1.0, 1.5, 0.0)  # seconds between two tries, where the server leaves a file without a word
@@ -71,6 +71,8 @@ class Purge(Sweep):
     _left: dict[str, str] | None = None
     """What the PURGE left, and why; from the first item on."""
     _broken: Failed | None = None
+    _ending = False
+    """Whether sessions that wait for space are ended: there is no room, and it may be."""
 
     def key(self) -> str:
         """Return what is swept."""
@@ -88,8 +90,11 @@ class Purge(Sweep):
             self._approved = found.taking
             for note in found.notes:
                 self.host.warn(note)
-            if found.taking:
-                self._guard(found)
+            objection = self._objection(found) if found.taking else None
+            if objection is not None and not self.host.check:
+                raise objection
+            if objection is not None:
+                self.host.warn(objection.message)
         return [
             Item(each.file.name, each.take, each.reason, each.file.size, [each.file.name, each.file.length])
             for each in found.verdicts
@@ -122,36 +127,37 @@ class Purge(Sweep):
             self._sessions = login, watch, Session(self.host, login)
         return self._sessions
 
-    def _guard(self, found: _binlogs.Survey) -> None:
+    def _objection(self, found: _binlogs.Survey) -> Failed | None:
+        """Return why a purge must not be tried with the room there is."""
         free = found.disk["free"]
         if free >= _ENOUGH:
-            return
+            return None
         where = f"{found.disk['mount']} has {_size(free)} free, and a PURGE hangs there with less than {_size(_ENOUGH)}"
-        told = found.told()
         if not self.params["end_writers"]:
-            raise Failed(
-                f"{where}: free room with what needs no database first (logs, packages), "
-                "or set end_writers to end the sessions that wait for space",
-                cause="disk_full",
-                **told,
+            way = (
+                "free room with what needs no database first (logs, packages), "
+                "or set end_writers to end the sessions that wait for space"
             )
-        if free >= _LEAST:
-            return
-        if not self.params["lend_reserve"]:
-            raise Failed(
-                f"{where}, also without writers: remove something else from {found.disk['mount']}, grow it, or set "
-                "lend_reserve to lend what the file system keeps back for root",
-                cause="disk_full",
-                **told,
+        elif free >= _binlogs.LEAST:
+            return None
+        elif not self.params["lend_reserve"]:
+            where += ", also without writers"
+            way = (
+                f"remove something else from {found.disk['mount']}, grow it, or set "
+                "lend_reserve to lend what the file system keeps back for root"
             )
-        reserve = self._reserve()
-        if reserve["blocks"] * reserve["block_size"] < _LEAST:
-            raise Failed(
-                f"{where}, and {reserve['device']} keeps no blocks back that could be lent: remove something else from "
-                f"{found.disk['mount']}, or grow it; {_size(told['would_free'])} of binary logs wait to be purged",
-                cause="disk_full",
-                **told,
-            )
+        else:
+            size, why = _binlogs.lendable(self.host, found.disk)
+            if size >= _binlogs.LEAST:
+                return None
+            where += f", and nothing can be lent: {why}"
+            way = f"remove something else from {found.disk['mount']}, or grow it"
+        told = found.told()
+        return Failed(
+            f"{where}: {way}; {_size(told['bytes'])} of binary logs wait to be purged",
+            cause="disk_full",
+            **told,
+        )
 
     def _purge(self) -> dict[str, str]:
         """Purge what was approved, with room made first; return what is left of it, each with the reason."""
@@ -163,11 +169,12 @@ class Purge(Sweep):
         files, disk, _ = _binlogs.listed(self.host, watch)
         upto = files[len(approved)].name
         lent = None
+        self._ending = disk["free"] < _ENOUGH and self.params["end_writers"]
         try:
-            if disk["free"] < _ENOUGH and self.params["end_writers"]:
+            if self._ending:
                 # Room first: a session that is ended leaves a last event to MariaDB's own thread, which nobody can
                 # end, and which without room would hold up every COMMIT for a minute.
-                if disk["free"] < _LEAST and self.params["lend_reserve"]:
+                if disk["free"] < _binlogs.LEAST and self.params["lend_reserve"]:
                     lent = self._reserve()["blocks"]
                     self.host.ask("ext4_reserve", path=disk["folder"], blocks=0)
                 self._end_writers(watch)
@@ -230,7 +237,7 @@ class Purge(Sweep):
         looked = began
         while thread.is_alive() and time.monotonic() - began < limit and not self.host.stopping():
             thread.join(_LOOK)
-            if self.params["end_writers"] and time.monotonic() - looked > 1:
+            if self._ending and time.monotonic() - looked > 1:
                 looked = time.monotonic()
                 self._end_writers(watch, but=work.id)
         if not thread.is_alive():
@@ -265,20 +272,17 @@ class Purge(Sweep):
         until = time.monotonic() + 5
         while time.monotonic() < until:
             waiting = [
-                row
-                for row in watch.processes()
-                if _WAITING.search(str(row.get("State") or ""))
-                and int(row["Id"]) not in (but, watch.id)
-                and str(row["User"]) not in ("system user", "event_scheduler")
+                who
+                for who in _binlogs.waiting(watch)
+                if who["id"] not in (but, watch.id) and who["user"] not in ("system user", "event_scheduler")
             ]
             if not waiting:
                 return
-            for row in waiting:
-                who = {"id": row["Id"], "user": row["User"], "host": row["Host"], "seconds": row["Time"]}
+            for who in waiting:
                 if who["id"] not in [each["id"] for each in self._told.setdefault("ended", [])]:
-                    self.host.warn(f"ending session {row['Id']} of {row['User']}: it waits for space")
+                    self.host.warn(f"ending session {who['id']} of {who['user']}: it waits for space")
                     self._told["ended"].append(who)
-                watch.end(int(row["Id"]), query=False)
+                watch.end(who["id"], query=False)
             threading.Event().wait(_LOOK)
 
     def _reserve(self) -> dict[str, Any]:
@@ -292,6 +296,10 @@ class UrgentPurge(Purge):
     """The sweep that may end sessions."""
 
     disruptive = True
+
+    def key(self) -> str:
+        """Return what is swept, and what it may interrupt: approval shows this."""
+        return "binary logs of MySQL (may end sessions that wait for space)"
 
 
 def _size(count: float) -> str:

@@ -1,8 +1,10 @@
 """Tell which binary logs a MySQL or MariaDB server has, how much each would free, and what keeps the others.
 
-Reads only, with the same judgement as mysql_binlog_purge. Returns `binlogs` (name, size, take, reason; the oldest
-first), `would_free` and `total` (bytes), `replicas` (name, needs, why, reached), `disk` (free bytes as the server's
-user has them) and `notes`.
+Reads only, with the same judgement as mysql_binlog_purge. Returns `takes` and `kept` (item, size, reason; the oldest
+first), `bytes` that `takes` would free, `total` bytes, `replicas` (name, needs, why, reached; holds: the bytes that
+it alone keeps), `waiting`: the sessions that wait for space (id, user, host, seconds), `disk` (folder, mount, device,
+type, size; free: bytes as the server's user has them), `lendable`: the bytes that ext4 keeps back for root (None: not
+asked, for there is room) and `notes`.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ class Binlogs(Probe):
         """Return what was found."""
         login, server = _binlogs.opened(self.host, self.params)
         try:
-            return _binlogs.survey(self.host, server, login, self.params).told()
+            found = _binlogs.survey(self.host, server, login, self.params)
+            # Asked only where it matters: it takes another program on the host.
+            short = found.disk["free"] < _binlogs.LEAST
+            return {**found.told(), "lendable": _binlogs.lendable(self.host, found.disk)[0] if short else None}
         finally:
             server.close()

@@ -1,0 +1,249 @@
+"""disk-full on a database server whose disk binary logs fill: what nobody needs goes, and the server writes again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remedy.lab import Disk, Host, Lab
+from remedy.modules.controller import mysql_binlog_purge
+from tests.acceptance.causes import BALLAST
+from tests.acceptance.healing import found, heal, nothing_left, percent, why
+from tests.acceptance.operator import Operator, Result
+from tests.acceptance.shop import EVERYTHING, everything, well
+from tests.conftest_lab import HostFactory
+from tests.modules.mariadb import FOLDER, Database
+
+pytestmark = pytest.mark.lab
+
+DB, REPLICA = "db1", "db2"
+MB = 1 << 20
+FILLER = f"{FOLDER}/.filler"
+# Without its guard the purge is tried where it hangs.
+UNGUARDED = """
+import runpy, sys
+from remedy.modules.controller import mysql_binlog_purge
+mysql_binlog_purge._ENOUGH = 0
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+RESERVE = f"tune2fs -l $(findmnt -no SOURCE {FOLDER}) | sed -n 's/Reserved block count: *//p'"
+
+
+@pytest.fixture(scope="module")
+def hosts(host_factory: HostFactory) -> tuple[Host, Host]:
+    disks = {"/var/log": Disk("96M", inodes=2000), FOLDER: Disk("300M", reserved=1)}
+    return host_factory(DB, role="db", root_size="64M", disks=disks), host_factory(REPLICA, role="db")
+
+
+@pytest.fixture
+def db(lab: Lab, hosts: tuple[Host, Host]) -> Iterator[Database]:
+    database = Database(lab, DB)
+    database.begin()
+    yield database
+    lab.reset(DB)
+
+
+@pytest.fixture
+def replica(lab: Lab, db: Database) -> Iterator[Database]:
+    database = Database(lab, REPLICA)
+    database.replicate(db)
+    yield database
+    lab.reset(REPLICA)
+
+
+@pytest.fixture
+def full(db: Database) -> Database:
+    """A disk without a byte left, most of which is nobody's leavings; a writer waits for space."""
+    crammed(db)
+    return db
+
+
+def crammed(db: Database) -> None:
+    db.show_device()
+    db.grow(50, days_ago=6)
+    db.full()
+    db.take_the_rest()
+    db.age(5)
+    assert percent(db.lab, DB, FOLDER) == 100
+
+
+def binlogs(result: Result) -> dict[str, Any]:
+    """Return the finding about binary logs."""
+    assert (DB, "binlogs") in found(result), why(result)
+    return found(result)[DB, "binlogs"]
+
+
+def rows(finding: dict[str, Any], part: str) -> dict[str, str]:
+    """Return the reasons of one part of the evidence by their files."""
+    return {row["item"]: row["reason"] for row in finding["evidence"][part]}
+
+
+def kept(result: Result) -> dict[str, str]:
+    """Return what the purge left, and why."""
+    return {each["item"]: each["reason"] for each in result.tasks(DB)["Purge binary logs"]["kept"]}
+
+
+def writes_again(db: Database) -> None:
+    db.sql("REPLACE INTO shop.kv VALUES (2, 'written again')", 10)
+    assert db.sql("SELECT note FROM shop.kv WHERE id = 2") == "written again"
+
+
+def crowd(db: Database, spare: int) -> None:
+    """Fill the disk, all but so many bytes, with what is nobody's leavings."""
+    name = f"ballast-{spare}"
+    db.shell(BALLAST.replace("/ballast", f"/{name}") + f"ballast {FOLDER} {spare}")
+
+
+def test_what_a_replica_lacks_stays_and_is_named(
+    lab: Lab, db: Database, replica: Database, tmp_path: Path
+) -> None:
+    operator = Operator(tmp_path, lab)
+    operator.place("db3", ansible_host="127.0.0.1", ansible_port=1)
+    operator.add(REPLICA, lab.host(REPLICA))
+    operator.add(DB, lab.host(DB), mysql_replicas=[REPLICA, "db3"])
+    db.grow(50, days_ago=6)
+    replica.follow(db)
+    at = db.binlogs()[-1]
+    replica.sql("STOP SLAVE SQL_THREAD")
+    db.grow(12, days_ago=5)
+    crowd(db, 20 * MB)
+
+    files = db.binlogs()
+    unreached = heal(operator, "-l", DB)
+    assert unreached.code == 2, why(unreached)
+    finding = binlogs(unreached)
+    assert not finding["resolved"]
+    assert "db2, db3 may need them" in finding["title"]
+    assert "name in binlog_forget_replicas: db3" in finding["advice"]
+    assert set(rows(finding, "stay")) == set(files)
+    assert kept(unreached)[files[0]].startswith("db3 may need it: it cannot be asked: ")
+    assert db.binlogs() == files
+
+    operator.add(DB, lab.host(DB), mysql_replicas=[REPLICA])
+    stopped = heal(operator, "-l", DB)
+    assert stopped.code == 0, why(stopped)
+    finding = binlogs(stopped)
+    first = db.binlogs()[0]
+    # A replica that stops may go back to the end of the file before: then that one stays, too.
+    assert first in files[files.index(at) - 1 : files.index(at) + 1]
+    assert set(rows(finding, "may_go")) == set(files[: files.index(first)])
+    assert finding["advice"].startswith("Let replication catch up: db2")
+    assert "point-in-time recovery ends here" in finding["advice"]
+    assert kept(stopped)[at].startswith(
+        f"db2 has not applied it: it is at {first}; its SQL thread is stopped"
+    )
+    writes_again(db)
+    nothing_left(operator, "-l", DB)
+    replica.sql("START SLAVE")
+    replica.follow(db)
+
+    at = db.binlogs()[-1]
+    with replica.locked():
+        db.grow(12, days_ago=4)
+        crowd(db, 21 * MB)
+        behind = heal(operator, "-l", DB, "-e", "disk_limit=90%")
+    assert behind.code == 0, why(behind)
+    assert db.binlogs()[0] == at
+    assert kept(behind)[at] == f"db2 has not applied it: it is at {at}; it has come so far"
+    replica.follow(db)
+    assert replica.sql("SELECT note FROM shop.kv WHERE id = 2") == "written again"
+
+
+def test_not_a_byte_left(lab: Lab, db: Database, tmp_path: Path) -> None:
+    """First with nothing that could be lent, then with what ext4 keeps back for root."""
+    db.show_device()
+    reserve = db.shell(RESERVE).strip()
+    db.shell(
+        f"tune2fs -r 0 $(findmnt -no SOURCE {FOLDER}); fallocate -l {int(reserve) * 4096} {FOLDER}/.spare"
+    )
+    crammed(db)
+    files = db.binlogs()
+    operator = Operator(tmp_path, lab, lab.host(DB))
+
+    helpless = heal(operator)
+    assert helpless.code == 2, why(helpless)
+    finding = binlogs(helpless)
+    assert not finding["resolved"]
+    assert f"A purge needs room on {FOLDER}, and nothing there can be lent" in finding["advice"]
+    assert finding["evidence"]["sessions_that_wait_for_space"][0]["user"] == "root"
+    assert "keeps nothing back for root" in helpless.tasks()["Purge binary logs"]["reason"]
+    assert helpless.report["changes"] == []
+    assert db.binlogs() == files
+
+    db.shell(f"tune2fs -r {reserve} $(findmnt -no SOURCE {FOLDER}); rm {FOLDER}/.spare")
+    healed = heal(operator)
+    assert healed.code == 0, why(healed)
+    assert [each["user"] for each in healed.tasks()["Purge binary logs"]["result"]["ended"]] == ["root"]
+    lent = [each for each in healed.report["changes"] if each["object"].startswith("ext4_reserve:")]
+    assert [each["after"]["blocks"] for each in lent] == [0, int(reserve)]
+    assert db.shell(RESERVE).strip() == reserve
+    assert sum(each["bytes_freed"] or 0 for each in healed.report["changes"]) > 50 * MB
+    assert {each["resolved"] for each in healed.report["findings"]} == {True}
+    writes_again(db)
+    nothing_left(operator)
+
+
+def test_a_purge_that_hangs_is_ended_and_the_report_says_so(
+    lab: Lab, full: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full.give_up(512)
+    full.take_the_rest()
+    full.age(5)
+    files = full.binlogs()
+    # Without its guard the purge is tried where it hangs.
+    monkeypatch.setattr(mysql_binlog_purge, "_ENOUGH", 0)
+    done = Operator(tmp_path, lab, lab.host(DB)).here(
+        "play", "disk-full", "--yes", "-e", "binlog_deadline=2s"
+    )
+    assert done.code == 2, why(done)
+    purge = done.tasks()["Purge binary logs"]
+    assert purge["status"] == "failed"
+    assert "was ended by KILL QUERY, the server goes on" in purge["reason"]
+    assert "PURGE" not in full.sql("SHOW FULL PROCESSLIST")
+    assert full.binlogs() == files
+    full.shell(f"rm {FILLER} {FOLDER}/.rest*")
+    writes_again(full)
+
+
+def test_killed_in_the_middle_of_a_purge_and_played_again(lab: Lab, full: Database, tmp_path: Path) -> None:
+    """The purge of the killed run goes on hanging in the server, until the next run ends it."""
+    full.give_up(512)
+    full.take_the_rest()
+    full.age(5)
+    reserve = full.shell(RESERVE)
+    operator = Operator(tmp_path, lab, lab.host(DB))
+    with operator.start("play", "disk-full", "--yes", under=(sys.executable, "-c", UNGUARDED)) as process:
+        try:
+            full.shell(
+                "until mariadb -NBe 'SHOW PROCESSLIST' | grep -q PURGE; do sleep .05; done", timeout=30
+            )
+        finally:
+            process.kill()
+    lab.run(DB, ["flock", "-w", "15", "/run", "true"])
+    assert "PURGE" in full.sql("SHOW PROCESSLIST")
+    again = heal(operator)
+    assert again.code == 0, why(again)
+    assert percent(lab, DB, FOLDER) <= 85
+    assert full.shell(RESERVE) == reserve
+    # The server knows what went: nothing was removed behind its back.
+    assert full.shell(f"ls {FOLDER} | grep '^binlog.0'").split() == full.binlogs()
+    writes_again(full)
+    nothing_left(operator)
+
+
+def test_with_everything_else_at_once(lab: Lab, full: Database, tmp_path: Path) -> None:
+    everything(lab, tmp_path, DB)
+    operator = Operator(tmp_path, lab, lab.host(DB))
+    healed = heal(operator)
+    assert healed.code == 0, why(healed)
+    assert set(found(healed)) == {(DB, name) for name in ("disk-full", "binlogs", *EVERYTHING.findings)}
+    assert {each["resolved"] for each in healed.report["findings"]} == {True}
+    assert percent(lab, DB, FOLDER) <= 85
+    well(lab, DB)
+    writes_again(full)
+    nothing_left(operator)
