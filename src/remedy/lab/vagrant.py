@@ -11,18 +11,50 @@ from remedy.lab.roles import BASE, ROLES, Layer, Role
 HOST_ROLES = ("app", "db", "queue")
 """The roles that the Vagrantfile gives its hosts."""
 
-CONTAINER = Layer(
-    "vagrant",
-    packages=(),
-    files={
-        "/usr/local/sbin/container-init!": """#!/bin/sh
+_INIT = """#!/bin/sh
+# The first process of a container: gives it a root of its own size, then becomes systemd.
+set -eu
+printf '%s\\n' "$AUTHORIZED_KEY" > /home/vagrant/.ssh/authorized_keys
+
 # Docker mounts the cgroups read-only; systemd keeps its units there.
 for folder in /sys/fs/cgroup /sys/fs/cgroup/*/; do
     ! mountpoint -q "$folder" || mount -o remount,bind,rw "$folder"
 done
-printf '%s\\n' "$AUTHORIZED_KEY" > /home/vagrant/.ssh/authorized_keys
-exec /lib/systemd/systemd
-""",
+
+[ -e /dev/fuse ] || mknod -m 666 /dev/fuse c 10 229
+# What fills this root must not fill the machine's disk.
+[ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
+truncate -s "$ROOT_SIZE" /root.img
+mkfs.ext4 -q -b 4096 -m 0 /root.img
+tries=50
+until
+    loop=$(losetup -f)
+    [ -e "$loop" ] || mknod "$loop" b 7 "${loop#/dev/loop}"
+    mount -o "loop=$loop" /root.img /mnt
+do  # another container was faster
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ]
+    sleep 0.1
+done
+rm /root.img
+mkdir /mnt/changes /mnt/work
+mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/changes,workdir=/mnt/work,xino=off /media
+for file in hosts hostname resolv.conf; do
+    cat "/etc/$file" > "/media/etc/$file"
+done
+for folder in proc sys dev run tmp; do
+    mount -n --move "/$folder" "/media/$folder"
+done
+cd /media
+pivot_root . srv
+exec chroot . sh -c 'umount -l /srv && exec /lib/systemd/systemd'
+"""
+
+CONTAINER = Layer(
+    "vagrant",
+    packages=(),
+    files={
+        "/usr/local/sbin/container-init!": _INIT,
         "/etc/sudoers.d/vagrant": "vagrant ALL=(ALL:ALL) NOPASSWD: ALL\n",
         "/etc/systemd/system/ssh-keys.service": """[Unit]
 Description=Make host keys of this container's own

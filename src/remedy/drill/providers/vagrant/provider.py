@@ -1,0 +1,190 @@
+"""The provider `vagrant`: which machine plays which host of a drill, and how each is as new between drills."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from remedy.drill.providers.base import Need, Stage
+from remedy.drill.providers.vagrant import disks, logins, wishes
+from remedy.drill.providers.vagrant.program import Program
+from remedy.drill.providers.vagrant.sets import Set
+from remedy.errors import InputError
+from remedy.lab.tools import Say, quiet
+from remedy.project import Project
+
+_UP = 1800.0  # a first start fetches a box and installs packages
+_DOWN = 180.0
+_SNAPSHOT = 300.0
+_DISK = 120.0
+_CLEAN = "remedy-clean"
+_DOCKER = "docker"
+
+
+class Vagrant:
+    """Machines of the project's Vagrantfile (or remedy's own), in a set that only this `remedy drill` has.
+
+    Virtual machines go back to a snapshot between drills; containers, which have none, are made anew.
+    VAGRANT_DEFAULT_PROVIDER chooses between VirtualBox, libvirt and Docker, as always with Vagrant.
+    """
+
+    name: Final = "vagrant"
+    renews: Final = True
+
+    def __init__(self, project: Project, say: Say = quiet) -> None:
+        self._vagrantfile = _vagrantfile(project)
+        self._say = say
+        self._open = ExitStack()
+        self._folder = Path()
+        self._set: Set | None = None
+        self._machines: dict[str, str] = {}
+        self._playing: dict[str, str] = {}
+        self._used: set[str] = set()
+
+    def open(self, folder: Path) -> None:
+        """Take a set of machines, and destroy what a killed drill left of it."""
+        self._folder = folder
+        self._take(Set.free(self._open))
+        self._machines = self._program.machines()
+        if _DOCKER in self._machines.values():
+            _load_images(self._say)
+
+    def remember(self) -> dict[str, Any]:
+        """Return the number of the set, and where the Vagrantfile is."""
+        return {"set": self._taken.number, "vagrantfile": str(self._vagrantfile)}
+
+    def acquire(self, needs: Sequence[Need]) -> Stage:
+        """Bring the machines up as new, with the disks that the drill asks for."""
+        self._playing = wishes.cast(needs, self._machines)
+        wanted = {self._playing[need.name]: wishes.read(need, self._engine(need)) for need in needs}
+        self._renew(self._playing.values())
+        self._up(wanted)
+        found = logins.parse(self._program.run("ssh-config", *wanted, seconds=60))
+        known_hosts = self._folder / "known_hosts"
+        known_hosts.mkdir(parents=True, exist_ok=True)
+
+        def prepare(machine: str) -> None:
+            known = known_hosts / machine
+            known.unlink(missing_ok=True)
+            text = disks.script(wanted[machine].disks)
+            logins.ssh(found[machine], known, ["sudo", "-n", "sh", "-s"], text, seconds=_DISK)
+
+        self._used.update(wanted)
+        with ThreadPoolExecutor(max_workers=len(wanted)) as pool:
+            for done in [pool.submit(prepare, machine) for machine in wanted]:
+                done.result()
+        inventory = self._folder / "vagrant.yml"
+        groups: dict[str, list[str]] = {}
+        for need in needs:
+            groups.setdefault(need.role, []).append(self._playing[need.name])
+        inventory.write_text(logins.inventory(found.values(), known_hosts, groups), encoding="utf-8")
+        return Stage(
+            inventory=inventory,
+            hosts=dict(self._playing),
+            facts={name: self._facts(found[machine]) for name, machine in self._playing.items()},
+        )
+
+    def reset(self, names: Sequence[str]) -> None:
+        """Throw away what happened to these hosts: back to the snapshot, or destroyed."""
+        self._renew(self._playing[name] for name in names)
+
+    def close(self) -> None:
+        """Destroy every machine of the set, and give the set back."""
+        with self._open:
+            if self._set is not None:
+                self._destroy(self._program.existing())
+                self._set.clear()
+                self._set = None
+
+    @classmethod
+    def resume(cls, remembered: Mapping[str, Any]) -> Vagrant | None:
+        """Return a provider whose `close` destroys what a killed process left; None where nothing is left."""
+        provider = cls.__new__(cls)
+        provider._vagrantfile, provider._say, provider._open = (
+            Path(remembered["vagrantfile"]),
+            quiet,
+            ExitStack(),
+        )
+        found = Set.again(provider._open, remembered["set"])
+        if found is None:
+            return None
+        provider._set = found
+        if provider._program.existing():
+            return provider
+        provider.close()
+        return None
+
+    # Steps
+
+    @property
+    def _taken(self) -> Set:
+        if self._set is None:
+            raise RuntimeError("the provider is not open")
+        return self._set
+
+    @property
+    def _program(self) -> Program:
+        return Program(self._vagrantfile.parent, self._taken.data, self._taken.environment)
+
+    def _take(self, found: Set) -> None:
+        self._set = found
+        if left := self._program.existing():
+            self._say(f"destroying what a killed drill left: {', '.join(left)}")
+            self._destroy(left)
+        found.clear()
+
+    def _engine(self, need: Need) -> str:
+        return self._machines[self._playing[need.name]]
+
+    def _up(self, wanted: Mapping[str, wishes.Wish]) -> None:
+        existing = self._program.existing()
+        sizes = {
+            f"REMEDY_ROOT_SIZE_{machine.upper()}": wish.root_size
+            for machine, wish in wanted.items()
+            if wish.root_size is not None
+        }
+        self._say(f"vagrant up {' '.join(wanted)}")
+        self._program.run("up", *wanted, seconds=_UP, environment=sizes)
+        for machine in wanted:
+            if machine not in existing and self._machines[machine] != _DOCKER:
+                self._program.run("snapshot", "save", machine, _CLEAN, seconds=_SNAPSHOT)
+
+    def _renew(self, machines: Iterable[str]) -> None:
+        used = [machine for machine in dict.fromkeys(machines) if machine in self._used]
+        for machine in used:
+            if self._machines[machine] != _DOCKER:
+                words = ("snapshot", "restore", "--no-provision", machine, _CLEAN)
+                self._program.run(*words, seconds=_SNAPSHOT)
+        self._destroy([machine for machine in used if self._machines[machine] == _DOCKER])
+        self._used.difference_update(used)
+
+    def _destroy(self, machines: Sequence[str]) -> None:
+        if machines:
+            self._program.run("destroy", "--force", *machines, seconds=_DOWN)
+
+    def _facts(self, login: logins.Login) -> dict[str, Any]:
+        engine = self._machines[login.name]
+        return {"machine": login.name, "engine": engine, "address": f"{login.address}:{login.port}"}
+
+
+def _vagrantfile(project: Project) -> Path:
+    candidates = [folder / "Vagrantfile" for folder in (project.root, project.library)]
+    for path in candidates:
+        if path.is_file():
+            return path
+    looked = ", ".join(str(path.parent) for path in candidates)
+    raise InputError("no Vagrantfile", hint=f"copy remedy's into the project; looked in {looked}")
+
+
+def _load_images(say: Say) -> None:
+    """Bring the Docker hosts' images up to date where that can be done: they are made of root trees, by root."""
+    if os.geteuid() == 0 and shutil.which("mmdebstrap") is not None:
+        from remedy.lab.image import load_images
+        from remedy.lab.vagrant import images
+
+        load_images(images(), say)
