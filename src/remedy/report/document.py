@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from remedy.events import Changed, Event, TaskDone
+from remedy.report.disks import NUMBERS, FileSystem, Room
 from remedy.report.recap import Counts
 from remedy.report.story import Finding, Story
 
@@ -71,11 +72,25 @@ class JsonReport:
             "reason": None if left_out is None else left_out.reason,
             "setup_trips": 0 if trips is None else trips.setup_trips,
             "round_trips": 0 if trips is None else trips.round_trips,
+            "bytes_freed": self._story.freed(name),
+            "filesystems": [
+                _filesystem(each, looked_again=self._story.mode != "check")
+                for each in self._story.disks.of(name)
+            ],
         }
 
 
 def _instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _filesystem(each: FileSystem, *, looked_again: bool) -> dict[str, Any]:
+    after = each.after if looked_again else None
+    return {"mount": each.mount, "before": _room(each.before), "after": _room(after)}
+
+
+def _room(room: Room | None) -> dict[str, Any] | None:
+    return None if room is None else {name: getattr(room, name) for name in NUMBERS}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from remedy.events import (
     TaskDone,
     Warned,
 )
+from remedy.report.disks import Disks
 from remedy.report.recap import Recap
 
 
@@ -49,6 +50,7 @@ class Story:
         self.started: RunStarted | None = None
         self.ended: RunEnded | None = None
         self.recap = Recap()
+        self.disks = Disks()
         self.findings: dict[tuple[str, str, str], Finding] = {}
         self.changes: list[Changed] = []
         self.kept: dict[Kept, None] = {}
@@ -61,6 +63,7 @@ class Story:
         self.warnings: dict[str, list[str | None]] = {}
         self.left_out: dict[str, HostLeftOut] = {}
         self.trips: dict[str, RoundTrips] = {}
+        self._freed: dict[tuple[str, bool], int] = {}  # (host, whether it is predicted) → bytes
 
     @property
     def mode(self) -> str:
@@ -83,9 +86,15 @@ class Story:
         """Return the changes of the report: in check mode the predicted ones too."""
         return [change for change in self.changes if self.mode == "check" or not change.predicted]
 
+    def freed(self, host: str) -> int:
+        """Return the bytes that a host's changes have freed, in check mode those they would free."""
+        foreseen = self._freed.get((host, True), 0) if self.mode == "check" else 0
+        return self._freed.get((host, False), 0) + foreseen
+
     def __call__(self, event: Event) -> None:
         """Take an event."""
         self.recap(event)
+        self.disks(event)
         match event:
             case RunStarted():
                 self.started = event
@@ -99,6 +108,8 @@ class Story:
                     self.findings[key] = replace(self.findings[key], resolved=True)
             case Changed():
                 self.changes.append(event)
+                mark = event.host, event.predicted
+                self._freed[mark] = self._freed.get(mark, 0) + (event.bytes_freed or 0)
             case TaskDone():
                 self._done(event)
             case Warned():

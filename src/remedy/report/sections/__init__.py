@@ -1,6 +1,7 @@
 """The parts of the final report, in the order in which they are read at night."""
 
 from remedy.report.sections.changes import changes
+from remedy.report.sections.disks import disks
 from remedy.report.sections.ending import ending
 from remedy.report.sections.findings import findings
 from remedy.report.sections.kept import kept
@@ -15,6 +16,10 @@ from remedy.report.sections.troubles import (
 )
 from remedy.report.sections.view import View
 
-ORDER = (findings, changes, kept, failures, ignored, not_undone, unknown, trusted, warnings, left_out, ending)
+ORDER = (
+    *(findings, changes, disks, kept),
+    *(failures, ignored, not_undone, unknown, trusted, warnings, left_out),
+    ending,
+)
 
 __all__ = ["ORDER", "View", "findings"]
