@@ -1,4 +1,4 @@
-"""Logs, journals and package caches of a booted host: each gives its space back, also on a full disk, and works on."""
+"""Logs and package caches of a booted host: each gives its space back, also on a full disk, and works on."""
 
 import pytest
 from tests.modules.running import in_lab, step
@@ -214,91 +214,6 @@ def test_what_no_rule_is_for_is_said(lab, host):
     frame = one(lab, host, "logrotate_run", rules=["nginx"])
     assert frame["status"] == "ok"
     assert "/var/log/nginx/access.log: log is empty" in frame["reason"]
-
-
-NOISE = "head -c %d /dev/urandom | base64 -w 1000 | systemd-cat -t noise; journalctl --sync\n"
-
-
-@pytest.fixture
-def journals(lab, host):
-    """Archived journals of some MB, one that is active, and a unit that failed."""
-    sh(
-        lab,
-        host,
-        "journalctl -q --rotate --vacuum-size=1; systemctl reset-failed\n"
-        + (NOISE % 1500000 + "journalctl --rotate\n") * 3
-        + "systemd-run -q --unit=w-sick sh -c 'echo my last words; exit 3' || :\n"
-        "until systemctl is-failed -q w-sick; do :; done; journalctl --sync",
-    )
-    return host
-
-
-def usage(lab, host, **given):
-    frame = one(lab, host, "journal_vacuum", reads=True, **given)
-    assert frame["status"] == "ok", frame
-    return frame["result"]
-
-
-def test_archived_journals_go_oldest_first_and_evidence_is_saved(lab, journals):
-    host = journals
-    looked = usage(lab, host, size="4M")
-    assert looked["usage"]["archived"] > 5 * MB
-    assert all("entries from 20" in item["reason"] for item in looked["takes"])
-    names = [item["item"] for item in looked["takes"]]
-    assert len(names) >= 1
-    frame = one(lab, host, "journal_vacuum", size="4M", rotate=False)
-    assert frame["status"] == "changed", frame["reason"]
-    [failed] = [each for each in frame["result"]["failed_units"] if each["unit"] == "w-sick.service"]
-    assert any("my last words" in line for line in failed["lines"])
-    assert frame["result"]["usage"]["archived"] <= 4 * MB
-    assert frame["change"]["bytes_freed"] >= MB
-    assert any(row["reason"].startswith("active: journald writes it") for row in frame["kept"])
-    assert one(lab, host, "journal_vacuum", size="4M", rotate=False)["status"] == "ok"
-    for unlimited in ({"size": 0, "age": "1d"}, {"size": "1G", "age": 0}):
-        assert one(lab, host, "journal_vacuum", **unlimited)["status"] == "ok"
-
-
-def test_what_is_active_is_rotated_where_that_frees_something_and_journald_goes_on(lab, journals):
-    host = journals
-    [row] = [row for row in usage(lab, host, size="1K")["kept"] if row["item"].endswith("system.journal")]
-    assert row["reason"].startswith("active: journald writes it; ")
-    lab.put(
-        host, "/etc/systemd/journald.conf.d/t.conf", b"[Journal]\nSystemMaxUse=80M\nSystemMaxFileSize=40M\n"
-    )
-    sh(lab, host, "systemctl restart systemd-journald; " + NOISE % 12000000)
-    lab.fill(host, "/var/log")
-    frame = one(lab, host, "journal_vacuum", size="1K")
-    assert frame["status"] == "changed", frame["reason"]
-    assert frame["change"]["items"][-1]["item"].endswith("/system.journal")
-    assert frame["change"]["bytes_freed"] > 5 * MB
-    left = frame["change"]["bytes_freed"] - free(lab, host)
-    assert left < 4 * MB, "the new journal's share is taken off; syslog's noise took the rest"
-    held = sh(lab, host, "ls -l /proc/$(pidof systemd-journald)/fd")
-    assert "deleted" not in held, "what was archived is closed, or it would still take its space"
-    sh(
-        lab,
-        host,
-        "logger a line afterwards; journalctl --sync; journalctl -q -o cat | grep 'a line afterwards'",
-    )
-    again = one(lab, host, "journal_vacuum", size="1M")
-    assert again["status"] == "ok", "a second time nothing changes"
-
-
-def test_journals_are_judged_by_their_newest_entry_and_not_by_a_wrong_clock(lab, journals):
-    host = journals
-    assert one(lab, host, "journal_vacuum", age="1h")["status"] == "ok"
-    [frame] = in_lab(lab, host, step("journal_vacuum", age="1h", internal={"clock_skew": 172800}))
-    assert frame["status"] == "failed"
-    assert frame["reason"].startswith("the host's clock is 172800 s off")
-    [frame] = in_lab(
-        lab, host, step("journal_vacuum", size="1M", in_check=True, internal={"clock_skew": 172800})
-    )
-    assert frame["status"] == "changed"
-    sh(lab, host, "mkdir /var/log/journal/" + "0" * 32)
-    frame = one(lab, host, "journal_vacuum", age="0.01s", in_check=True)
-    assert frame["status"] == "changed"
-    assert {"item": "/var/log/journal/" + "0" * 32, "reason": "another machine's journals"} in frame["kept"]
-    sh(lab, host, "rmdir /var/log/journal/" + "0" * 32)
 
 
 ARCHIVES = "/var/cache/apt/archives"

@@ -3,21 +3,21 @@
 `size` is what the archived journals may take together, `age` how old their newest entry may be; 0 means no
 limit, as for journalctl, and one of them must be given. What is active is rotated first where it belongs to
 what must go, and only if that frees something: a new one takes 8 MiB at once (`rotate: false` leaves all that is
-active alone). A journal is judged by its newest entry: `journalctl --vacuum-time` looks at the oldest one, and would
-take this morning's with last month's. The last lines of every failed unit are in the run's folder on the
-control machine (`kept/HOST/failed-units.txt`) before the first journal goes. Only this machine's journals on
-disk are looked at. Works only as root; `age` not on a host whose clock is more than a minute off. Cannot be
-undone. Returns `failed_units` (unit, lines) and `usage` (archived, active: bytes).
+active alone). What is deleted while it is open takes its space on: journald is made to close it, by up to three
+more rotations, others are waited for, and what is open then is kept, with the holder's name; one that follows the
+journal closes what is deleted by itself. A journal is judged by its newest entry: `journalctl --vacuum-time` looks
+at the oldest one, and would take this morning's with last month's. The last lines of every failed unit are in the
+run's folder on the control machine (`kept/HOST/failed-units.txt`) before the first journal goes. Only this
+machine's journals on disk are looked at. Works only as root; `age` not on a host whose clock is more than a minute
+off. Cannot be undone. Returns `failed_units` (unit, lines) and `usage` (archived, active: bytes).
 """
 
 import os
-import re
 import stat
-import struct
 import time
 
 from remedy.agent.kinds import Failed, Item, Param, Sweep
-from remedy.modules.target import _folders, _holders
+from remedy.modules.target import _folders, _holders, _journals
 from remedy.modules.target._looking import READS, Listing
 
 PARAMS = (
@@ -41,12 +41,11 @@ EXAMPLES = """
 
 _TOP = "/var/log/journal"
 _SKEW = 60
-_STEP = 8 << 20  # journald allocates in such steps, and a new file takes the first at once (journal-file.c)
 _UNITS = 20
 _TRIES = 3
-_ONLINE = 1
-_ARCHIVED = re.compile(r".+@(?:[0-9a-f]{32}-)?[0-9a-f]{16}-[0-9a-f]{16}\.journal~?")
-_ACTIVE = re.compile(r"[^@]+\.journal")
+_PATIENCE = 5  # seconds for journald's thread, before each rotation
+_READERS = 2  # seconds for all together who read what is to go
+_PAUSE = 0.02
 
 
 def check_params(params):
@@ -70,6 +69,7 @@ class JournalVacuum(Sweep):
     _evidence = ()
     _usage = None
     _rotated = ()
+    _waited = 0.0
 
     def key(self):
         return "archived journals"
@@ -98,11 +98,14 @@ class JournalVacuum(Sweep):
             return "its folder changed: %s" % error.strerror.lower()
         try:
             name, again = os.path.basename(item.id), 0
-            if _ACTIVE.fullmatch(name):
+            if _journals.active(name):
                 name = self._archive(folder, item)
                 if name is None:
-                    return "journald did not archive it"
-                again = max(_blocks(item.id), _STEP)  # on a full disk it grows with the next message
+                    return "journald did not archive it, or removed it itself"
+                again = max(_blocks(item.id), _journals.STEP)  # on a full disk it grows with the next message
+            holders = self._released(os.path.join(os.path.dirname(item.id), name))
+            if holders:
+                return "its space would not be free: %s has it open" % _holders.told(holders)
             about = os.stat(name, dir_fd=folder, follow_symlinks=False)
             device, inode, size = item.identity
             same = (about.st_dev, about.st_ino) == (device, inode) and size in (None, about.st_size)
@@ -141,9 +144,9 @@ class JournalVacuum(Sweep):
                 kept.append(Item(folder, False, "another machine's journals"))
                 continue
             for each in os.listdir(folder):
-                if _ARCHIVED.fullmatch(each) or _ACTIVE.fullmatch(each):
+                if _journals.archived(each) or _journals.active(each):
                     try:
-                        journals.append(_Journal(os.path.join(folder, each)))
+                        journals.append(_journals.Journal(os.path.join(folder, each)))
                     except FileNotFoundError:
                         continue
         return sorted(journals, key=lambda journal: (journal.newest, journal.path)), kept
@@ -155,7 +158,7 @@ class JournalVacuum(Sweep):
         total = sum(journal.size for journal in archived)
         if rotate:
             total += sum(journal.gain for journal in active)
-        items = []
+        reasons, items = [], []
         for journal in archived + active:
             why = self._why(journal, total, limit)
             if journal.active and (not rotate or not journal.gain):
@@ -163,16 +166,26 @@ class JournalVacuum(Sweep):
             if why is not None:
                 total -= journal.gain
             told = "active: journald writes it" if journal.active else "within the limits"
-            items.append(
-                Item(
-                    journal.path,
-                    why is not None,
-                    "%s; %s" % (why or told, journal.span),
-                    journal.size,
-                    journal.identity,
-                )
-            )
+            reasons.append((journal, why, told))
+        stuck = self._stuck([journal for journal, why, _ in reasons if why is not None])
+        for journal, why, told in reasons:
+            if journal.path in stuck:
+                why, told = None, "journald has it open until it rotates"
+            reason = "%s; %s" % (why or told, journal.span)
+            items.append(Item(journal.path, why is not None, reason, journal.size, journal.identity))
         return items
+
+    def _stuck(self, taking):
+        """Return the paths that journald has open, and a rotation to have them closed would not free anything."""
+        held = _journals.held(self.host, [journal.path for journal in taking if not journal.active])
+        held = {path for path, holders in held.items() if any(holder.writes for holder in holders)}
+        stuck = set()
+        for place in {os.path.dirname(path) for path in held}:
+            rotates = any(journal.active and journal.place == place for journal in taking)
+            mine = [journal for journal in taking if journal.path in held and journal.place == place]
+            if not self.params["rotate"] or not (rotates or sum(each.size for each in mine) > _journals.STEP):
+                stuck.update(journal.path for journal in mine)
+        return stuck
 
     def _why(self, journal, total, limit):
         age = self._now - journal.newest
@@ -185,30 +198,47 @@ class JournalVacuum(Sweep):
         return None
 
     def _archive(self, folder, item):
-        """Have journald archive its active files, once, and close this one; return the name that it has then."""
+        """Have journald archive its active files, once, and return the name that this one has then."""
         place = os.path.dirname(item.id)
         if place not in self._rotated:
             self._rotate(place)
-            self._rotated += (place,)
-        name = self._archived(folder, item)
-        if name is None:
-            return None
-        path = os.path.join(place, name)
-        # journald writes what it archives to the disk beside its work, and closes it at the next rotation after
-        # that (server_process_deferred_closes): until then the file's space is not free.
-        for _ in range(_TRIES):
-            limit = time.monotonic() + 5
-            while _state(path) == _ONLINE and time.monotonic() < limit:
-                time.sleep(0.02)
-            if not self._held(path):
-                return name
-            self._rotate(place)
-        self.host.warn("journald still holds %s open: its space is free after the next rotation" % path)
-        return name
+        return self._archived(folder, item)
+
+    def _released(self, path):
+        """Have journald close an archived journal, wait for those who read it; return who still has it open."""
+        place = os.path.dirname(path)
+        tries = _TRIES if self.params["rotate"] else 0
+        while True:
+            holders = _journals.held(self.host, [path]).get(path, [])
+            hidden = _journals.hidden(self.host, place) if place in self._rotated else []
+            journald = [holder for holder in holders + hidden if holder.writes]
+            if journald and tries:
+                tries -= 1
+                self._have_closed(journald, place)
+                continue
+            if hidden:
+                self.host.warn(
+                    "%s holds deleted journals: their space is free after its next rotation"
+                    % _holders.told(hidden)
+                )
+            if not holders or journald or self._waited >= _READERS:
+                return holders
+            time.sleep(_PAUSE)
+            self._waited += _PAUSE
+
+    def _have_closed(self, journald, place):
+        """Rotate, when journald's thread has brought to the disk what was archived: only that is closed.
+
+        It is closed at a later rotation than the one that archives it (server_process_deferred_closes).
+        """
+        limit = time.monotonic() + _PATIENCE
+        while any(_journals.working(each) for each in journald) and time.monotonic() < limit:
+            time.sleep(_PAUSE)
+        self._rotate(place)
 
     def _archived(self, folder, item):
         for name in os.listdir(folder):
-            if _ARCHIVED.fullmatch(name):
+            if _journals.archived(name):
                 about = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 if [about.st_dev, about.st_ino] == list(item.identity[:2]):
                     return name
@@ -218,10 +248,7 @@ class JournalVacuum(Sweep):
         space = os.path.basename(place).partition(".")[2]
         argv = ["journalctl"] + (["--namespace=" + space] if space else []) + ["--rotate"]
         self.host.run(argv, timeout=60, c_locale=True)
-
-    def _held(self, path):
-        held, _ = _holders.holding(self.host, [path])
-        return any(holder.writes and holder.target == path for holder, _ in held)
+        self._rotated += (place,)
 
     def _collect(self):
         lines = self.params["evidence_lines"]
@@ -245,44 +272,6 @@ class Look(Listing):
     sweep = JournalVacuum
 
 
-# The file's header, at places that systemd promises to keep ("Journal File Format", systemd.io).
-_HEADER = struct.Struct("<8s144xQ24xQQ")  # signature, n_entries, realtime of the head and of the tail
-
-
-class _Journal(object):
-    """A journal file: what it takes, what its going would free, and the times of its entries."""
-
-    def __init__(self, path):
-        self.path = path
-        self.about = os.lstat(path)
-        self.active = _ACTIVE.fullmatch(os.path.basename(path)) is not None
-        self.size = self.about.st_blocks * 512
-        self.gain = max(0, self.size - _STEP) if self.active else self.size
-        self.entries, self.oldest, self.newest = None, None, self.about.st_mtime
-        with open(path, "rb") as file:
-            head = file.read(_HEADER.size)
-        if len(head) == _HEADER.size and head.startswith(b"LPKSHHRH"):
-            _, self.entries, oldest, newest = _HEADER.unpack(head)
-            if self.entries and newest:
-                self.oldest, self.newest = oldest / 1e6, newest / 1e6
-
-    @property
-    def leftover(self):
-        """Whether it is only what a rotation of ours leaves: taking it would make the next one, time and again."""
-        return not self.active and self.entries is not None and self.entries <= 1
-
-    @property
-    def identity(self):
-        # What is active grows, and journald cuts off what it has not used when it archives it.
-        return [self.about.st_dev, self.about.st_ino, None if self.active else self.about.st_size]
-
-    @property
-    def span(self):
-        if self.oldest is None:
-            return "last written %s UTC" % _moment(self.newest)
-        return "%d entries from %s to %s UTC" % (self.entries, _moment(self.oldest), _moment(self.newest))
-
-
 def _machine():
     try:
         with open("/etc/machine-id") as file:
@@ -291,21 +280,11 @@ def _machine():
         return None
 
 
-def _state(path):
-    with open(path, "rb") as file:
-        head = file.read(17)
-    return head[16] if len(head) == 17 else None
-
-
 def _blocks(path):
     try:
         return os.lstat(path).st_blocks * 512
     except FileNotFoundError:
         return 0
-
-
-def _moment(seconds):
-    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
 
 
 def _text(data):
