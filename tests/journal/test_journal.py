@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import threading
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def test_what_was_committed_is_in_the_file_in_order(folder: Path) -> None:
     found = lines(folder)
     assert [(line["seq"], line["event"]) for line in found] == [(1, "RunStarted"), (2, "Intent")]
     assert not {"kept", "params", "before", "want"} & set(found[1])
-    assert (folder / "blobs" / found[1]["blob"]).is_file()
+    at, size, name = found[1]["blob"]
+    assert sha256((folder / "undo.bin").read_bytes()[at : at + size]).hexdigest() == name
     journal.close()
 
 
@@ -48,7 +50,7 @@ def test_only_the_operator_can_read_it(folder: Path) -> None:
     state = folder.parent.parent
     found = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in [state, *state.rglob("*")]}
     assert found == {(True, 0o700), (False, 0o600)}
-    assert len(list((folder / "blobs").iterdir())) == 2
+    assert (folder / "undo.bin").is_file()
 
 
 def test_undo_content_survives_the_round_trip(folder: Path) -> None:
@@ -88,7 +90,7 @@ def test_another_key_is_named(folder: Path) -> None:
 
 def test_a_damaged_blob_is_not_given_to_undo(folder: Path) -> None:
     telling.write(folder.parent.parent, folder.name, [telling.intent()])
-    blob = next((folder / "blobs").iterdir())
+    blob = folder / "undo.bin"
     blob.write_bytes(blob.read_bytes().replace(b"old", b"bad"))
     record = read_run(folder)
     with pytest.raises(RemedyError, match="is damaged"):

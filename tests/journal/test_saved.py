@@ -55,8 +55,7 @@ def test_what_is_secret_is_sealed_and_no_plain_file(tmp_path: Path) -> None:
     folder = tmp_path / "state/runs/20250102-030405-ab"
     telling.write(folder.parent.parent, folder.name, [sweep(kept={"a.tail": b"word"}, secret=True)])
     assert not (folder / "kept").exists()
-    [blob] = (folder / "blobs").iterdir()
-    assert b"word" not in blob.read_bytes()
+    assert b"word" not in (folder / "undo.bin").read_bytes()
     [line] = [line for line in read_run(folder).lines if line.blob]
     assert read_run(folder).intent(line).kept == {"a.tail": b"word"}
 

@@ -151,7 +151,7 @@ def test_a_masked_state_cannot_be_compared(tmp_path: Path) -> None:
     assert "holds a secret that the journal does not know" in made.not_undone[0].reason
 
 
-def test_a_blob_that_is_gone_costs_only_its_own_change(tmp_path: Path) -> None:
+def test_a_damaged_blob_costs_only_its_own_change(tmp_path: Path) -> None:
     folder = telling.write(
         tmp_path,
         "run",
@@ -163,10 +163,14 @@ def test_a_blob_that_is_gone_costs_only_its_own_change(tmp_path: Path) -> None:
         ],
     )
     record = read_run(folder)
-    (folder / "blobs" / str(record.lines[1].blob)).unlink()
+    blob = record.lines[1].blob
+    assert blob is not None
+    with (folder / "undo.bin").open("r+b") as file:
+        file.seek(blob.at)
+        file.write(bytes(blob.size))
     made = undo_plan(record)
     assert [step.object for step in made.hosts["db1"]] == ["file:/b"]
-    assert made.not_undone[0].reason.endswith("No such file or directory")
+    assert made.not_undone[0].reason.endswith("undo.bin is damaged")
 
 
 def test_an_earlier_rollback_is_recognised(tmp_path: Path) -> None:

@@ -1,57 +1,81 @@
-"""Undo content: one file (0600) for each intent, named by its hash so that damage shows."""
+"""Undo content: one file (0600) for the run, in which a journal's line says where its blob lies, and its hash.
+
+One file, because each of its own would cost every change two more waits for the disk.
+"""
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from remedy.agent import frames
 from remedy.errors import RemedyError
-from remedy.journal.disk import sync_folder, write_new
-from remedy.journal.lines import with_text_keys
+from remedy.journal.disk import create, sync_folder, write_all
+from remedy.journal.lines import Blob, with_text_keys
 from remedy.journal.sealing import Seal, is_sealed
 
-FOLDER = "blobs"
+FILE = "undo.bin"
 
 
-class Blob:
-    """Content on its way to disk."""
+class Blobs:
+    """The undo content of one run: `add` only says where it will lie, `store` puts it there."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.name = sha256(data).hexdigest()
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._file: int | None = None
+        self._end = 0
+        self._known: dict[str, Blob] = {}
+        self._waiting: list[bytes] = []
+
+    def add(self, content: Mapping[str, Any], seal: Seal | None) -> Blob:
+        """Return the place of this content, sealed where there is a seal; bytes may stand anywhere in it."""
+        data = frames.encode(with_text_keys(content))
+        data = data if seal is None else seal.close(data)
+        name = sha256(data).hexdigest()
+        if name not in self._known:
+            self._known[name] = Blob(self._end, len(data), name)
+            self._waiting.append(data)
+            self._end += len(data)
+        return self._known[name]
+
+    def given(self) -> list[bytes]:
+        """Return what is to be stored, once."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def store(self, parts: Sequence[bytes]) -> None:
+        """Put on disk what `given` returned, in its order; raises OSError."""
+        if not parts:
+            return
+        if self._file is None:
+            self._file = create(self._path)
+            sync_folder(self._path.parent)
+        write_all(self._file, parts)
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
-def pack(content: Mapping[str, Any], seal: Seal | None) -> Blob:
-    """Return the content as a blob, sealed where there is a seal; bytes may stand anywhere in it."""
-    data = frames.encode(with_text_keys(content))
-    return Blob(data if seal is None else seal.close(data))
-
-
-def store(folder: Path, blobs: list[Blob]) -> None:
-    """Put blobs on disk, with the folder they stand in."""
-    for blob in blobs:
-        try:
-            write_new(folder / blob.name, blob.data)
-        except FileExistsError:
-            pass  # the same content, kept before
-    if blobs:
-        sync_folder(folder)
-
-
-def load(folder: Path, name: str, seal: Seal) -> dict[str, Any]:
+def load(folder: Path, blob: Blob, seal: Seal) -> dict[str, Any]:
     """Return the content of a blob; RemedyError where it is missing, damaged or sealed with another key."""
-    path = folder / name
+    path = folder / FILE
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            file.seek(blob.at)
+            data = file.read(blob.size)
     except OSError as error:
         raise RemedyError(
             f"cannot read {path}: {error.strerror}", hint="without it this change cannot be rolled back"
         ) from error
-    if sha256(data).hexdigest() != name:
+    if sha256(data).hexdigest() != blob.sha256:
         raise _damaged(path)
     if is_sealed(data):
         data = seal.open(data, path)

@@ -1,6 +1,6 @@
 """The journal of a run, written ahead: what was committed is on the control machine's disk.
 
-STATE/runs/RUN_ID/journal.jsonl has one event a line; blobs/ what undo needs; kept/HOST/ what a sweep saved of
+STATE/runs/RUN_ID/journal.jsonl has one event a line; undo.bin what undo needs; kept/HOST/ what a sweep saved of
 what it took (tails of logs, evidence), as plain files; summary.json stands beside them once the run is over.
 While a run is under way its journal.jsonl is locked (flock), so that nobody deletes it.
 """
@@ -34,7 +34,7 @@ _APART = frozenset({"kept", "params", "before", "want"})
 
 class _Batch(NamedTuple):
     lines: list[bytes]
-    blobs: list[blobs.Blob]
+    blobs: list[bytes]
     saved: list[saved.File]
     last: int
 
@@ -53,7 +53,7 @@ class Journal:
         self._summing = Summing()
         self._turn = threading.Condition()
         self._lines: list[bytes] = []
-        self._blobs: list[blobs.Blob] = []
+        self._blobs = blobs.Blobs(folder)
         self._saved = saved.Saved(folder)
         self._said = self._written = self._durable = 0
         self._size = 0
@@ -107,6 +107,7 @@ class Journal:
             raise trouble(error, self._path) from error
         finally:
             os.close(self._file)
+            self._blobs.close()
 
     # -- what stands in a line
 
@@ -116,9 +117,8 @@ class Journal:
         if not isinstance(event, Intent) or (event.kept is None and not event.secret):
             return write_line(self._said, event)
         content = {name: getattr(event, name) for name in sorted(_APART)}
-        blob = blobs.pack(content, self._seal if event.secret else None)
-        self._blobs.append(blob)
-        return write_line(self._said, event, without=_APART, blob=blob.name)
+        blob = self._blobs.add(content, self._seal if event.secret else None)
+        return write_line(self._said, event, without=_APART, blob=blob)
 
     # -- writing: one thread at a time, and never while the others cannot speak
 
@@ -143,14 +143,14 @@ class Journal:
                         hint=NO_CHANGES,
                     )
             self._writing = True
-            batch = _Batch(self._lines, self._blobs, self._saved.given(), self._said)
-            self._lines, self._blobs = [], []
+            batch = _Batch(self._lines, self._blobs.given(), self._saved.given(), self._said)
+            self._lines = []
             return batch
 
     def _put(self, batch: _Batch, *, sync: bool) -> None:
         failure: RemedyError | None = RemedyError(f"writing {self._path} was interrupted", hint=NO_CHANGES)
         try:
-            blobs.store(self._folder / blobs.FOLDER, batch.blobs)
+            self._blobs.store(batch.blobs)
             saved.store(batch.saved)
             write_all(self._file, batch.lines)
             if sync:
@@ -192,7 +192,7 @@ class Journal:
 
     def _create(self) -> int:
         try:
-            make_folder(self._folder / blobs.FOLDER)
+            make_folder(self._folder)
             if self._path.exists():
                 raise RemedyError(
                     f"{self._path} exists already", hint="every run has a journal of its own; start it again"

@@ -19,16 +19,24 @@ KINDS = {
 }
 
 
+class Blob(NamedTuple):
+    """Where the rest of an Intent lies in the run's undo content: offset and length in bytes, and its hash."""
+
+    at: int
+    size: int
+    sha256: str
+
+
 class Line(NamedTuple):
-    """A line read back: `blob` names the file with the rest of an Intent, if it has one."""
+    """A line read back, with the place of the rest of an Intent, if it has one."""
 
     seq: int
     event: Event
-    blob: str | None
+    blob: Blob | None
 
 
 def write_line(
-    seq: int, event: Event, *, without: frozenset[str] = frozenset(), blob: str | None = None
+    seq: int, event: Event, *, without: frozenset[str] = frozenset(), blob: Blob | None = None
 ) -> bytes:
     """Return the line of an event; fields in `without` stand in the blob."""
     values: dict[str, Any] = {"seq": seq, "event": type(event).__name__}
@@ -55,7 +63,14 @@ def read_line(line: bytes) -> Line | None:
             given[each.name] = values[each.name]
         elif each.default is MISSING and each.default_factory is MISSING:
             given[each.name] = {} if each.name == "params" else None
-    return Line(values["seq"], kind(**given), values.get("blob"))
+    return Line(values["seq"], kind(**given), _blob(values.get("blob")))
+
+
+def _blob(written: Any) -> Blob | None:
+    if written is None:
+        return None
+    at, size, name = written
+    return Blob(int(at), int(size), str(name))
 
 
 def _dump(values: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ class RunRecord:
         if line.blob is None:
             return line.event
         seal = Seal(self.folder.parent.parent / KEY)
-        return replace(line.event, **blobs.load(self.folder / blobs.FOLDER, line.blob, seal))
+        return replace(line.event, **blobs.load(self.folder, line.blob, seal))
 
 
 def read_run(folder: Path) -> RunRecord:
