@@ -32,10 +32,10 @@ disk() { # folder, size, then the command that makes the filesystem
     mkdir -p /var/lib/remedy-disks /run/remedy-disk "$folder"
     fallocate -l "$size" "$image"
     "$@" "$image"
+    # journald, which nobody can stop for long, writes to /run meanwhile.
+    journalctl --relinquish-var
     users=$(units "$folder")
-    # journald comes back at once whoever stops it: it is only told to look again.
-    stopping=$(printf '%s\n' "$users" | grep -v '^systemd-journald' || :)
-    [ -z "$stopping" ] || systemctl stop $stopping
+    [ -z "$users" ] || systemctl stop $users
     mount_image "$image" /run/remedy-disk
     # A disk too small for what is there is what was asked for.
     cp -a "$folder/." /run/remedy-disk/ || :
@@ -43,6 +43,7 @@ disk() { # folder, size, then the command that makes the filesystem
     mount_image "$image" "$folder"
     echo "$image $folder auto loop,nofail 0 0" >> /etc/fstab
     [ -z "$users" ] || systemctl restart $users
+    journalctl --flush
 }
 """
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import yaml
 from remedy.lab import LabError
 
 HEADER = "# Written by `remedy drill --provider vagrant`; gone with its hosts.\n"
+_PAUSE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,28 @@ def _login(name: str, block: Mapping[str, Sequence[str]]) -> Login:
     proxy = block.get("proxycommand", [None])[0]
     user, keys = block["user"][0], tuple(block["identityfile"])
     return Login(name, block["hostname"][0], int(port), user, keys, proxy)
+
+
+def wait(login: Login, *, seconds: float) -> None:
+    """Return when the machine's sshd greets."""
+    deadline = time.monotonic() + seconds
+    while not _greets(login):
+        if time.monotonic() > deadline:
+            raise LabError(
+                f"no sshd answers at {login.address}:{login.port} after {seconds:g} s",
+                host=login.name,
+                hint="look at the machine: vagrant global-status",
+            )
+        time.sleep(_PAUSE)
+
+
+def _greets(login: Login) -> bool:
+    try:
+        with socket.create_connection((login.address, login.port), timeout=1) as link:
+            link.settimeout(2)
+            return link.recv(8).startswith(b"SSH-2.0")
+    except OSError:
+        return False
 
 
 def ssh(login: Login, known_hosts: Path, command: Sequence[str], stdin: str, *, seconds: float) -> str:

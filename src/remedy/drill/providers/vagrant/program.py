@@ -66,6 +66,10 @@ class Program:
         """Return the machines that exist, running or not, by what vagrant keeps of each."""
         return sorted({path.parts[-3] for path in self.data.glob("machines/*/*/id")})
 
+    def id(self, machine: str, provider: str) -> str:
+        """Return the provider's own name of a machine."""
+        return (self.data / "machines" / machine / provider / "id").read_text().strip()
+
     def _start(
         self, words: tuple[str, ...], more: Mapping[str, str], out: IO[bytes], err: IO[bytes]
     ) -> subprocess.Popen[bytes]:

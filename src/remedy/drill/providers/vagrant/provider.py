@@ -15,13 +15,14 @@ from remedy.drill.providers.vagrant import disks, logins, wishes
 from remedy.drill.providers.vagrant.program import Program
 from remedy.drill.providers.vagrant.sets import Set
 from remedy.errors import InputError
-from remedy.lab.tools import Say, quiet
+from remedy.lab.tools import Say, quiet, run
 from remedy.project import Project
 
 _UP = 1800.0  # a first start fetches a box and installs packages
 _DOWN = 180.0
 _SNAPSHOT = 300.0
 _DISK = 120.0
+_BOOT = 60.0
 _CLEAN = "remedy-clean"
 _DOCKER = "docker"
 
@@ -36,14 +37,20 @@ class Vagrant:
     name: Final = "vagrant"
     renews: Final = True
 
-    def __init__(self, project: Project, say: Say = quiet) -> None:
-        self._vagrantfile = _vagrantfile(project)
+    def __init__(self, vagrantfile: Path, say: Say = quiet) -> None:
+        self._vagrantfile = vagrantfile
         self._say = say
         self._open = ExitStack()
         self._folder = Path()
         self._set: Set | None = None
         self._machines: dict[str, str] = {}
+        """Name of each machine → virtualbox, libvirt or docker."""
         self._playing: dict[str, str] = {}
+        """The drill's name of a host → its machine."""
+        self._logins: dict[str, logins.Login] = {}
+        """The machines that are up."""
+        self._sizes: dict[str, str] = {}
+        """Root sizes that containers were made with; without one it is the Vagrantfile's."""
         self._used: set[str] = set()
 
     def open(self, folder: Path) -> None:
@@ -61,20 +68,21 @@ class Vagrant:
     def acquire(self, needs: Sequence[Need]) -> Stage:
         """Bring the machines up as new, with the disks that the drill asks for."""
         self._playing = wishes.cast(needs, self._machines)
-        wanted = {self._playing[need.name]: wishes.read(need, self._engine(need)) for need in needs}
-        self._renew(self._playing.values())
+        wanted = {self._playing[need.name]: wishes.read(need) for need in needs}
+        self._renew(wanted)
         self._up(wanted)
-        found = logins.parse(self._program.run("ssh-config", *wanted, seconds=60))
+        self._used.update(wanted)
         known_hosts = self._folder / "known_hosts"
         known_hosts.mkdir(parents=True, exist_ok=True)
 
         def prepare(machine: str) -> None:
-            known = known_hosts / machine
+            login, known = self._logins[machine], known_hosts / machine
             known.unlink(missing_ok=True)
+            if self._machines[machine] == _DOCKER:
+                logins.wait(login, seconds=_BOOT)
             text = disks.script(wanted[machine].disks)
-            logins.ssh(found[machine], known, ["sudo", "-n", "sh", "-s"], text, seconds=_DISK)
+            logins.ssh(login, known, ["sudo", "-n", "sh", "-s"], text, seconds=_DISK)
 
-        self._used.update(wanted)
         with ThreadPoolExecutor(max_workers=len(wanted)) as pool:
             for done in [pool.submit(prepare, machine) for machine in wanted]:
                 done.result()
@@ -82,16 +90,14 @@ class Vagrant:
         groups: dict[str, list[str]] = {}
         for need in needs:
             groups.setdefault(need.role, []).append(self._playing[need.name])
-        inventory.write_text(logins.inventory(found.values(), known_hosts, groups), encoding="utf-8")
-        return Stage(
-            inventory=inventory,
-            hosts=dict(self._playing),
-            facts={name: self._facts(found[machine]) for name, machine in self._playing.items()},
-        )
+        text = logins.inventory([self._logins[machine] for machine in wanted], known_hosts, groups)
+        inventory.write_text(text, encoding="utf-8")
+        facts = {name: self._facts(self._logins[machine]) for name, machine in self._playing.items()}
+        return Stage(inventory=inventory, hosts=dict(self._playing), facts=facts)
 
     def reset(self, names: Sequence[str]) -> None:
-        """Throw away what happened to these hosts: back to the snapshot, or destroyed."""
-        self._renew(self._playing[name] for name in names)
+        """Throw away what happened to these hosts: back to the snapshot, or a container's root made anew."""
+        self._renew([self._playing[name] for name in names])
 
     def close(self) -> None:
         """Destroy every machine of the set, and give the set back."""
@@ -138,41 +144,56 @@ class Vagrant:
             self._destroy(left)
         found.clear()
 
-    def _engine(self, need: Need) -> str:
-        return self._machines[self._playing[need.name]]
-
     def _up(self, wanted: Mapping[str, wishes.Wish]) -> None:
-        existing = self._program.existing()
+        """Start the machines that are not there yet, or have a root of another size."""
         sizes = {
-            f"REMEDY_ROOT_SIZE_{machine.upper()}": wish.root_size
+            machine: wish.root_size
             for machine, wish in wanted.items()
-            if wish.root_size is not None
+            if wish.root_size is not None and self._machines[machine] == _DOCKER
         }
-        self._say(f"vagrant up {' '.join(wanted)}")
-        self._program.run("up", *wanted, seconds=_UP, environment=sizes)
-        for machine in wanted:
-            if machine not in existing and self._machines[machine] != _DOCKER:
+        self._destroy(
+            [name for name in wanted if name in self._logins and self._sizes.get(name) != sizes.get(name)]
+        )
+        new = [machine for machine in wanted if machine not in self._logins]
+        if not new:
+            return
+        self._say(f"vagrant up {' '.join(new)}")
+        told = {f"REMEDY_ROOT_SIZE_{machine.upper()}": size for machine, size in sizes.items()}
+        self._program.run("up", *new, seconds=_UP, environment=told)
+        for machine in new:
+            if self._machines[machine] != _DOCKER:
                 self._program.run("snapshot", "save", machine, _CLEAN, seconds=_SNAPSHOT)
+        self._logins |= logins.parse(self._program.run("ssh-config", *new, seconds=60))
+        self._sizes |= sizes
 
     def _renew(self, machines: Iterable[str]) -> None:
-        used = [machine for machine in dict.fromkeys(machines) if machine in self._used]
+        used = [machine for machine in machines if machine in self._used]
+        containers = [machine for machine in used if self._machines[machine] == _DOCKER]
         for machine in used:
-            if self._machines[machine] != _DOCKER:
+            if machine not in containers:
                 words = ("snapshot", "restore", "--no-provision", machine, _CLEAN)
                 self._program.run(*words, seconds=_SNAPSHOT)
-        self._destroy([machine for machine in used if self._machines[machine] == _DOCKER])
+        if containers:
+            # Its root is made at each start, and nothing in it is worth a farewell.
+            ids = [self._program.id(machine, _DOCKER) for machine in containers]
+            run(["docker", "restart", "--time", "0", *ids], timeout=_DOWN)
         self._used.difference_update(used)
 
     def _destroy(self, machines: Sequence[str]) -> None:
         if machines:
             self._program.run("destroy", "--force", *machines, seconds=_DOWN)
+        for machine in machines:
+            self._logins.pop(machine, None)
+            self._sizes.pop(machine, None)
+            self._used.discard(machine)
 
     def _facts(self, login: logins.Login) -> dict[str, Any]:
         engine = self._machines[login.name]
         return {"machine": login.name, "engine": engine, "address": f"{login.address}:{login.port}"}
 
 
-def _vagrantfile(project: Project) -> Path:
+def find_vagrantfile(project: Project) -> Path:
+    """Return the project's Vagrantfile, else remedy's own."""
     candidates = [folder / "Vagrantfile" for folder in (project.root, project.library)]
     for path in candidates:
         if path.is_file():

@@ -50,7 +50,7 @@ def cast(needs: Sequence[Need], machines: Mapping[str, str]) -> dict[str, str]:
     return {need.name: playing[need.name] for need in needs}
 
 
-def read(need: Need, engine: str) -> Wish:
+def read(need: Need) -> Wish:
     """Return what a host asks for; InputError at what this provider cannot give."""
     for key in need.options:
         if key not in _OPTIONS:
@@ -67,7 +67,7 @@ def read(need: Need, engine: str) -> Wish:
     size = need.options.get("root_size")
     if size is not None:
         _at(need.options.values_at.get("root_size", need.position), parse_size, size)
-    return Wish(every, str(size) if size is not None and engine == "docker" else None)
+    return Wish(every, None if size is None else str(size))
 
 
 def _disk(body: Any, position: Position) -> Disk:
