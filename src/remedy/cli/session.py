@@ -44,31 +44,20 @@ _ALL_TAGS = ("all", "tagged", "untagged", "always", "never")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
-    """What the flags say, read and checked; nothing has been contacted."""
+class Login:
+    """What the flags say of logging in, and of variables; no inventory is read."""
 
-    project: Project
     secrets: Secrets
     vault: Vault | None
-    inventory: Inventory
-    named: str
-    sources: tuple[str, ...]
-    options: Options
+    defaults: TargetDefaults
     extra: Map
-    limit: str | None
-    shape: str
-    color: bool | None
 
     @classmethod
-    def of(cls, mode: str, flags: Mapping[str, Any]) -> Session:
-        """Read the flags; raises InputError."""
-        project = Project.find(Path.cwd())
+    def of(cls, flags: Mapping[str, Any], project: Project) -> Login:
+        """Read the flags, and ask for the passwords that they call for; raises InputError."""
         secrets = Secrets()
         passwords = vault_passwords(flags, project)
         vault = Vault(passwords, secrets) if passwords else None
-        names = flags.get("inventories") or (None,)
-        sources = [str(project.inventory(name)) for name in names]
-        inventory = load_inventory(sources, root=Path.cwd(), vault=vault)
         defaults = TargetDefaults(
             user=flags.get("user"),
             password=ask_password("SSH password") if flags.get("ask_pass") else None,
@@ -89,6 +78,35 @@ class Session:
             Target.from_variables("all", {}, defaults)
         except InputError as error:
             raise InputError(error.message, where=Position("command line"), hint=error.hint) from error
+        extra = extra_vars(flags.get("extra_vars", ()), vault)
+        return cls(secrets=secrets, vault=vault, defaults=defaults, extra=extra)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What the flags say, read and checked; nothing has been contacted."""
+
+    project: Project
+    secrets: Secrets
+    vault: Vault | None
+    inventory: Inventory
+    named: str
+    sources: tuple[str, ...]
+    options: Options
+    extra: Map
+    limit: str | None
+    shape: str
+    color: bool | None
+
+    @classmethod
+    def of(cls, mode: str, flags: Mapping[str, Any]) -> Session:
+        """Read the flags; raises InputError."""
+        project = Project.find(Path.cwd())
+        login = Login.of(flags, project)
+        vault = login.vault
+        names = flags.get("inventories") or (None,)
+        sources = [str(project.inventory(name)) for name in names]
+        inventory = load_inventory(sources, root=Path.cwd(), vault=vault)
         options = Options(
             mode=mode,
             forks=flags.get("forks") or project.settings.forks or 50,
@@ -97,19 +115,19 @@ class Session:
             tags=_tags("--tags", flags.get("tags", ())),
             skip_tags=_tags("--skip-tags", flags.get("skip_tags", ())),
             verbosity=int(flags.get("verbosity") or 0),
-            defaults=defaults,
+            defaults=login.defaults,
             fail_on=flags.get("fail_on") or "P3",
             fail_on_change=bool(flags.get("fail_on_change")),
         )
         return cls(
             project=project,
-            secrets=secrets,
+            secrets=login.secrets,
             vault=vault,
             inventory=inventory,
             named=", ".join(name or source for name, source in zip(names, sources, strict=True)),
             sources=tuple(map(_absolute, sources)),
             options=options,
-            extra=extra_vars(flags.get("extra_vars", ()), vault),
+            extra=login.extra,
             limit=flags.get("limit"),
             shape=flags.get("shape") or "console",
             color=flags.get("color"),
