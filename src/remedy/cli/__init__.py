@@ -21,6 +21,7 @@ _COMMANDS = {
     "history": "The runs of this machine, and what they changed.",
     "inventory": "Show hosts and groups, and who set a variable.",
     "doc": "Describe a module or a runbook.",
+    "drill": "Break a real host, heal it, prove it.",
     "lab": "Disposable hosts on this machine, to break and heal.",
 }
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from remedy.document import Map
 from remedy.drill.signals import Signals
@@ -17,7 +17,7 @@ from remedy.engine.context import RunContext
 from remedy.engine.options import APPLY, Options
 from remedy.engine.run import Run
 from remedy.errors import Interrupted, RemedyError
-from remedy.events import Event, FindingRaised, Sink, TaskDone, Warned
+from remedy.events import Event, FindingRaised, TaskDone, Warned
 from remedy.inventory import Inventory
 from remedy.journal import Journal
 from remedy.playbook import Playbook
@@ -87,6 +87,18 @@ class Outcome:
         return sum(host["changed"] for host in self.document["hosts"].values())
 
 
+class Watcher(Protocol):
+    """A listener that is closed when the run is over, such as report.Console."""
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        ...
+
+    def close(self) -> None:
+        """The run is over, however it ended."""
+        ...
+
+
 class Runs:
     """Plays playbooks for one drill on the hosts it was given."""
 
@@ -98,7 +110,7 @@ class Runs:
         sources: Sequence[str],
         hosts: Sequence[str],
         signals: Signals,
-        watch: Callable[[], Sequence[Sink]] = tuple,
+        watch: Callable[[], Sequence[Watcher]] = tuple,
     ) -> None:
         """`hosts` are names of the inventory; `watch` gives each run its further listeners."""
         self.project = project
@@ -137,7 +149,8 @@ class Runs:
                 done.append(event)
 
         stop = threading.Event()
-        bus = Bus([journal, report, remember, *self._watch()], access.secrets)
+        watchers = self._watch()
+        bus = Bus([journal, report, remember, *watchers], access.secrets)
         connections = Connections(stop, lambda host, text: bus.emit(Warned(message=text, host=host)))
         context = RunContext(
             id=id,
@@ -170,6 +183,8 @@ class Runs:
         except KeyboardInterrupt:
             code, error = Interrupted.exit_code, Interrupted("interrupted")
         finally:
+            for watcher in watchers:
+                watcher.close()
             late = _close(connections, journal)
         error = error or late
         if error is not None:

@@ -20,10 +20,11 @@ _HINT = "no drill begins without it: free space or mend the disk, then run it ag
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A drill that has hosts: what rollback needs. `begun`: faults may be there."""
+    """A drill that has hosts: what rollback needs. `copy` is its file as it was; `begun`: faults may be there."""
 
     name: str
     file: str
+    copy: str
     inventory: str
     hosts: dict[str, str]
     keys: dict[str, str]
@@ -89,7 +90,7 @@ def cut_off(state: Path) -> Iterator[tuple[Path, State]]:
     """Yield what was killed, or could not undo everything, oldest first; not what is under way."""
     folder = state / FOLDER
     for each in sorted(folder.iterdir()) if folder.is_dir() else ():
-        found = _read(each)
+        found = read_state(each)
         if found is not None and not found.closed:
             lock = _lock(each)
             if lock is not None:
@@ -97,7 +98,8 @@ def cut_off(state: Path) -> Iterator[tuple[Path, State]]:
                 yield each, found
 
 
-def _read(folder: Path) -> State | None:
+def read_state(folder: Path) -> State | None:
+    """Return what a folder says; None where there is nothing that can be read."""
     try:
         kept = json.loads((folder / _STATE).read_text())
         drill = kept.pop("drill")

@@ -64,6 +64,17 @@ def _static() -> _Both:
     return of, StaticProvider.resume
 
 
-_PROVIDERS: dict[str, Callable[[], _Both]] = {"lab": _lab, "static": _static}
+def _vagrant() -> _Both:
+    from remedy.drill.providers.vagrant import Vagrant, find_vagrantfile
+
+    def of(settings: Settings) -> Provider:
+        if settings.inventory is not None:
+            raise InputError("the provider 'vagrant' makes its own hosts", hint="leave out -i")
+        return Vagrant(find_vagrantfile(settings.project), settings.say)
+
+    return of, Vagrant.resume
+
+
+_PROVIDERS: dict[str, Callable[[], _Both]] = {"lab": _lab, "static": _static, "vagrant": _vagrant}
 NAMES = tuple(_PROVIDERS)
 """The words that --provider takes."""

@@ -19,7 +19,7 @@ from remedy.lab.roles import ROLES
 from remedy.lab.spec import read_spec
 from remedy.lab.tools import Say, quiet
 
-_ROLES = {"mysql": "db", "mariadb": "db", "redis": "queue", "rabbitmq": "queue"}
+ROLE_NAMES = {"mysql": "db", "mariadb": "db", "redis": "queue", "rabbitmq": "queue"}
 """What a drill may call a role beside the lab's own names."""
 
 _ROOT = "1G"  # what fills a root must not fill this machine's disk
@@ -49,7 +49,7 @@ class LabProvider:
     def acquire(self, needs: Sequence[Need]) -> Stage:
         """Start the hosts; those of an earlier drill go."""
         lab = self._mine
-        specs = [_spec(need) for need in needs]
+        specs = [spec_of(need) for need in needs]
         lab.remove(*(host.name for host in lab.hosts()))
         hosts = lab.up(specs)
         write_inventory(lab, self._folder / "inventory" / "hosts.yml")
@@ -97,11 +97,11 @@ class LabProvider:
         return self._lab
 
 
-def _spec(need: Need) -> HostSpec:
+def spec_of(need: Need) -> HostSpec:
     """Return what the lab makes of a need; InputError at the need's place."""
-    role = _ROLES.get(need.role, need.role)
+    role = ROLE_NAMES.get(need.role, need.role)
     if role not in ROLES:
-        known = sorted({*ROLES, *_ROLES})
+        known = sorted({*ROLES, *ROLE_NAMES})
         raise InputError(
             f"the lab has no role '{need.role}' for {need.name}",
             where=need.position,

@@ -1,0 +1,140 @@
+"""How drills look on a console: a line for each phase while they run, a table at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from remedy.drill import record
+from remedy.drill.matrix import Row
+from remedy.drill.model import Drill
+from remedy.drill.record import MEANING, DrillRecord, DrillReport, Phase
+from remedy.drill.reports.words import span, verdict
+from remedy.drill.teller import Teller
+from remedy.errors import InputError
+from remedy.report.text import safe
+
+_STYLES = {
+    record.OK: "green",
+    "passed": "bold green",
+    record.DEVIATED: "bold red",
+    record.FAILED: "bold red",
+    record.INTERRUPTED: "yellow",
+    record.NOT_RUN: "dim",
+}
+
+
+def _console(color: bool | None) -> Console:
+    return Console(
+        file=sys.stdout,
+        force_terminal=True if color else None,
+        no_color=None if color is None else not color,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+class ConsoleTeller(Teller):
+    """Says every phase as it ends, in the words of chaos engineering."""
+
+    def __init__(self, color: bool | None) -> None:
+        self._console = _console(color)
+
+    def drill_begins(self, drill: Drill, number: int, total: int) -> None:
+        """Say which drill, and its hypothesis."""
+        place = f" ({number} of {total})" if total > 1 else ""
+        self._console.print(Text(f"\nDRILL {drill.name}{place}: {safe(drill.title)}", style="bold"))
+
+    def phase_ends(self, phase: Phase) -> None:
+        """Say what became of a phase."""
+        if phase.outcome == record.NOT_RUN:
+            return
+        line = Text(f"  {phase.name:<13}")
+        line.append(f"{phase.outcome:<12}", style=_STYLES[phase.outcome])
+        line.append(f"{span(phase.seconds):>9}  ")
+        line.append(safe(phase.note or MEANING[phase.name]), style="dim")
+        self._console.print(line)
+        for each in phase.deviations:
+            host = f"{each.host}: " if each.host else ""
+            self._console.print(Text(f"    deviation: {host}{safe(each.text)}", style="red"))
+
+    def drill_ends(self, record: DrillRecord) -> None:
+        """Say the verdict."""
+        if record.error:
+            self._console.print(
+                Text("    " + "\n    ".join(map(safe, record.error.splitlines())), style="red")
+            )
+
+    def say(self, text: str) -> None:
+        """Say it beside the report."""
+        click.echo(text, err=True)
+
+
+def show_report(report: DrillReport, folder: Path, color: bool | None) -> None:
+    """Print the table of all drills and where the report is."""
+    console = _console(color)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for head in ("DRILL", "RESULT"):
+        table.add_column(head)
+    for head in ("DETECT", "HEAL", "CHANGES", "AGAIN", "COLLATERAL", "TOOK"):
+        table.add_column(head, justify="right")
+    for one in report.drills:
+        changed = one.collateral_changed
+        word = verdict(one)
+        table.add_row(
+            one.name,
+            Text(word, style=_STYLES[word]),
+            span(one.time_to_detect),
+            span(one.time_to_heal),
+            str(len(one.changes)),
+            "-" if one.second_run_changes is None else str(one.second_run_changes),
+            "-" if changed is None else f"{changed} of {len(one.collateral)}",
+            span(one.seconds),
+        )
+    console.print()
+    console.print(table, soft_wrap=False)
+    for name, about in ((one.name, each) for one in report.drills for each in one.deviations):
+        host = f"{about.host}: " if about.host else ""
+        console.print(Text(f"{name}: deviation in {about.phase}: {host}{safe(about.text)}", style="red"))
+    console.print(
+        f"\n{report.passed} of {len(report.drills)} passed in {span(report.seconds)}. Report: {folder / 'drill.html'}"
+    )
+
+
+def show_matrix(rows: Sequence[Row], shape: str, color: bool | None) -> None:
+    """Print which runbooks have a drill; json prints it as a document."""
+    if shape == "json":
+        click.echo(
+            json.dumps({"schema": "remedy.drill-matrix/1", "rows": [asdict(row) for row in rows]}, indent=2)
+        )
+        return
+    if shape != "console":
+        raise InputError(f"--matrix has no form '{shape}'", hint="expected --format console or json")
+    console = _console(color)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for head in ("RUNBOOK", "DRILL", "LAST RUN", "RESULT", "LAST PASSED", "DETECT", "HEAL"):
+        table.add_column(head)
+    for row in rows:
+        outcome = "deviation" if row.outcome == "failed" else row.outcome
+        table.add_row(
+            row.runbook,
+            row.drill or Text("none", style="yellow"),
+            _day(row.last_run),
+            Text(outcome or "-", style=_STYLES.get(outcome or "", "")),
+            _day(row.last_passed),
+            span(row.time_to_detect),
+            span(row.time_to_heal),
+        )
+    console.print(table, soft_wrap=False)
+
+
+def _day(instant: str | None) -> str:
+    return "never" if instant is None else f"{instant[:10]} {instant[11:16]}"

@@ -1,0 +1,118 @@
+"""What `remedy drill` does: the flags read, the rehearsal run, its report shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from remedy.cli.drill_console import ConsoleTeller, show_matrix, show_report
+from remedy.cli.session import Login, me
+from remedy.drill.cleaning import clean
+from remedy.drill.matrix import matrix
+from remedy.drill.providers.choose import NAMES, Settings
+from remedy.drill.rehearsal import Rehearsal, Watch, prepare
+from remedy.drill.reports import write_all, written
+from remedy.drill.runs import Access
+from remedy.drill.teller import Teller
+from remedy.errors import InputError, nearest
+from remedy.project import Project
+
+
+def drill(names: tuple[str, ...], flags: Mapping[str, Any]) -> int:
+    """Do what the flags say; return the exit code."""
+    asked = [bool(names), flags["every"], flags["matrix"], flags["clean"]]
+    if sum(asked) != 1:
+        raise InputError(
+            "name a drill, or one of --all, --matrix and --clean",
+            hint=f"the drills are: {', '.join(found.name for found in Project.find(Path.cwd()).drills())}",
+        )
+    name = flags["provider"] or "lab"
+    if name not in NAMES:
+        raise InputError(f"no provider '{name}'", hint=nearest(name, NAMES))
+    project = Project.find(Path.cwd())
+    if flags["matrix"]:
+        show_matrix(matrix(project), shape=flags["shape"], color=flags["color"])
+        return 0
+    access, settings = _read(project, name, flags)
+    if flags["clean"]:
+        return _clean(project, access)
+    found = [one.name for one in project.drills()] if flags["every"] else list(names)
+    if not found:
+        raise InputError("there are no drills", hint=f"write one in {project.root / 'drills'}")
+    prepared = prepare(found, project, access.vault.open if access.vault else None)
+    quiet = flags["shape"] != "console"
+    teller = Teller() if quiet else ConsoleTeller(color=flags["color"])
+    rehearsal = Rehearsal(prepared, name, settings, access, teller, _watch(flags, quiet))
+    report = rehearsal.run()
+    write_all(report, rehearsal.folder)
+    if flags["report_dir"]:
+        write_all(report, Path(flags["report_dir"]))
+    if quiet:
+        click.echo(written(report, flags["shape"]), nl=False)
+    else:
+        show_report(report, rehearsal.folder, color=flags["color"])
+    return report.exit_code
+
+
+def _read(project: Project, name: str, flags: Mapping[str, Any]) -> tuple[Access, Settings]:
+    """Return how hosts are reached and what the provider is told."""
+    if name == "lab" and flags.get("inventories"):
+        raise InputError(
+            "the provider 'lab' makes its own hosts", hint="leave out -i, or write --provider static"
+        )
+    own = Login.of(flags, project)
+    access = Access(
+        user=me(),
+        secrets=own.secrets,
+        vault=own.vault,
+        defaults=own.defaults,
+        extra=own.extra,
+        forks=flags.get("forks") or project.settings.forks or 50,
+    )
+    inventory = None
+    if flags.get("inventories"):
+        if len(flags["inventories"]) > 1:
+            raise InputError("a drill takes one inventory", hint="a folder can hold several files")
+        found = project.inventory(flags["inventories"][0])
+        if isinstance(found, str):
+            raise InputError(
+                f"the hosts of '{found}' are marked by nobody",
+                hint="expected an inventory file with `drill: true`",
+            )
+        inventory = found.absolute()
+    settings = Settings(
+        project=project,
+        inventory=inventory,
+        limit=flags.get("limit"),
+        vault=own.vault,
+        say=lambda text: click.echo(text, err=True),
+    )
+    return access, settings
+
+
+def _watch(flags: Mapping[str, Any], quiet: bool) -> Watch:
+    if quiet or not flags["verbosity"]:
+        return tuple
+    import sys
+
+    from remedy.report import Console
+
+    def watch() -> tuple[Console, ...]:
+        return (Console(sys.stdout, color=flags["color"], verbosity=flags["verbosity"] - 1),)
+
+    return watch
+
+
+def _clean(project: Project, access: Access) -> int:
+    cleaned = clean(project, access, lambda text: click.echo(text, err=True))
+    for one in cleaned:
+        what = f"{one.id}: {one.drill or 'no drill had begun'}"
+        click.echo(f"{what}: {'not everything could be undone' if one.troubles else 'nothing of it is left'}")
+        for trouble in one.troubles:
+            click.echo(f"  {trouble}")
+    if not cleaned:
+        click.echo("nothing was cut off")
+    return 2 if any(one.troubles for one in cleaned) else 0

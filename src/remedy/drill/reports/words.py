@@ -1,0 +1,20 @@
+"""Words and numbers that several forms of the report share."""
+
+from __future__ import annotations
+
+from remedy.drill.record import DrillRecord
+
+
+def verdict(one: DrillRecord) -> str:
+    """Return passed, deviation, error, interrupted or not run."""
+    return "deviation" if one.outcome == "failed" else one.outcome
+
+
+def span(seconds: float | None) -> str:
+    """Return a duration in words; a dash for what was not reached."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
