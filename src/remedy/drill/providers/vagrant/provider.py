@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from remedy.drill.providers.base import Need, Stage
 from remedy.drill.providers.vagrant import disks, logins, wishes
@@ -34,8 +34,8 @@ class Vagrant:
     VAGRANT_DEFAULT_PROVIDER chooses between VirtualBox, libvirt and Docker, as always with Vagrant.
     """
 
-    name: Final = "vagrant"
-    renews: Final = True
+    name = "vagrant"
+    renews = True
 
     def __init__(self, vagrantfile: Path, say: Say = quiet) -> None:
         self._vagrantfile = vagrantfile
@@ -67,7 +67,7 @@ class Vagrant:
 
     def acquire(self, needs: Sequence[Need]) -> Stage:
         """Bring the machines up as new, with the disks that the drill asks for."""
-        self._playing = wishes.cast(needs, self._machines)
+        self._playing = wishes.cast(needs, list(self._machines))
         wanted = {self._playing[need.name]: wishes.read(need) for need in needs}
         self._renew(wanted)
         self._up(wanted)
