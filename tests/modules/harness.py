@@ -150,7 +150,7 @@ class Bench:
     ) -> Ran:
         """Run a task from what a user wrote to the result frames; check mode remembers its predictions."""
         spec = registry.find(module)
-        given = parameters.coerce(spec, parameters.check(spec, params, None, templates_allowed=False))
+        given = dict(parameters.check(spec, params, None, templates_allowed=False))
         steps = prepare(spec, given, Sources(self.controller, self.folder))
         return self._all(module, [{"op": "run", "params": each} for each in steps], check_mode, timeout)
 

@@ -5,7 +5,7 @@ import subprocess
 
 from remedy.agent import bootstrap, runner
 from remedy.agent.host import Host
-from remedy.modules import check, coerce, find
+from remedy.modules import check, find
 
 
 class Gone(BaseException):
@@ -48,7 +48,7 @@ class Talk:
 def params(module, /, *, internal=(), **given):
     """Return what a task with these parameters would send to the host."""
     spec = find(module)
-    ready = coerce(spec, check(spec, given, None, templates_allowed=False))
+    ready = dict(check(spec, given, None, templates_allowed=False))
     ready.update(internal)
     return ready
 

@@ -35,7 +35,7 @@ def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
 
 def step(module: str, *, op: str = "run", internal: dict[str, Any] | None = None, **params: Any) -> Any:
     spec = registry.find(module)
-    given = parameters.coerce(spec, parameters.check(spec, params, None, templates_allowed=False))
+    given = dict(parameters.check(spec, params, None, templates_allowed=False))
     return {"op": op, "module": module, "params": {**given, **(internal or {})}}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from remedy.agent.kinds import REQUIRED, Param
 from remedy.document import Map, Text, VaultText
 from remedy.errors import InputError, Position
-from remedy.modules import check, coerce, find
+from remedy.modules import check, find
 from remedy.modules.values import TYPES
 
 HERE = Position("site.yml", 3, 5)
@@ -117,17 +117,17 @@ def test_a_template_waits_until_it_is_rendered():
     checked = check(SPEC, args, HERE, templates_allowed=True)
     assert checked["state"] == "{{ state }}"
     assert checked["tags"] == ["{{ one }}"]
-    rendered = {**checked, "state": "absent", "tags": ["7"], "mode": "600", "sha1": "00"}
-    done = coerce(SPEC, rendered)
-    assert (done["state"], done["tags"], done["mode"], done["sha1"]) == ("absent", [7], "0600", "00")
+    rendered = {**checked, "state": "absent", "tags": ["7"], "mode": "600"}
+    done = check(SPEC, rendered, HERE, templates_allowed=False)
+    assert (done["state"], done["tags"], done["mode"]) == ("absent", [7], "0600")
 
 
 def test_after_rendering_the_same_mistakes_are_found():
     checked = check(SPEC, written(path="/x", state=Text("{{ s }}")), HERE, templates_allowed=True)
     with pytest.raises(InputError, match="'state' of 'demo' cannot be 'gone'"):
-        coerce(SPEC, {**checked, "state": "gone"})
+        check(SPEC, {**checked, "state": "gone"}, HERE, templates_allowed=False)
     with pytest.raises(InputError, match="force needs mode"):
-        coerce(SPEC, {**checked, "state": "absent", "force": True})
+        check(SPEC, {**checked, "state": "absent", "force": True}, HERE, templates_allowed=False)
 
 
 def test_text_from_a_host_is_no_template():

@@ -19,7 +19,7 @@ from remedy.engine.state import HostState
 from remedy.engine.unknown import hangs_on, names_in
 from remedy.engine.variables import Variables
 from remedy.errors import InputError
-from remedy.modules import ModuleSpec, check, coerce, find, prepare
+from remedy.modules import ModuleSpec, check, find, prepare
 from remedy.playbook import Task
 from remedy.template import Layer, Pending, Scope, UnknownValue
 
@@ -192,7 +192,7 @@ class Builder:
         complete = check(spec, given, task.position, templates_allowed=False)
         secrets = [param.name for param in spec.params if param.secret]
         self._run.secrets.add([complete[name] for name in secrets if complete.get(name)])
-        return coerce(spec, complete)
+        return dict(complete)
 
     def _prepared(self, entry: Entry, params: dict[str, Any], scope: Scope) -> list[dict[str, Any]]:
         task, spec = entry.task, entry.task.spec

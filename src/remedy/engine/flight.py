@@ -94,9 +94,13 @@ class Entry:
 
 @dataclass(slots=True)
 class Flight:
-    """A request of the walk: take these entries to the host, in order, and bring back their outcomes."""
+    """A request of the walk: take these entries to the host, in order, and bring back their outcomes.
+
+    `landed` is how many of them, from the first, have their outcome and count.
+    """
 
     entries: list[Entry] = field(default_factory=list)
+    landed: int = 0
 
     def items(self) -> list[Item]:
         """Return the items that go to the host."""

@@ -21,7 +21,7 @@ from remedy.engine.state import HostState
 from remedy.engine.walk import Walk
 from remedy.errors import InputError, RemedyError, Unreachable
 from remedy.events import Warned
-from remedy.modules import check, coerce, find
+from remedy.modules import check, find
 from remedy.transport import Identity, Line, NoService, Target
 from remedy.transport.reach import Address, lost
 
@@ -175,7 +175,7 @@ class HostSite(_Place):
         name = module if module.startswith(TARGET) else find(module).import_name
         if name != module:
             spec = find(module)
-            params = coerce(spec, check(spec, params, None, templates_allowed=False))
+            params = dict(check(spec, params, None, templates_allowed=False))
         step = {
             **message,
             "id": f"{message['id']}.{next(self._numbers)}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from remedy.agent.kinds import Param
@@ -17,10 +19,11 @@ _SHOWN = 60
 def check(
     spec: ModuleSpec, args: Mapping[str, Any], position: Position | None, *, templates_allowed: bool
 ) -> Map:
-    """Return a task's complete parameters: canonical names, defaults, constants converted to their types.
+    """Return a task's complete parameters: canonical names, defaults, values converted to their types.
 
-    With `templates_allowed` a value that is still a template is kept as it is, for `coerce` after rendering.
-    `args` may be a Map, which knows where each name stands. Raises InputError with the nearest valid name.
+    With `templates_allowed` a value that is still a template is kept as it is, and what rests on it is checked
+    when the rendered parameters come here again. `args` may be a Map, which knows where each name stands. Raises
+    InputError with the nearest valid name.
     """
     known = _by_name(spec)
     checked = Map(position)
@@ -46,19 +49,6 @@ def check(
     return _complete(spec, checked, position, whole=not open_ends)
 
 
-def coerce(spec: ModuleSpec, params: Mapping[str, Any], position: Position | None = None) -> dict[str, Any]:
-    """Return rendered parameters, every value converted to its type, the module's own rules checked.
-
-    `params` comes from `check`; what the module declares as internal passes through. Raises InputError.
-    """
-    known = _by_name(spec)
-    converted = Map(position)
-    for name, value in params.items():
-        at = _value_at(params, name, position)
-        converted[name] = _convert(spec, known[name], value, at) if name in known else value
-    return dict(_complete(spec, converted, position, whole=True))
-
-
 def has_template(value: Any) -> bool:
     """Say whether a value the author wrote must still be rendered or decrypted."""
     if isinstance(value, VaultText):
@@ -70,12 +60,19 @@ def has_template(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(has_template(item) for item in value)
 
 
+@cache
 def _by_name(spec: ModuleSpec) -> dict[str, Param]:
     return {name: param for param in spec.params for name in (param.name, *param.aliases)}
 
 
+@cache
+def _defaults(spec: ModuleSpec) -> tuple[tuple[Param, Any], ...]:
+    """Return each parameter with its default as a value of its type."""
+    return tuple((each, None if each.required else _convert(spec, each, each.default, None)) for each in spec.params)
+
+
 def _complete(spec: ModuleSpec, checked: Map, position: Position | None, *, whole: bool) -> Map:
-    for param in spec.params:
+    for param, default in _defaults(spec):
         if checked.get(param.name) is None:
             if param.required:
                 raise InputError(
@@ -83,8 +80,7 @@ def _complete(spec: ModuleSpec, checked: Map, position: Position | None, *, whol
                     where=position,
                     hint=param.help or None,
                 )
-            default = param.default
-            checked[param.name] = list(default) if isinstance(default, list | tuple) else default
+            checked[param.name] = deepcopy(default) if isinstance(default, list | dict) else default
     rule = getattr(spec.loaded, "check_params", None)
     broken = rule(checked) if rule is not None and whole else None
     if broken:

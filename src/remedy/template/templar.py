@@ -82,6 +82,8 @@ class Templar:
         A lone `{{ x }}` keeps the type of x; OMIT alone is returned, in a dict or list it goes. Raises
         Pending, UnknownValue, UndefinedVariable and other InputErrors with the place of the text.
         """
+        if isinstance(value, Text) and not may_be_template(value):
+            return str.__str__(value)
         return self._whole(lambda: self._render(value, scope, where), where, scope)
 
     def condition(self, expression: Any, scope: Scope, *, where: Position | None = None) -> bool:
