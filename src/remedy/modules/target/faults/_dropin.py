@@ -2,7 +2,7 @@
 
 import os
 
-from remedy.agent.atomic import native
+from remedy.agent.paths import native
 from remedy.agent.kinds import Failed
 from remedy.modules.target._systemd import Units, booted
 from remedy.modules.target.faults._fault import MARK

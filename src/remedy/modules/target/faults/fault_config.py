@@ -9,7 +9,7 @@ import os
 import stat
 
 from remedy.agent import atomic
-from remedy.agent.atomic import native
+from remedy.agent.paths import native
 from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.modules.target.faults import _filling, _folder
 from remedy.modules.target.faults._fault import MARK, STATE, Fault

@@ -7,7 +7,7 @@ and systemd tries again after `pause`, without an end. Without `name` it is a un
 
 import os
 
-from remedy.agent.atomic import native
+from remedy.agent.paths import native
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.target._systemd import RUNNING
 from remedy.modules.target.faults._dropin import FOLDER, DropIn
