@@ -61,10 +61,12 @@ class DeletedOpen(Fault):
 
     def inject(self):
         _folder.make(self.params["folder"])
-        if _filling.room(os.path.dirname(self.writer.path))[0] < self.params["size"]:
-            raise Failed("%s has no room for %d bytes" % (self.params["folder"], self.params["size"]))
-        self.writer.start(self.params["size"], deleted=True)
-        _folder.drop(self.params["folder"])
+        try:
+            if _filling.room(os.path.dirname(self.writer.path))[0] < self.params["size"]:
+                raise Failed("%s has no room for %d bytes" % (self.params["folder"], self.params["size"]))
+            self.writer.start(self.params["size"], deleted=True)
+        finally:
+            _folder.drop(self.params["folder"])
 
     def lift(self):
         self.writer.stop()

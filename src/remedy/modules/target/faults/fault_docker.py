@@ -8,6 +8,8 @@ the build cache, BuildKit's list may keep a record of `image` that holds no byte
 """
 
 import json
+import shutil
+import tempfile
 
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.target._docker import SOCKET_PARAM, TIMEOUT_PARAM, Absent, Engine, Refused, part
@@ -173,7 +175,13 @@ class Docker(Fault):
 
     def _docker(self, words, input=None, environment=None):
         argv = ["docker", "--host=unix://" + self.params["socket"]] + words
-        self.host.run(argv, input=input, environment=environment, c_locale=True, timeout=self.host.left())
+        # A folder of its own: with BuildKit the client leaves something in root's.
+        folder = tempfile.mkdtemp(prefix=MARK + "-", dir="/run")
+        known = dict(environment or {}, DOCKER_CONFIG=folder)
+        try:
+            self.host.run(argv, input=input, environment=known, c_locale=True, timeout=self.host.left())
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _gone(self, path, **query):
         try:

@@ -83,13 +83,16 @@ class Logs(Fault):
 
     def inject(self):
         _folder.make(self.params["folder"])
-        for path, age in self._wanted():
-            if not _filling.is_old(path, self.params["size"], age):
-                self._room(self.params["size"] - (_filling.size_of(path) or 0))
-                _filling.write(path, self.params["size"], age)
-        if self.params["live"]:
-            self._room(self.params["live"] - (_filling.size_of(self.writer.path) or 0))
-            self.writer.start(self.params["live"])
+        try:
+            for path, age in self._wanted():
+                if not _filling.is_old(path, self.params["size"], age):
+                    self._room(self.params["size"] - (_filling.size_of(path) or 0))
+                    _filling.write(path, self.params["size"], age)
+            if self.params["live"]:
+                self._room(self.params["live"] - (_filling.size_of(self.writer.path) or 0))
+                self.writer.start(self.params["live"])
+        finally:
+            _folder.drop(self.params["folder"])  # where nothing came of it
 
     def lift(self):
         self.writer.stop()

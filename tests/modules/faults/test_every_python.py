@@ -1,0 +1,52 @@
+"""Faults on every Python at hand, on this machine: nothing is filled; where no systemd runs, processes are orphans."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from tests.agent.driver import interpreters
+from tests.modules.running import in_python, params, step
+
+from remedy.errors import InputError
+
+
+@pytest.mark.parametrize("interpreter", interpreters())
+def test_faults_come_and_go(interpreter: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folder = str(tmp_path)
+    faults = [
+        ("fault_disk_full", {"path": folder, "leave": 1 << 60}),
+        ("fault_inodes_full", {"path": folder, "leave": 1 << 60}),
+        ("fault_old_files", {"path": folder, "files": 3, "size": 10}),
+        ("fault_logs", {"folder": folder, "rotated": 2, "size": 100, "live": 1000}),
+        ("fault_deleted_open", {"folder": folder, "size": 1000, "name": f"p{port}"}),
+        ("fault_port", {"port": port, "address": "127.0.0.1"}),
+    ]
+    steps = []
+    for module, given in faults:
+        steps += [step(module, **given)] * 2 + [step(module, state="absent", **given)] * 2
+    frames = in_python(interpreter, *steps)
+    found = [(frame["status"], frame["result"].get("exception")) for frame in frames]
+    assert found == [("changed", None), ("ok", None)] * 2 * len(faults), frames
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "given", "text"),
+    [
+        ("fault_disk_full", {"path": "/", "leave": 1, "percent": 5}, "give leave or percent, not both"),
+        ("fault_disk_full", {"path": "/", "name": "../x"}, "name '../x': expected up to 40 letters"),
+        ("fault_logs", {"rotated": 0}, "there would be no log"),
+        ("fault_old_files", {"path": "/", "ending": "/x"}, "ending is the end of a name, without /"),
+        ("fault_config", {"path": "/x"}, "give line, or search and replace"),
+        ("fault_port", {"port": 70000}, "port: expected 1 to 65535"),
+        ("fault_binlogs", {"name": "a b"}, "name 'a b': expected"),
+        ("fault_hung_mount", {"path": "x"}, "path must be absolute"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(module: str, given: dict[str, object], text: str) -> None:
+    with pytest.raises(InputError, match=text):
+        params(module, **given)
