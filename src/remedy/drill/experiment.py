@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from remedy.drill import plays, record
@@ -14,12 +13,13 @@ from remedy.drill.method import undoing
 from remedy.drill.model import Drill, covered
 from remedy.drill.probes import Detection, Watch
 from remedy.drill.providers import Provider, Stage
-from remedy.drill.record import Change, Deviation, DrillRecord, Guarded, Phase, Seen
+from remedy.drill.record import Change, DrillRecord, Phase
 from remedy.drill.runs import Outcome, Runs
 from remedy.drill.signals import Signals
 from remedy.drill.teller import Teller
+from remedy.drill.told import Results, Told, verdict
 from remedy.engine.options import DIAGNOSE
-from remedy.errors import Interrupted, RemedyError
+from remedy.errors import RemedyError
 from remedy.playbook import Playbook
 
 _PAUSE = 0.5  # seconds between two looks for a finding that takes its time
@@ -54,7 +54,7 @@ class Experiment:
         self._held = ExitStack()
         self._stage: Stage | None = None
         self._runs: Runs | None = None
-        self._results = _Results()
+        self._results = Results()
         self._phases: dict[str, Phase] = {}
         self._faulty = False
 
@@ -106,7 +106,7 @@ class Experiment:
 
     # -- the phases
 
-    def _acquire(self, told: _Told) -> None:
+    def _acquire(self, told: Told) -> None:
         stage = self._provider.acquire(self._drill.needs)
         self._stage = stage
         self._runs = self._on_stage(self._drill, stage, self._held)
@@ -114,14 +114,14 @@ class Experiment:
             name if stage.hosts[name] == name else f"{name} is {stage.hosts[name]}" for name in stage.hosts
         )
 
-    def _steady_state(self, told: _Told) -> None:
+    def _steady_state(self, told: Told) -> None:
         outcome = self._play(self._hypothesis, record.STEADY, told)
         self._hypothesis_holds(
             outcome, record.STEADY, told, allowed=lambda host, id: self._drill.allows(host, id)
         )
         self._remember(STEADY, told)
 
-    def _method(self, told: _Told) -> None:
+    def _method(self, told: Told) -> None:
         self._begun(True)
         self._faulty = True
         for step in self._drill.method:
@@ -132,11 +132,11 @@ class Experiment:
                 told.deviate("method", text, host)
             if told.deviations or told.outcome:
                 return
-        told.note = f"{sum(len(step.tasks) for step in self._drill.method)} tasks"
+        told.note = _counted(sum(len(step.tasks) for step in self._drill.method), "task")
         self._remember(METHOD, told)
         self._results.method_ended = time.time()
 
-    def _detect(self, told: _Told) -> None:
+    def _detect(self, told: Told) -> None:
         limit = self._drill.limits.detect
         found = Detection(self._drill, self._results.method_ended)
         until = time.monotonic() + limit - (time.time() - self._results.method_ended)
@@ -151,14 +151,14 @@ class Experiment:
         self._results.findings = found.findings
         self._results.time_to_detect = found.seconds
         told.deviations += found.deviations()
-        told.note = ", ".join(sorted({seen.id for seen in found.findings}))
+        told.note = "probe: " + (", ".join(sorted({seen.id for seen in found.findings})) or "no finding")
 
-    def _heal(self, told: _Told) -> None:
+    def _heal(self, told: Told) -> None:
         limit = self._drill.limits.heal
         outcome = self._play(self._runbook, record.HEAL, told, deadline=_hard(limit))
         taken = outcome.ended - outcome.started
         self._results.changes = tuple(self._changes(outcome))
-        told.note = f"{len(self._results.changes)} changes"
+        told.note = _counted(len(self._results.changes), "change")
         for host, text in outcome.troubles():
             told.deviate("not-healed", text, host)
         if told.outcome or told.deviations:
@@ -167,7 +167,7 @@ class Experiment:
         if taken > limit:
             told.deviate("late-heal", f"healed after {taken:.1f} s, and the limit is {limit:g} s")
 
-    def _verify(self, told: _Told) -> None:
+    def _verify(self, told: Told) -> None:
         drill = self._drill
 
         def allowed(host: str, id: str) -> bool:
@@ -176,22 +176,24 @@ class Experiment:
         outcome = self._play(self._hypothesis, record.VERIFY, told)
         self._hypothesis_holds(outcome, record.VERIFY, told, allowed=allowed)
 
-    def _again(self, told: _Told) -> None:
+    def _again(self, told: Told) -> None:
         outcome = self._play(self._runbook, record.AGAIN, told, deadline=_hard(self._drill.limits.heal))
         changes = self._changes(outcome)
         self._results.second_run_changes = max(len(changes), outcome.changed())
-        told.note = f"{self._results.second_run_changes} changes"
+        told.note = _counted(self._results.second_run_changes, "change")
         for change in changes:
             text = (
                 f"the second run changed something: '{change.task}' changed {change.object or change.module}"
             )
             told.deviate("not-idempotent", text, change.host)
         if not changes and outcome.changed():
-            told.deviate("not-idempotent", f"the second run changed something in {outcome.changed()} tasks")
+            told.deviate(
+                "not-idempotent", f"the second run changed something in {_counted(outcome.changed(), 'task')}"
+            )
         for host, text in outcome.troubles():
             told.deviate("not-healed", text, host)
 
-    def _compare(self, told: _Told) -> None:
+    def _compare(self, told: Told) -> None:
         watch = self._watch
         if not self._drill.collateral:
             told.note = "the drill names nothing"
@@ -200,7 +202,7 @@ class Experiment:
         guarded, wrong = watch.compare(outcome)
         self._results.collateral = tuple(guarded)
         told.deviations += wrong
-        told.note = f"{len(guarded)} things, {len(wrong)} changed"
+        told.note = f"probe: {_counted(len(guarded), 'thing')}, {len(wrong)} changed"
 
     def _back(self) -> None:
         """Roll back as far as the drill went, and say of every phase what became of it."""
@@ -217,7 +219,7 @@ class Experiment:
             )
         self._phase(record.ROLLBACK, self._roll_back)
 
-    def _roll_back(self, told: _Told) -> None:
+    def _roll_back(self, told: Told) -> None:
         notes = []
         if self._faulty and self._runs is not None:
             steps = undoing(self._drill)
@@ -225,7 +227,7 @@ class Experiment:
                 outcome = self._play(
                     plays.of_steps(self._drill, "rollback", steps, self._hosts), record.ROLLBACK, told
                 )
-                notes.append(f"{sum(len(step.tasks) for step in steps)} tasks")
+                notes.append(_counted(sum(len(step.tasks) for step in steps), "task"))
                 for host, text in outcome.troubles():
                     told.deviate("rollback", text, host)
         if self._provider.renews:
@@ -254,9 +256,9 @@ class Experiment:
             self._results.watch = Watch(self._drill.collateral, self._named)
         return self._results.watch
 
-    def _phase(self, name: str, work: Callable[[_Told], None]) -> None:
+    def _phase(self, name: str, work: Callable[[Told], None]) -> None:
         self._teller.phase_begins(name)
-        told, started = _Told(name), time.time()
+        told, started = Told(name), time.time()
         try:
             work(told)
         except RemedyError as error:
@@ -282,7 +284,7 @@ class Experiment:
         self,
         playbook: Playbook,
         phase: str,
-        told: _Told,
+        told: Told,
         *,
         mode: str = "apply",
         deadline: float | None = None,
@@ -300,17 +302,17 @@ class Experiment:
             told.fail(outcome.error or RemedyError(_all(outcome)), outcome.code)
         return outcome
 
-    def _read(self, things: Sequence[object], moment: str, told: _Told) -> Outcome:
+    def _read(self, things: Sequence[object], moment: str, told: Told) -> Outcome:
         chosen = [thing for thing in self._drill.collateral if thing in things]
         return self._play(plays.of_things(self._drill, chosen, self._hosts), moment, told)
 
-    def _remember(self, moment: str, told: _Told) -> None:
+    def _remember(self, moment: str, told: Told) -> None:
         things = self._watch.since(moment)
         if things and not told.outcome:
             told.deviations += self._watch.remember(self._read(things, "collateral", told), moment)
 
     def _hypothesis_holds(
-        self, outcome: Outcome, phase: str, told: _Told, *, allowed: Callable[[str, str], bool]
+        self, outcome: Outcome, phase: str, told: Told, *, allowed: Callable[[str, str], bool]
     ) -> None:
         for raised in outcome.raised:
             host = self._named.get(raised.host, raised.host)
@@ -318,6 +320,8 @@ class Experiment:
                 told.deviate("finding", f"diagnose raises '{raised.id}': {raised.title}", host)
         for trouble, text in outcome.troubles():
             told.deviate("verify", text, trouble)
+        if not told.deviations:
+            told.note = "hypothesis: it verifies, and nothing is found"
 
     def _changes(self, outcome: Outcome) -> list[Change]:
         return [
@@ -334,7 +338,7 @@ class Experiment:
     def _record(self, started: float) -> DrillRecord:
         drill, results = self._drill, self._results
         phases = tuple(self._phases[name] for name in record.PHASES)
-        outcome, code = _verdict(phases, self._signals.asked, results.error)
+        outcome, code = verdict(phases, self._signals.asked, results.error)
         stage = self._stage
         return DrillRecord(
             name=drill.name,
@@ -366,50 +370,9 @@ class Experiment:
         )
 
 
-@dataclass
-class _Told:
-    """What a phase says of itself while it runs."""
-
-    phase: str
-    note: str = ""
-    outcome: str = ""
-    runs: list[str] = field(default_factory=list)
-    deviations: list[Deviation] = field(default_factory=list)
-    error: RemedyError | None = None
-
-    def deviate(self, what: str, text: str, host: str | None = None) -> None:
-        self.deviations.append(Deviation(phase=self.phase, what=what, text=text, host=host))
-
-    def fail(self, error: RemedyError, code: int | None = None) -> None:
-        self.outcome, self.error = record.FAILED, error
-        if code is not None and code != error.exit_code:
-            error.exit_code = code
-
-
-@dataclass
-class _Results:
-    """What the phases have found so far."""
-
-    method_ended: float = 0.0
-    findings: tuple[Seen, ...] = ()
-    time_to_detect: float | None = None
-    time_to_heal: float | None = None
-    changes: tuple[Change, ...] = ()
-    second_run_changes: int | None = None
-    collateral: tuple[Guarded, ...] = ()
-    watch: Watch | None = None
-    error: RemedyError | None = None
-
-
-def _verdict(phases: Sequence[Phase], asked: bool, error: RemedyError | None) -> tuple[str, int]:
-    """Return the drill's outcome and its exit code."""
-    if asked or any(phase.outcome == record.INTERRUPTED for phase in phases):
-        return "interrupted", Interrupted.exit_code
-    if error is not None:
-        return "error", error.exit_code
-    if any(phase.outcome != record.OK for phase in phases):
-        return "failed", 2
-    return "passed", 0
+def _counted(number: int, word: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _hard(limit: float) -> float:

@@ -22,6 +22,7 @@ from remedy.lab.tools import Say, quiet
 ROLE_NAMES = {"mysql": "db", "mariadb": "db", "redis": "queue", "rabbitmq": "queue"}
 """What a drill may call a role beside the lab's own names."""
 
+_BOOT_SECONDS = 120.0
 _ROOT = "1G"  # what fills a root must not fill this machine's disk
 
 
@@ -52,6 +53,9 @@ class LabProvider:
         specs = [spec_of(need) for need in needs]
         lab.remove(*(host.name for host in lab.hosts()))
         hosts = lab.up(specs)
+        for host in hosts:
+            # A steady state begins when the services are up; a unit that failed is for the hypothesis to find.
+            lab.run(host.name, ["systemctl", "is-system-running", "--wait"], ok=None, timeout=_BOOT_SECONDS)
         write_inventory(lab, self._folder / "inventory" / "hosts.yml")
         # Playbooks know hosts by what runs there; the lab's own groups are called by its root trees.
         groups = {
