@@ -33,7 +33,10 @@ class Blobs:
 
     def add(self, content: Mapping[str, Any], seal: Seal | None) -> Blob:
         """Return the place of this content, sealed where there is a seal; bytes may stand anywhere in it."""
-        data = frames.encode(with_text_keys(content))
+        try:
+            data = frames.encode(content)
+        except TypeError:  # keys that JSON has no word for
+            data = frames.encode(with_text_keys(content))
         data = data if seal is None else seal.close(data)
         name = sha256(data).hexdigest()
         if name not in self._known:
