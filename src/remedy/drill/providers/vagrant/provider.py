@@ -15,6 +15,7 @@ from remedy.drill.providers.vagrant import disks, logins, wishes
 from remedy.drill.providers.vagrant.program import Program
 from remedy.drill.providers.vagrant.sets import Set
 from remedy.errors import InputError
+from remedy.lab import LabError
 from remedy.lab.tools import Say, quiet, run
 from remedy.project import Project
 
@@ -110,12 +111,7 @@ class Vagrant:
     @classmethod
     def resume(cls, remembered: Mapping[str, Any]) -> Vagrant | None:
         """Return a provider whose `close` destroys what a killed process left; None where nothing is left."""
-        provider = cls.__new__(cls)
-        provider._vagrantfile, provider._say, provider._open = (
-            Path(remembered["vagrantfile"]),
-            quiet,
-            ExitStack(),
-        )
+        provider = cls(Path(remembered["vagrantfile"]))
         found = Set.again(provider._open, remembered["set"])
         if found is None:
             return None
@@ -130,7 +126,7 @@ class Vagrant:
     @property
     def _taken(self) -> Set:
         if self._set is None:
-            raise RuntimeError("the provider is not open")
+            raise LabError("the provider of Vagrant's machines is not open")
         return self._set
 
     @property
