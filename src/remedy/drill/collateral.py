@@ -98,7 +98,9 @@ def fingerprint(thing: Thing, result: Mapping[str, Any]) -> tuple[str, str]:
     elif thing.kind == "folder":
         files = result.get("files") or []
         seen = {str(one["path"]): [one.get(name) for name in _INSIDE] for one in files}
-        words = f"{len(files)} entries" if result.get("examined") or files else "empty, or not there"
+        words = (
+            f"{len(files)} {'entry' if len(files) == 1 else 'entries'}" if files else "empty, or not there"
+        )
     else:
         seen = str(result.get("stdout") or "")
         words = " ".join(seen.split())[:200] or "nothing"

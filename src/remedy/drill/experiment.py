@@ -150,7 +150,8 @@ class Experiment:
             time.sleep(_PAUSE)
         self._results.findings = found.findings
         self._results.time_to_detect = found.seconds
-        told.deviations += found.deviations()
+        if not told.deviations:  # what a diagnose that failed did not raise says nothing
+            told.deviations += found.deviations()
         told.note = "probe: " + (", ".join(sorted({seen.id for seen in found.findings})) or "no finding")
 
     def _heal(self, told: Told) -> None:

@@ -1,0 +1,112 @@
+"""Whatever cuts a drill off, and wherever: nothing of its faults stays, on hosts that are nobody's to throw away."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from remedy.lab import Host, Lab
+from remedy.lab.cgroups import Cgroup
+from tests.drill.rehearsing import Rehearser, drilled, interrupt, there, until_line
+
+pytestmark = pytest.mark.lab
+
+# The line after which a phase is under way.
+BEFORE = {
+    "hosts": "DRILL flag",
+    "steady state": "  hosts ",
+    "method": "  steady state ",
+    "detect": "  method ",
+    "heal": "  detect ",
+    "verify": "  heal ",
+    "again": "  verify ",
+    "collateral": "  again ",
+    "rollback": "  collateral ",
+}
+STATIC = ("flag", "--provider", "static", "-i", "staging")
+
+
+@pytest.mark.parametrize("phase", BEFORE)
+def test_kill_in_a_phase_then_clean(lab: Lab, staging: Rehearser, phase: str):
+    with staging.start(*STATIC) as process:
+        until_line(process, BEFORE[phase])
+        process.kill()
+    with staging.start("--clean") as process:
+        cleaned = drilled(process)
+    assert cleaned.code == 0, (cleaned.out, cleaned.err)
+    assert not there(lab, "/run/flag")
+    assert not there(lab, "/run/kept")
+    assert [state["closed"] for state in staging.states()] == [True]
+    assert staging.on_static().code == 0, "the host is free for the next drill"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("phase", BEFORE)
+def test_a_signal_in_a_phase(lab: Lab, staging: Rehearser, phase: str, number: int):
+    with staging.start(*STATIC) as process:
+        until_line(process, BEFORE[phase])
+        interrupt(process, number)
+        interrupt(process, number)
+        done = drilled(process)
+    assert done.code in (99, 0) if phase == "rollback" else done.code == 99, (done.out, done.err)
+    assert not there(lab, "/run/flag")
+    assert not there(lab, "/run/kept")
+    assert [state["closed"] for state in staging.states()] == [True]
+
+
+def test_a_second_ctrl_c_does_not_skip_the_rollback(lab: Lab, staging: Rehearser):
+    slow = "restore:\n  - shell: touch /run/restoring; while [ ! -e /run/go ]; do sleep 0.02; done\n"
+    staging.change("drills/flag.yml", "restore:\n", slow)
+    with staging.start(*STATIC) as process:
+        until_line(process, BEFORE["heal"])
+        interrupt(process)
+        lab.run("h1", ["sh", "-c", "until [ -e /run/restoring ]; do sleep 0.02; done"], timeout=30)
+        interrupt(process)
+        interrupt(process)
+        lab.run("h1", ["touch", "/run/go"])
+        done = drilled(process)
+    assert done.code == 99
+    assert "rollback     ok" in done.out
+    assert not there(lab, "/run/kept")
+
+
+def test_kill_on_a_lab_of_its_own_then_clean(rehearser: Rehearser, lab: Lab):
+    with rehearser.start("flag") as process:
+        until_line(process, BEFORE["heal"])
+        (state,) = rehearser.states()
+        number = state["remembered"]["number"]
+        assert Path(f"/sys/class/net/remedy{number}").exists()
+        process.kill()
+    with rehearser.start("--clean") as process:
+        cleaned = drilled(process)
+    assert cleaned.code == 0, (cleaned.out, cleaned.err)
+    assert not Path(f"/sys/class/net/remedy{number}").exists()
+    assert not list((lab.root / "labs" / str(number)).glob("hosts/*"))
+    assert Cgroup(f"remedy-lab-{number}").processes() == []
+
+
+def test_two_drills_at_once_do_not_share_a_host(lab: Lab, lab_host: Host, staging: Rehearser):
+    slow = "method:\n  - shell: touch /run/slow; while [ ! -e /run/go ]; do sleep 0.02; done\n"
+    staging.change("drills/flag.yml", "method:\n", slow)
+    staging.change("drills/flag.yml", "restore:\n", "restore:\n  - shell: rm -f /run/slow /run/go\n")
+    with staging.start(*STATIC) as first:
+        lab.run("h1", ["sh", "-c", "until [ -e /run/slow ]; do sleep 0.02; done"], timeout=30)
+        second = staging.on_static()
+        assert second.code == 3
+        assert "another drill" in second.only["error"]
+        assert second.outcomes()["steady state"] == "not run"
+        lab.run("h1", ["touch", "/run/go"])
+        done = drilled(first)
+    assert done.code == 0, (done.out, done.err)
+
+
+def test_two_drills_at_once_on_labs_of_their_own(rehearser: Rehearser):
+    with (
+        rehearser.start("flag", "--format", "json") as first,
+        rehearser.start("flag", "--format", "json") as second,
+    ):
+        one, other = drilled(first), drilled(second)
+    assert (one.code, other.code) == (0, 0), (one.err, other.err)
+    assert one.only["hosts"]["h1"]["lab"] != other.only["hosts"]["h1"]["lab"]
