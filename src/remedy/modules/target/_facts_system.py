@@ -3,11 +3,11 @@
 import glob
 import json
 import os
-import platform
 import pwd
 import re
 import socket
 import stat
+import struct
 import sys
 import time
 
@@ -92,7 +92,7 @@ def _platform(host):
         fqdn = name
     fqdn = fqdn if "." in fqdn else name
     machine_id = read("/etc/machine-id").strip() or read("/var/lib/dbus/machine-id").strip()
-    bits = {"64bit": "64", "32bit": "32"}.get(platform.architecture()[0], "")
+    bits = str(struct.calcsize("P") * 8)
     return {
         "system": about.sysname,
         "kernel": about.release,
