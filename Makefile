@@ -27,7 +27,7 @@ types: venv      ## mypy, strict
 docs: venv       ## write the modules' pages (docs/modules) anew
 	@$(BIN)/python scripts/module_pages.py
 
-demo: venv       ## boot a lab host whose log disk is full, and heal it (root on Linux)
+demo: venv       ## boot two lab hosts whose disks are full, and heal them (root on Linux)
 	@scripts/demo
 
 bench: venv      ## speed and cost against ansible, pyinfra and a bare program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,14 @@ UNGUARDED = """
 import runpy, sys
 from remedy.modules.controller import mysql_binlog_purge
 mysql_binlog_purge._ENOUGH = 0
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+# It dies with the reserve lent.
+KILLED = """
+import os, runpy, signal, sys
+from remedy.modules.controller import mysql_binlog_purge
+mysql_binlog_purge.Purge._until_gone = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -176,13 +185,21 @@ def test_not_a_byte_left(lab: Lab, db: Database, tmp_path: Path) -> None:
     assert db.binlogs() == files
 
     db.shell(f"tune2fs -r {reserve} $(findmnt -no SOURCE {FOLDER}); rm {FOLDER}/.spare")
+    refused = operator.play("disk-full")
+    assert refused.code == 3, refused
+    assert "db1: destroy binary logs of MySQL (may end sessions that wait for space)" in refused.stderr
+    assert db.binlogs() == files
     healed = heal(operator)
     assert healed.code == 0, why(healed)
     assert [each["user"] for each in healed.tasks()["Purge binary logs"]["result"]["ended"]] == ["root"]
     lent = [each for each in healed.report["changes"] if each["object"].startswith("ext4_reserve:")]
     assert [each["after"]["blocks"] for each in lent] == [0, int(reserve)]
     assert db.shell(RESERVE).strip() == reserve
-    assert sum(each["bytes_freed"] or 0 for each in healed.report["changes"]) > 50 * MB
+    told = healed.report["hosts"][DB]
+    assert told["bytes_freed"] > 50 * MB
+    (disk,) = [each for each in told["filesystems"] if each["mount"] == FOLDER]
+    assert disk["before"]["percent"] == 100
+    assert disk["before"]["used"] - disk["after"]["used"] > 40 * MB
     assert {each["resolved"] for each in healed.report["findings"]} == {True}
     writes_again(db)
     nothing_left(operator)
@@ -234,6 +251,56 @@ def test_killed_in_the_middle_of_a_purge_and_played_again(lab: Lab, full: Databa
     assert full.shell(f"ls {FOLDER} | grep '^binlog.0'").split() == full.binlogs()
     writes_again(full)
     nothing_left(operator)
+
+
+def test_killed_while_the_reserve_is_lent(lab: Lab, full: Database, tmp_path: Path) -> None:
+    reserve = full.shell(RESERVE)
+    operator = Operator(tmp_path, lab, lab.host(DB))
+    with operator.start("play", "disk-full", "--yes", under=(sys.executable, "-c", KILLED)) as process:
+        process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert full.shell(RESERVE).strip() == "0"
+    lab.run(DB, ["flock", "-w", "15", "/run", "true"])
+    again = heal(operator)
+    assert again.code == 0, why(again)
+    writes_again(full)
+    first, *_ = sorted(path.name for path in (operator.state / "runs").iterdir())
+    back = operator.rollback(first, "--yes")
+    assert back.code == 0, back
+    assert full.shell(RESERVE) == reserve
+    nothing_left(operator)
+
+
+def test_who_has_room_is_not_logged_in_to(lab: Lab, db: Database, tmp_path: Path) -> None:
+    lab.fill(DB, "/var/log")
+    connections = (
+        "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'Connections'"
+    )
+    before = int(db.sql(connections))
+    done = Operator(tmp_path, lab, lab.host(DB)).diagnose("disk-full")
+    assert done.code == 10, why(done)
+    assert done.tasks()["MySQL and MariaDB servers"]["result"]["binlogs"] == [FOLDER]
+    assert done.tasks()["Binary logs"]["status"] == "skipped"
+    assert int(db.sql(connections)) == before + 1, "our own"
+
+
+def test_with_a_wrong_clock_or_without_a_login_binary_logs_stay(
+    lab: Lab, db: Database, tmp_path: Path
+) -> None:
+    db.grow(4, days_ago=5)
+    crowd(db, 4 * MB)
+    files = db.binlogs()
+    operator = Operator(tmp_path, lab)
+    operator.add(DB, lab.host(DB))
+    ahead = heal(operator, under=("faketime", "-f", "+2d"))
+    operator.add(DB, lab.host(DB), mysql_login_user="nobody", mysql_login_password="a secret")
+    stranger = heal(operator)
+    for done, words in (ahead, "the host's clock is 172800 s off"), (stranger, "login_password"):
+        assert done.code == 2, why(done)
+        assert words in found(done)[DB, "binlogs-unknown"]["evidence"]
+        assert done.report["changes"] == []
+    assert "a secret" not in stranger.stdout + stranger.stderr
+    assert db.binlogs() == files
 
 
 def test_with_everything_else_at_once(lab: Lab, full: Database, tmp_path: Path) -> None:

@@ -104,6 +104,22 @@ def test_a_connected_replica_is_found_and_asked_without_being_named(bench: Bench
     assert found["bytes"] > 0
 
 
+def test_servers_are_found_among_the_processes(bench: Bench, pair: tuple[Database, Database]) -> None:
+    """A replica's relay logs are no binary logs; an ordinary user sees less."""
+    for host in (database.host for database in pair):
+        found = bench.operator.run(host, "mysql_servers", "", "-b").tasks()["mysql_servers"]["result"]
+        server = {
+            "pid": int(bench.primary.lab.run(host, ["pidof", "mariadbd"]).stdout),
+            **{"program": "mariadbd", "user": "mysql", "unit": "mariadb.service"},
+            **{"datadir": FOLDER, "binlogs": FOLDER, "container": False},
+        }
+        assert found["servers"] == [server]
+        assert found["binlogs"] == [FOLDER]
+    told = bench.operator.run("db1", "mysql_servers", "", "-e", "ansible_become=false").tasks()
+    (seen,) = told["mysql_servers"]["result"]["servers"]
+    assert (seen["program"], seen["user"], seen["binlogs"]) == ("mariadbd", "mysql", None)
+
+
 @pytest.mark.parametrize("threads", ["SQL_THREAD", ""])
 def test_what_a_stopped_replica_has_not_applied_is_kept_and_named(
     bench: Bench, pair: tuple[Database, Database], threads: str

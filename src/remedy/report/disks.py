@@ -11,6 +11,8 @@ from remedy.events import Event, TaskDone
 NUMBERS = ("size", "used", "available", "percent", "inode_percent")
 """What a look says in numbers."""
 
+_AFTER = ("verify", "diagnose again")  # looks between two fixes are old by the end
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -29,7 +31,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """A file system of a host; `after` is None where nobody has looked since diagnose."""
+    """A file system of a host; `after` is None where nobody has looked after the fix."""
 
     mount: str
     before: Room
@@ -37,7 +39,7 @@ class FileSystem:
 
 
 class Disks:
-    """Gathers the looks at file systems; a Sink. The first look of diagnose counts, and the last one after it."""
+    """Gathers the looks at file systems; a Sink. The first one of diagnose counts, and the last one after the fix."""
 
     def __init__(self) -> None:
         self._hosts: dict[str, dict[str, FileSystem]] = {}
@@ -55,7 +57,7 @@ class Disks:
         for mount, room in seen.items():
             if event.section == "diagnose":
                 known.setdefault(mount, FileSystem(mount, room))
-            elif mount in known:
+            elif event.section in _AFTER and mount in known:
                 known[mount] = replace(known[mount], after=room)
 
 

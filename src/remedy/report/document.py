@@ -73,10 +73,7 @@ class JsonReport:
             "setup_trips": 0 if trips is None else trips.setup_trips,
             "round_trips": 0 if trips is None else trips.round_trips,
             "bytes_freed": self._story.freed(name),
-            "filesystems": [
-                _filesystem(each, looked_again=self._story.mode != "check")
-                for each in self._story.disks.of(name)
-            ],
+            "filesystems": [_filesystem(each) for each in self._story.disks.of(name)],
         }
 
 
@@ -84,9 +81,8 @@ def _instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _filesystem(each: FileSystem, *, looked_again: bool) -> dict[str, Any]:
-    after = each.after if looked_again else None
-    return {"mount": each.mount, "before": _room(each.before), "after": _room(after)}
+def _filesystem(each: FileSystem) -> dict[str, Any]:
+    return {"mount": each.mount, "before": _room(each.before), "after": _room(each.after)}
 
 
 def _room(room: Room | None) -> dict[str, Any] | None:

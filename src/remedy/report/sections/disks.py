@@ -13,8 +13,6 @@ _HOSTS = 12
 
 def disks(sheet: Sheet, story: Story, view: View) -> None:
     """Tell of file systems that were full, or are; those with room and those nobody looked at again are left out."""
-    if story.mode != "apply":
-        return
     told = {host: [each for each in story.disks.of(host) if _worth(each)] for host in story.hosts}
     hosts = [host for host, those in told.items() if those]
     if not hosts:
