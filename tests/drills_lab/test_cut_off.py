@@ -72,19 +72,42 @@ def test_a_second_ctrl_c_does_not_skip_the_rollback(lab: Lab, staging: Rehearser
     assert not there(lab, "/run/kept")
 
 
-def test_kill_on_a_lab_of_its_own_then_clean(rehearser: Rehearser, lab: Lab):
+def number_of(rehearser: Rehearser) -> int:
+    (state,) = rehearser.states()
+    number: int = state["remembered"]["number"]
+    assert Path(f"/sys/class/net/remedy{number}").exists()
+    return number
+
+
+def gone(lab: Lab, number: int) -> bool:
+    """Say whether nothing is left of a lab: no network, no host, no process."""
+    hosts = list((lab.root / "labs" / str(number)).glob("hosts/*"))
+    network = Path(f"/sys/class/net/remedy{number}").exists()
+    return not network and not hosts and not Cgroup(f"remedy-lab-{number}").members()
+
+
+@pytest.mark.parametrize("phase", ["steady state", "heal"])
+def test_kill_on_a_lab_of_its_own_then_clean(rehearser: Rehearser, lab: Lab, phase: str):
     with rehearser.start("flag") as process:
-        until_line(process, BEFORE["heal"])
-        (state,) = rehearser.states()
-        number = state["remembered"]["number"]
-        assert Path(f"/sys/class/net/remedy{number}").exists()
+        until_line(process, BEFORE[phase])
+        number = number_of(rehearser)
         process.kill()
     with rehearser.start("--clean") as process:
         cleaned = drilled(process)
     assert cleaned.code == 0, (cleaned.out, cleaned.err)
-    assert not Path(f"/sys/class/net/remedy{number}").exists()
-    assert not list((lab.root / "labs" / str(number)).glob("hosts/*"))
-    assert Cgroup(f"remedy-lab-{number}").processes() == []
+    assert gone(lab, number)
+
+
+@pytest.mark.parametrize("phase", ["hosts", "steady state", "heal", "rollback"])
+def test_ctrl_c_on_a_lab_of_its_own(rehearser: Rehearser, lab: Lab, phase: str):
+    with rehearser.start("flag") as process:
+        until_line(process, BEFORE[phase])
+        (state,) = rehearser.states()
+        interrupt(process)
+        interrupt(process)
+        done = drilled(process)
+    assert done.code in (99, 0) if phase == "rollback" else done.code == 99, (done.out, done.err)
+    assert gone(lab, state["remembered"]["number"])
 
 
 def test_two_drills_at_once_do_not_share_a_host(lab: Lab, lab_host: Host, staging: Rehearser):
