@@ -2,8 +2,8 @@
 
 import os
 
-from remedy.agent.paths import native
 from remedy.agent.kinds import Failed
+from remedy.agent.paths import native
 from remedy.modules.target._systemd import Units, booted
 from remedy.modules.target.faults._fault import MARK
 

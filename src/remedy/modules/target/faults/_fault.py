@@ -9,6 +9,8 @@ from remedy.agent.kinds import Failed, Irreversible, Param, Resource
 
 MARK = "remedy-drill"
 
+_PARTS = {True: "entirely", False: "in part"}
+
 STATE = Param(
     "state", default="present", choices=("present", "absent"), help="Break it, or make it as it was before."
 )
@@ -49,10 +51,10 @@ class Fault(Resource):
         if os.geteuid() != 0:
             raise Failed("faults are for root; add become: true", cause="permission")
         found = self.found()
-        return None if found is None else {"whole": found}
+        return None if found is None else {"broken": _PARTS[found]}
 
     def wanted(self, have):
-        return {"whole": True} if self.params["state"] == "present" else None
+        return {"broken": _PARTS[True]} if self.params["state"] == "present" else None
 
     def write(self, have, want):
         if want is None:
@@ -62,10 +64,10 @@ class Fault(Resource):
 
     def left(self, want):
         # A runbook may have healed it since: what is left of the fault is taken back all the same.
-        return None if want is None else {"whole": False}
+        return None if want is None else {"broken": _PARTS[False]}
 
     def keep(self, have):
-        if have == {"whole": False}:
+        if have == {"broken": _PARTS[False]}:
             return Irreversible("a part of the fault was there before, which nobody can bring back")
         return {"state": have}
 
@@ -73,6 +75,7 @@ class Fault(Resource):
         return "there is no such fault" if have is None else "it is broken already"
 
     def diff(self, have, want):
-        words = {None: "as it was", True: "broken", False: "broken in part"}
-        before, after = (words[state if state is None else state["whole"]] for state in (have, want))
+        before, after = (
+            "as it was" if state is None else "broken " + state["broken"] for state in (have, want)
+        )
         return {"before": before + "\n", "after": after + "\n"}

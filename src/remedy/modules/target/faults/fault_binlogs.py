@@ -1,9 +1,10 @@
 """Let the binary logs of MySQL or MariaDB grow by writing through the client on the host, as root by its socket.
 
 One row of the table `filler` in a schema of its own, remedy_drill_NAME, is written again and again until the
-binary logs hold so many bytes. `absent` drops the schema; the binary logs stay: they go with a purge, never by
-hand. Refused on a server that is read-only (a replica: what is written there breaks replication) or writes no
-binary logs, and where the disk has no room. Returns `schema`, `files` and `bytes` of the binary logs.
+binary logs hold so many bytes. They can be purged only in their order, so `age` makes those of before old, too.
+`absent` drops the schema; the binary logs stay: they go with a purge, never by hand. Refused on a server that is
+read-only (a replica: what is written there breaks replication) or writes no binary logs, and where the disk has no
+room. Returns `schema`, `files` and `bytes` of the binary logs.
 """
 
 import os
@@ -16,7 +17,12 @@ from remedy.modules.target.faults._fault import STATE, Fault, name_param
 
 PARAMS = (
     Param("size", "size", default=100 << 20, help="How many bytes the binary logs hold together."),
-    Param("age", "duration", default=0, help="How old the files are that are full then; 0: they are new."),
+    Param(
+        "age",
+        "duration",
+        default=0,
+        help="How old all but the newest file are at least then; 0: as they are.",
+    ),
     Param("socket", "path", help="The server's socket; else the client's own default."),
     name_param("binlogs"),
     STATE,
@@ -55,11 +61,10 @@ class Binlogs(Fault):
         there = self._ask("SELECT 1 FROM information_schema.schemata WHERE schema_name = '%s'" % self.schema)
         if not there:
             return None
-        return sum(self._binlogs().values()) >= self.params["size"]
+        return sum(self._binlogs().values()) >= self.params["size"] and not self._young()
 
     def inject(self):
         self._guard()
-        before = set(self._binlogs())
         self._ask(
             "CREATE DATABASE IF NOT EXISTS {0}; CREATE TABLE IF NOT EXISTS {0}.filler "
             "(id INT PRIMARY KEY, pad LONGTEXT CHARACTER SET latin1) ENGINE=InnoDB".format(self.schema)
@@ -72,11 +77,9 @@ class Binlogs(Fault):
             row = "REPLACE INTO %s.filler VALUES (1, '%s');\n" % (self.schema, os.urandom(_ROW // 2).hex())
             self._ask(row * min(_ROUND, missing // _ROW + 1))
 
-        # The last one is still written, and those of before are not ours.
-        for name in sorted(self._binlogs())[:-1] if self.params["age"] else ():
-            if name not in before:
-                then = time.time() - self.params["age"]
-                os.utime(native(os.path.join(self._place(), name)), (then, then))
+        then = time.time() - self.params["age"]
+        for path in self._young():
+            os.utime(path, (then, then))
 
     def lift(self):
         self._ask("DROP DATABASE IF EXISTS " + self.schema)
@@ -97,6 +100,14 @@ class Binlogs(Fault):
             # A server that finds its disk full hangs until there is room.
             text = "%s has no room for %d bytes of binary logs: %d are free, and %d must stay so"
             raise Failed(text % (self._place(), missing, free, _SPARE))
+
+    def _young(self):
+        """Return the files younger than `age`, but for the newest, which is still written."""
+        if not self.params["age"]:
+            return []
+        then, place = time.time() - self.params["age"], self._place()
+        files = [native(os.path.join(place, name)) for name in sorted(self._binlogs())[:-1]]
+        return [path for path in files if os.stat(path).st_mtime > then]
 
     def _place(self):
         """Return the folder of the binary logs."""

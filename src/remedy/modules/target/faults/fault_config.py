@@ -9,8 +9,8 @@ import os
 import stat
 
 from remedy.agent import atomic
-from remedy.agent.paths import native
 from remedy.agent.kinds import REQUIRED, Failed, Param
+from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling, _folder
 from remedy.modules.target.faults._fault import MARK, STATE, Fault
 

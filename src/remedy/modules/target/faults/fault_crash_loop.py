@@ -7,8 +7,8 @@ and systemd tries again after `pause`, without an end. Without `name` it is a un
 
 import os
 
-from remedy.agent.paths import native
 from remedy.agent.kinds import Failed, Param
+from remedy.agent.paths import native
 from remedy.modules.target._systemd import RUNNING
 from remedy.modules.target.faults._dropin import FOLDER, DropIn
 from remedy.modules.target.faults._fault import MARK, STATE, Fault
