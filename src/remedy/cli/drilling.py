@@ -14,7 +14,7 @@ from remedy.drill.cleaning import clean
 from remedy.drill.matrix import matrix
 from remedy.drill.providers.choose import NAMES, Settings
 from remedy.drill.rehearsal import Rehearsal, Watch, prepare
-from remedy.drill.reports import write_all, written
+from remedy.drill.reports import refuse_unwritable, write_all, written
 from remedy.drill.runs import Access
 from remedy.drill.teller import Teller
 from remedy.errors import InputError, nearest
@@ -42,6 +42,8 @@ def drill(names: tuple[str, ...], flags: Mapping[str, Any]) -> int:
     found = [one.name for one in project.drills()] if flags["every"] else list(names)
     if not found:
         raise InputError("there are no drills", hint=f"write one in {project.root / 'drills'}")
+    if flags["report_dir"]:
+        refuse_unwritable(Path(flags["report_dir"]))  # better now than after an hour of drills
     prepared = prepare(found, project, access.vault.open if access.vault else None)
     quiet = flags["shape"] != "console"
     teller = Teller() if quiet else ConsoleTeller(color=flags["color"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from remedy.drill.record import DrillReport
 from remedy.drill.reports.html import as_html
@@ -35,10 +36,25 @@ def write_all(report: DrillReport, folder: Path) -> None:
             new.write_text(form(report), encoding="utf-8")
             new.replace(folder / name)
     except OSError as error:
-        raise RemedyError(
-            f"the drill's report cannot be written to {error.filename or folder}: {error.strerror or error}",
-            hint="choose another folder with --report-dir",
-        ) from error
+        raise _trouble(error, folder) from error
 
 
-__all__ = ["as_html", "as_json", "as_junit", "as_markdown", "write_all", "written"]
+def refuse_unwritable(folder: Path) -> None:
+    """Make a folder for reports, and raise RemedyError where nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _trouble(error, folder) from error
+
+
+def _trouble(error: OSError, folder: Path) -> RemedyError:
+    place = error.filename or folder
+    return RemedyError(
+        f"the drill's report cannot be written to {place}: {error.strerror or error}",
+        hint="choose another folder with --report-dir",
+    )
+
+
+__all__ = ["as_html", "as_json", "as_junit", "as_markdown", "refuse_unwritable", "write_all", "written"]
