@@ -10,6 +10,7 @@ import pytest
 
 from remedy.cli import cli
 from remedy.document import Map, load_yaml
+from remedy.drill.file import load_drill
 from remedy.inventory import load as load_inventory
 from remedy.lab.spec import read_specs
 from remedy.modules import find
@@ -78,6 +79,8 @@ def test_an_example_can_be_used(block, tmp_path):
     file.write_text(block.text, encoding="utf-8")
     if file.name == "lab.yml":
         assert read_specs(file)
+    elif file.parent.name == "drills":
+        assert load_drill(file, project=Project.find(tmp_path)).expect
     elif file.parent.name == "inventory":
         assert load_inventory([str(file)], root=tmp_path).hosts
     elif file.name == "remedy.yml":
