@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from remedy.lab import Disk, HostSpec
@@ -24,12 +24,10 @@ class Case:
     broken: str
     host: str = SHOP
     heals: str = ""
-    ready: str = ""
-    """What the host needs first."""
-    stays: tuple[str, ...] = field(default=())
-    """What the fault says that it leaves behind."""
 
 
+STAYS = {BASE: ("/var/lib/mysql",), SHIPS: ("/var/lib/docker", "/var/lib/containerd")}
+"""What lives by itself, and what faults say that they leave behind."""
 NGINX = "systemctl start nginx"
 DRILL = "/var/log/remedy-drill"
 
@@ -89,7 +87,6 @@ CASES = {
         "test $(find /var/lib/mysql -name 'binlog.0*' -mtime +4 | wc -l) -ge 4",
         host=BASE,
         heals="mariadb -e 'RESET MASTER'",
-        stays=("/var/lib/mysql",),
     ),
     "what Docker heaps up": Case(
         "fault_docker",
@@ -100,23 +97,18 @@ CASES = {
         "docker system df | grep 'Build Cache' | grep -q 1.049MB",
         host=SHIPS,
         heals="docker container prune -f --filter label!=remedy.keep > /dev/null; docker image prune -f > /dev/null",
-        stays=("/var/lib/docker", "/var/lib/containerd"),
     ),
-    "a service that stopped": Case(
-        "fault_service", {"name": "nginx"}, "! systemctl -q is-active nginx", ready=NGINX
-    ),
+    "a service that stopped": Case("fault_service", {"name": "nginx"}, "! systemctl -q is-active nginx"),
     "a service that was killed": Case(
         "fault_service",
         {"name": "nginx", "how": "kill"},
         "systemctl -q is-failed nginx",
-        ready=NGINX,
         heals=NGINX,
     ),
     "a service that hangs": Case(
         "fault_service",
         {"name": "nginx", "how": "hang"},
         "systemctl -q is-active nginx; grep -q '^State:.T' /proc/$(systemctl show -P MainPID nginx)/status",
-        ready=NGINX,
         heals="systemctl kill -s CONT nginx",
     ),
     "a crash loop of its own": Case(
@@ -129,7 +121,6 @@ CASES = {
         "fault_crash_loop",
         {"name": "nginx", "pause": "100ms"},
         "until test $(systemctl show -P NRestarts nginx) -ge 2; do sleep 0.05; done",
-        ready=NGINX,
         heals="systemctl stop nginx",
     ),
     "a taken port": Case("fault_port", {"port": 8081}, "ss -Hltn 'sport = 8081' | grep -q LISTEN"),

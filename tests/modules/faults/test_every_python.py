@@ -9,7 +9,9 @@ import pytest
 from tests.agent.driver import interpreters
 from tests.modules.running import in_python, params, step
 
+from remedy.agent import bootstrap
 from remedy.errors import InputError
+from remedy.modules.registry import FAULTS
 
 
 @pytest.mark.parametrize("interpreter", interpreters())
@@ -50,3 +52,8 @@ def test_faults_come_and_go(interpreter: str, tmp_path: Path) -> None:
 def test_parameters_that_make_no_sense_are_refused(module: str, given: dict[str, object], text: str) -> None:
     with pytest.raises(InputError, match=text):
         params(module, **given)
+
+
+def test_faults_travel_only_to_those_who_ask_for_them() -> None:
+    assert not [name for name in bootstrap.sources(["copy", "service", "docker_prune"]) if "fault_" in name]
+    assert FAULTS + "fault_port" in bootstrap.sources([FAULTS + "fault_port"])

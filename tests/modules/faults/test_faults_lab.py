@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.acceptance.host_tree import look
 from tests.acceptance.operator import Operator
-from tests.modules.faults.cases import BASE, CASES, DRILL, HOSTS, NGINX, SHOP, Case
+from tests.modules.faults.cases import BASE, CASES, DRILL, HOSTS, NGINX, SHOP, STAYS
 from tests.modules.running import in_lab, step
 
 from remedy.lab import Lab
@@ -29,9 +29,11 @@ if command -v mariadb > /dev/null; then mariadb -NBe 'SHOW DATABASES'; fi
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _hosts(lab: Lab) -> Iterator[None]:
+def fresh(lab: Lab) -> Iterator[dict[str, dict[str, Any]]]:
+    """Boot the hosts; what each is like before anything happens, by its name."""
     lab.up(HOSTS)
-    yield
+    sh(lab, SHOP, NGINX)
+    yield {host.name: fingerprint(lab, host.name) for host in HOSTS}
     lab.remove(*(host.name for host in HOSTS))
 
 
@@ -52,12 +54,12 @@ def undone(module: str, frame: dict[str, Any], **given: Any) -> dict[str, Any]:
     return {**step(module, **given), "op": "undo", "kept": kept, "expect": [change["after"]]}
 
 
-def fingerprint(lab: Lab, case: Case) -> dict[str, Any]:
+def fingerprint(lab: Lab, host: str) -> dict[str, Any]:
     """Return what a host is like: all files, and what faults could leave behind besides."""
     # Not by `sh -c`: the script would find itself among the processes.
-    found: dict[str, Any] = {"remains": lab.run(case.host, ["sh", "-e"], stdin=REMAINS.encode()).stdout}
-    for path, known in look(lab, case.host).items():
-        if not path.startswith((*COMINGS, *case.stays)):
+    found: dict[str, Any] = {"remains": lab.run(host, ["sh", "-e"], stdin=REMAINS.encode()).stdout}
+    for path, known in look(lab, host).items():
+        if not path.startswith((*COMINGS, *STAYS.get(host, ()))):
             mode, uid, gid, size, written, _, *rest = known  # type: ignore[misc]
             folder = mode & 0o170000 == 0o040000
             found[path] = (mode, uid, gid) if folder else (mode, uid, gid, size, written, *rest)
@@ -71,31 +73,25 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_fault_comes_and_goes(lab: Lab, name: str) -> None:
+def test_a_fault_comes_and_goes(lab: Lab, fresh: dict[str, dict[str, Any]], name: str) -> None:
     case = CASES[name]
-    sh(lab, case.host, case.ready or "true")
-    before = fingerprint(lab, case)
+    there = step(case.module, **case.params)
+    # All that `absent` knows is who it is: name, path, port.
+    named = {key: value for key, value in case.params.items() if key in ("name", "path", "port")}
+    gone = step(case.module, state="absent", **named)
 
-    steps = [step(case.module, in_check=True, **case.params), *[step(case.module, **case.params)] * 2]
-    seen, here, again = in_lab(lab, case.host, *steps)
+    seen, here, again = in_lab(lab, case.host, {**there, "check": True}, there, there)
     assert (seen["status"], seen["change"]["predicted"]) == ("changed", True), seen
     assert (here["status"], here["change"]["before"]) == ("changed", None), here
     assert (again["status"], again["reason"]) == ("ok", "it is broken already"), again
     sh(lab, case.host, case.broken)
     sh(lab, case.host, case.heals or "true")
-    (back,) = in_lab(lab, case.host, undone(case.module, here, **case.params))
-    assert back["status"] == "changed", back
-    assert differing(before, fingerprint(lab, case)) == {}, "a rollback leaves nothing"
 
-    # All that `absent` knows is who it is: name, path, port.
-    named = {key: value for key, value in case.params.items() if key in ("name", "path", "port")}
-    here, *gone = in_lab(
-        lab, case.host, step(case.module, **case.params), *[step(case.module, state="absent", **named)] * 2
-    )
-    assert here["status"] == "changed", here
-    assert [frame["status"] for frame in gone] == ["changed", "ok"], gone
-    assert gone[1]["reason"] == "there is no such fault"
-    assert differing(before, fingerprint(lab, case)) == {}, "absent leaves nothing"
+    frames = in_lab(lab, case.host, undone(case.module, here, **case.params), gone, there, gone, gone)
+    told = [(frame["status"], frame["reason"]) for frame in frames]
+    nothing = ("ok", "there is no such fault")
+    assert told == [("changed", ""), nothing, ("changed", ""), ("changed", ""), nothing]
+    assert differing(fresh[case.host], fingerprint(lab, case.host)) == {}
 
 
 def test_a_run_leaves_its_process_and_a_rollback_ends_it(lab: Lab, tmp_path: Path) -> None:

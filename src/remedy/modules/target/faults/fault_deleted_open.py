@@ -1,7 +1,7 @@
 """Start a process that holds a deleted log of so many bytes, and would go on writing it.
 
 It is the unit `remedy-drill-deleted-NAME`; SIGUSR1 lets it write a line. The log was written, and deleted, as
-`remedy-drill-deleted-NAME.log` in the folder. Returns `path`, `unit`, `pid` and `held` (bytes).
+`remedy-drill-NAME.deleted.log` in the folder. Returns `path`, `unit`, `pid` and `held` (bytes).
 """
 
 import os
@@ -43,9 +43,10 @@ class DeletedOpen(Fault):
     @property
     def writer(self):
         if self._writer is None:
-            name = "deleted-" + self.params["name"]
-            path = os.path.join(_folder.real(self.params["folder"]), "%s-%s.log" % (MARK, name))
-            self._writer = Writer(self.host, name, path)
+            name = self.params["name"]
+            # Not a name that fault_logs could give.
+            path = os.path.join(_folder.real(self.params["folder"]), "%s-%s.deleted.log" % (MARK, name))
+            self._writer = Writer(self.host, "deleted-" + name, path)
         return self._writer
 
     def key(self):

@@ -76,7 +76,7 @@ class Service(Fault):
         if how == "hang":
             self._signal("CONT")
             until(lambda: not self._broken(how), "%s is to go on" % unit)
-        elif self.dropin.status()["ActiveState"] not in RUNNING:
+        if self.dropin.status()["ActiveState"] not in RUNNING:
             self.dropin.units.call("reset-failed", "--", unit)
             self.dropin.units.change("start", unit)
         self.dropin.remove()  # last: where it does not start, the next try knows that it was us
