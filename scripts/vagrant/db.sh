@@ -43,8 +43,11 @@ install -d -o mysql /run/mysqld
 : > /run/mysqld/lab.cnf
 mariadb-install-db --user=mysql --skip-test-db --auth-root-authentication-method=socket > /dev/null
 rm -f /var/lib/mysql/binlog.*
+rm -r /run/mysqld
 systemctl enable -q mariadb
 
+# As a boot does it: folders in /run, and the services.
 systemctl daemon-reload
+systemd-tmpfiles --create || :
 systemctl start multi-user.target
 : > "$done"

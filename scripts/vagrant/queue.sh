@@ -17,6 +17,8 @@ apt-get -q -y install --no-install-recommends \
     acl attr e2fsprogs python3 redis-server rabbitmq-server
 rm -f /usr/sbin/policy-rc.d
 
+# As a boot does it: folders in /run, and the services.
 systemctl daemon-reload
+systemd-tmpfiles --create || :
 systemctl start multi-user.target
 : > "$done"

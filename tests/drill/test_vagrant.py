@@ -192,6 +192,8 @@ case "$1 $2" in
         'Host %s\\n  HostName 127.0.0.1\\n  User vagrant\\n  Port 2222\\n  IdentityFile /k\\n\\n' "$name"; done ;;
     destroy*) shift 2; for name; do rm -r "$VAGRANT_DOTFILE_PATH/machines/$name"; done ;;
     sleep*) trap 'echo interrupted >> "$CALLS"; exit 1' INT; echo sleeping > "$READY"; while :; do sleep 0.05; done ;;
+    busy*) [ ! -e "$VAGRANT_CWD/tried" ] || { echo done; exit 0; }; touch "$VAGRANT_CWD/tried"
+        echo 'app1: another process is already executing an action on the machine.' >&2; exit 1 ;;
     broken*) echo 'The image remedy/app:vagrant is not here, says docker' >&2; exit 1 ;;
 esac
 """
@@ -293,6 +295,14 @@ def test_a_failure_of_vagrant_shows_what_it_said(calls: Path, tmp_path: Path) ->
     assert calls.read_text() == " broken\n"
 
 
+def test_another_vagrant_at_work_is_waited_for(calls: Path, tmp_path: Path) -> None:
+    assert Program(tmp_path, tmp_path).run("busy", seconds=30) == "done\n"
+    assert calls.read_text().splitlines() == [" busy", " busy"]
+    (tmp_path / "tried").unlink()
+    with pytest.raises(LabError, match="another process is already executing an action"):
+        Program(tmp_path, tmp_path).run("busy", seconds=0.3)
+
+
 def test_without_vagrant_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,7 +313,7 @@ def test_without_vagrant_the_error_says_what_to_install(
 
 
 def test_vagrant_has_a_deadline(calls: Path, tmp_path: Path) -> None:
-    with pytest.raises(LabError, match=r"no end after 0\.3 s: vagrant sleep"):
+    with pytest.raises(LabError, match="vagrant did not end in time: vagrant sleep"):
         Program(tmp_path, tmp_path).run("sleep", seconds=0.3)
 
 

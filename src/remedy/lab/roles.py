@@ -183,6 +183,7 @@ install -d -o mysql /run/mysqld
 : > /run/mysqld/lab.cnf
 mariadb-install-db --user=mysql --skip-test-db --auth-root-authentication-method=socket > /dev/null
 rm -f /var/lib/mysql/binlog.*
+rm -r /run/mysqld
 systemctl enable -q mariadb
 """,
 )

@@ -115,9 +115,15 @@ def script(name: str) -> str:
             lines += [content.rstrip("\n"), "END"]
         if layer.script:
             lines += ["", layer.script.strip()]
-    return "\n".join(
-        [*lines, "", "systemctl daemon-reload", "systemctl start multi-user.target", ': > "$done"', ""]
-    )
+    lines += [
+        "",
+        "# As a boot does it: folders in /run, and the services.",
+        "systemctl daemon-reload",
+        "systemd-tmpfiles --create || :",
+        "systemctl start multi-user.target",
+        ': > "$done"',
+    ]
+    return "\n".join([*lines, ""])
 
 
 def _lines(words: list[str]) -> list[str]:

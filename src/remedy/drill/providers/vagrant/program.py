@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -15,7 +16,9 @@ from remedy.lab import LabError
 
 _HINT = "install Vagrant (Debian: apt-get install vagrant), and VirtualBox, libvirt or Docker"
 _DOCKER = "the images of the Docker hosts are made by root: scripts/vagrant/images"
+_BUSY = ("another process is already executing an action", "because it is locked")
 _TAIL = 20
+_PAUSE = 0.5
 _CLEANUP = 30.0
 
 
@@ -27,28 +30,36 @@ class Program:
     data: Path
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def run(
-        self, *words: str, seconds: float, environment: Mapping[str, str] | None = None, check: bool = True
-    ) -> str:
+    def run(self, *words: str, seconds: float, environment: Mapping[str, str] | None = None) -> str:
         """Run a command of vagrant and return its stdout; a LabError has the last lines of what went wrong.
 
-        Without `check` an exit code other than 0 is left to the caller.
+        Where another vagrant is at work on a machine (that of a process that was killed goes on), it waits.
         """
-        shown = " ".join(("vagrant", *words))
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = self._start(words, environment or {}, out, err)
-            try:
-                code = process.wait(seconds)
-            except subprocess.TimeoutExpired as error:
-                raise LabError(f"no end after {seconds:g} s: {shown}{_last(out, err)}") from error
-            finally:
-                _end(process)
-            if code and check:
+        deadline = time.monotonic() + seconds
+        while True:
+            code, out, err = self._once(words, deadline, environment or {})
+            if code == 0:
+                return out
+            if not any(text in err for text in _BUSY) or time.monotonic() + _PAUSE > deadline:
                 last = _last(err, out)
                 hint = _DOCKER if "remedy/" in last and "docker" in last else None
-                raise LabError(f"exit code {code} from: {shown}{last}", hint=hint)
-            out.seek(0)
-            return out.read().decode(errors="replace")
+                raise LabError(f"exit code {code} from: {_shown(words)}{last}", hint=hint)
+            time.sleep(_PAUSE)
+
+    def _once(self, words: Sequence[str], deadline: float, more: Mapping[str, str]) -> tuple[int, str, str]:
+        """Run a command and return its exit code and what it printed."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = self._start(words, more, out, err)
+            try:
+                code: int | None = process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                code = None
+            finally:
+                _end(process)
+            said, complained = _read(out), _read(err)
+        if code is None:
+            raise LabError(f"vagrant did not end in time: {_shown(words)}{_last(said, complained)}")
+        return code, said, complained
 
     def machines(self) -> dict[str, str]:
         """Return the machines of the Vagrantfile, in its order, and the provider that each has or would get."""
@@ -71,7 +82,7 @@ class Program:
         return (self.data / "machines" / machine / provider / "id").read_text().strip()
 
     def _start(
-        self, words: tuple[str, ...], more: Mapping[str, str], out: IO[bytes], err: IO[bytes]
+        self, words: Sequence[str], more: Mapping[str, str], out: IO[bytes], err: IO[bytes]
     ) -> subprocess.Popen[bytes]:
         own = {
             "VAGRANT_CWD": str(self.folder),
@@ -103,11 +114,19 @@ def _records(text: str) -> Iterator[tuple[str, str, list[str]]]:
             yield target, kind, rest.split(",")
 
 
-def _last(*streams: IO[bytes]) -> str:
-    """Return the last lines of the first stream that has any, for an error."""
-    for stream in streams:
-        stream.seek(0)
-        lines = stream.read().decode(errors="replace").strip().splitlines()
+def _shown(words: Sequence[str]) -> str:
+    return " ".join(("vagrant", *words))
+
+
+def _read(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
+
+
+def _last(*texts: str) -> str:
+    """Return the last lines of the first text that has any, for an error."""
+    for text in texts:
+        lines = text.strip().splitlines()
         if lines:
             return "".join(f"\n    {line}" for line in lines[-_TAIL:])
     return "\n    nothing was printed"
