@@ -23,11 +23,11 @@ from remedy.engine.flight import (
     Gate,
     Hello,
     Item,
-    Pause,
     Request,
 )
 from remedy.engine.keywords import Keywords, list_of
 from remedy.engine.ledger import Ledger
+from remedy.engine.one_by_one import one_by_one
 from remedy.engine.options import CHECK, DIAGNOSE
 from remedy.engine.program import Stage, program
 from remedy.engine.results import text_of_command
@@ -37,7 +37,7 @@ from remedy.engine.variables import INCLUDE, NeedsBarrier, Variables
 from remedy.errors import InputError, RemedyError
 from remedy.events import FindingResolved, SectionStarted
 from remedy.playbook import Block, Include, Task, selected
-from remedy.template import Layer, Pending, Scope, UnknownValue
+from remedy.template import Layer, Pending, UnknownValue
 
 Going = Generator[Request, None, Cursor | None]
 """Asks for what it needs, then returns the next cursor; None: the walk is over."""
@@ -178,7 +178,7 @@ class Walk:
             landed = yield from self._land(cursor)
             if landed is not cursor:
                 return landed
-            yield from self._one_by_one(entry)
+            yield from one_by_one(entry, self._state, self.ledger, self._run.templar)
             if not self._state.alive:
                 return cursor
             self._flight.entries.append(entry)
@@ -260,55 +260,15 @@ class Walk:
 
     def settle(self, flight: Flight) -> None:
         """Commit, in order, every entry whose outcome is known."""
-        for entry in flight.entries:
-            if self._failure is not None or not entry.done:
+        while flight.landed < len(flight.entries) and self._failure is None:
+            entry = flight.entries[flight.landed]
+            if not entry.done:
                 return
+            flight.landed += 1
             if not entry.committed and not entry.partial:
                 failure = self.ledger.commit(entry)
                 if failure is not None:
                     self._failure = (entry, failure)
-
-    # -- loops that go item by item
-
-    def _one_by_one(self, entry: Entry) -> Iterator[Request]:
-        task, retries = entry.task, entry.retries
-        control = task.loop_control
-        for number, item in enumerate(entry.items):
-            if number and control.pause:
-                yield Pause(entry.pause)
-            if item.message is None:
-                continue
-            step = item.message["id"]
-            for attempt in range(1, retries + 2):
-                item.status = ""
-                item.message = {**item.message, "ignore": True, "id": f"{step}.{attempt}"}
-                yield Flight([replace(entry, items=[item], partial=True)])
-                if not item.done or not self._state.alive:
-                    return
-                if task.until is None or item.status == SKIPPED:
-                    break
-                item.result["attempts"] = attempt
-                if self._reached(entry, item):
-                    break
-                if attempt == retries + 1:
-                    item.status = FAILED
-                    item.reason = f"'until' was not reached after {attempt} attempts: {_texts(task.until)}"
-                    item.result.update(failed=True)
-                    item.result.setdefault("msg", item.reason)
-                    break
-                yield Pause(entry.delay)
-            if control.break_when and self._all(control.break_when, self.ledger.scope_of(entry, item), task):
-                del entry.items[number + 1 :]
-                return
-
-    def _reached(self, entry: Entry, item: Item) -> bool:
-        try:
-            return self._all(entry.task.until or (), self.ledger.scope_of(entry, item), entry.task)
-        except InputError:
-            return False
-
-    def _all(self, conditions: tuple[object, ...], scope: Scope, task: Task) -> bool:
-        return all(self._run.templar.condition(part, scope, where=task.position) for part in conditions)
 
     # -- includes, stages, meta
 
@@ -395,7 +355,3 @@ class Walk:
         for id in self._state.findings:
             if id not in self._state.again and not self._state.quiet:
                 self._run.bus.emit(FindingResolved(host=self._state.name, play=self._play.play.title, id=id))
-
-
-def _texts(conditions: tuple[object, ...] | None) -> str:
-    return " and ".join(str(part) for part in conditions or ())
