@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import pytest
 from bench.delay import delayed
@@ -13,7 +14,7 @@ from remedy.lab import Host, Lab
 from tests.acceptance.operator import Operator, Result
 
 RTT = 0.4  # seconds
-ROUNDS = 3
+ROUNDS = 6
 
 HEAD = "- hosts: all\n  gather_facts: false\n  tasks:\n"
 PING = HEAD + "    - ping:\n"
@@ -79,9 +80,16 @@ class Distance:
         assert result.code == 0, result.stdout + result.stderr
         return result, seconds
 
-    def farther(self, text: str) -> float:
-        """Return how many seconds longer a play takes on the distant host."""
-        return self.play(text, "far")[1] - self.play(text, "near")[1]
+    def farther(self, text: str) -> Iterator[float]:
+        """Yield how many seconds longer a play takes on the distant host, better with each round.
+
+        The quickest run counts: a busy machine can only make one longer.
+        """
+        far, near = float("inf"), float("inf")
+        for _ in range(ROUNDS):
+            far = min(far, self.play(text, "far")[1])
+            near = min(near, self.play(text, "near")[1])
+            yield far - near
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +106,7 @@ def distance(lab: Lab, lab_host: Host, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def ping(distance: Distance) -> float:
     """How much longer the start and a single round trip take."""
-    return min(distance.farther(PING) for _ in range(2))
+    return list(islice(distance.farther(PING), 3))[-1]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -107,11 +115,12 @@ def test_what_is_reported_is_what_the_distance_costs(distance, ping, case):
     near, _ = distance.play(text, "near")
     assert near.trips("near") == expected
     measured: list[float] = []
-    while len(measured) < ROUNDS and expected not in map(round, measured):
-        # A busy machine makes a run longer by chance, a wrong number does so each time.
-        measured.append((distance.farther(text) - ping) / RTT + 1)
+    for farther in distance.farther(text):
+        measured.append((farther - ping) / RTT + 1)
+        if round(measured[-1]) == expected:
+            break
     print(f"{case}: measured {measured}")
-    assert expected in map(round, measured)
+    assert round(measured[-1]) == expected
 
 
 @pytest.mark.parametrize("changes", [0, 1, 2, 4])
