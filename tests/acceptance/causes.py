@@ -143,7 +143,10 @@ def aged_disk(
     inodes: int | None = None,
     young: Collection[str] = (),
 ) -> None:
-    """Mount a disk on a host's /tmp whose files (name: size) were last used a month ago, by each of their times."""
+    """Mount a disk on a host's /tmp whose files (name: size) were last used a month ago, by each of their times.
+
+    So were its folders, and what else lies in `folder`/tree already.
+    """
     folder.mkdir(exist_ok=True)
     tree, image = folder / "tree", folder / "image"
     then = int(time.time()) - 30 * DAY
@@ -161,9 +164,9 @@ def aged_disk(
     tools.run(
         ["debugfs", "-w", "-f", "-", str(image)],
         stdin="".join(
-            f"set_inode_field /{path} {field} @{then}\n"
-            for path in files
-            if path not in young
+            f"set_inode_field /{path.relative_to(tree)} {field} @{then}\n"
+            for path in tree.rglob("*")
+            if str(path.relative_to(tree)) not in young
             for field in ("ctime", "mtime", "atime")
         ),
     )

@@ -54,7 +54,7 @@ END
 """
 
 MANY = {f"sess/s{number:04}": 1 for number in range(1800)}
-TEMPORARY = {"upload-1": 9 * MB, "work/a": 4 * MB, "young": 100}
+TEMPORARY = {"upload-1": 9 * MB, "job/a": 4 * MB, "young": 100}
 
 CASES = {
     "old logs": Case(
@@ -103,8 +103,8 @@ CASES = {
         {"temporary-files"},
         mount="/tmp",
         aged=TEMPORARY,
-        gone={"/tmp/upload-1", "/tmp/work/a"},
-        differ={"/tmp", "/tmp/work"},
+        gone={"/tmp/upload-1", "/tmp/job/a"},
+        differ={"/tmp", "/tmp/job"},
     ),
     "inodes, by temporary files": Case(
         {"temporary-files"},
@@ -150,7 +150,7 @@ EVERYTHING = Case(
     + causes.PACKAGES,
     logs={"writer": ("/var/log/shop/big.log", 20 * MB), "gone": ("/var/log/shop/gone.log", 2 * MB)},
     after="rm /var/log/shop/gone.log",
-    gone={*causes.OLD, *causes.DEBS, "/tmp/upload-1", "/tmp/work/a"},
+    gone={*causes.OLD, *causes.DEBS, "/tmp/upload-1", "/tmp/job/a"},
     aged=TEMPORARY,
 )
 

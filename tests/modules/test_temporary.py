@@ -1,22 +1,17 @@
 """Old temporary files and file systems without an inode left, on real disks whose files really are old."""
 
-import os
-import time
-from pathlib import Path
-
 import pytest
+from tests.acceptance.causes import aged_disk
 from tests.modules.running import in_lab, step
 
-from remedy.lab import Disk, tools
+from remedy.lab import Disk
 
 pytestmark = pytest.mark.lab
 
-DAY = 86400
-_TIMES = ("ctime", "mtime", "atime")
 OLD = {
     "upload-1": 6_000_000,
-    "work/a": 3_000_000,
-    "work/deep/b": 2_000_000,
+    "job/a": 3_000_000,
+    "job/deep/b": 2_000_000,
     "held": 1000,
     "young": 1000,
     "spared/by-tmpfiles": 1000,
@@ -33,29 +28,8 @@ def host(host_factory):
 @pytest.fixture
 def aged(lab, host, tmp_path):
     """A disk on /tmp whose files were last used, changed and renamed a month ago."""
-    tree, image = tmp_path / "tree", tmp_path / "image"
-    then = int(time.time()) - 30 * DAY
-    for name, size in OLD.items():
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_bytes(os.urandom(size))
-        os.utime(tree / name, (then, then))
-    (tree / "empty/inner").mkdir(parents=True)
-    tree.chmod(0o1777)
-    with image.open("wb") as file:
-        file.truncate(24 << 20)
-    tools.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", "-d", str(tree), str(image)])
-    fields = [
-        f"set_inode_field /{each.relative_to(tree)} {field}" for each in tree.rglob("*") for field in _TIMES
-    ]
-    commands = "".join(f"{line} @{then}\n" for line in fields if not line.split()[1].startswith("/young"))
-    tools.run(["debugfs", "-w", "-f", "-", str(image)], stdin=commands)
-    loop = tools.run(["losetup", "--find", "--show", str(image)]).strip()
-    try:
-        number = os.minor(Path(loop).stat().st_rdev)
-        device = f"mknod -m 600 /dev/aged b 7 {number}; mount /dev/aged /tmp; rm /dev/aged"
-        lab.run(host, ["sh", "-ec", device])
-    finally:
-        tools.run(["losetup", "--detach", loop])  # it stays until the file system is unmounted
+    (tmp_path / "tree/empty/inner").mkdir(parents=True)
+    aged_disk(lab, host, tmp_path, OLD, young={"young"})
     yield host
     lab.run(host, ["umount", "--lazy", "/tmp"])
 
@@ -78,7 +52,7 @@ def test_a_full_tmp_is_freed_of_what_nobody_used_for_long(lab, aged):
     given = {"paths": ["/tmp"], "age": "7d", "age_of": "temporary"}
     frame = one(lab, aged, "old_files", **given)
     assert frame["status"] == "changed", frame["reason"]
-    assert sorted(frame["result"]["files"]) == ["/tmp/upload-1", "/tmp/work/a", "/tmp/work/deep/b"]
+    assert sorted(frame["result"]["files"]) == ["/tmp/job/a", "/tmp/job/deep/b", "/tmp/upload-1"]
     assert frame["result"]["bytes_freed"] > 11_000_000
     reasons = {entry["item"]: entry["reason"] for entry in frame["kept"]}
     assert reasons["/tmp/held"] == f"open in sleep (pid {held})"
