@@ -1,6 +1,7 @@
 """What a user writes becomes a module's parameters, or an error that says where and what else is valid."""
 
 from dataclasses import replace
+from datetime import date
 from types import SimpleNamespace
 
 import pytest
@@ -160,6 +161,7 @@ def test_set_fact_takes_any_name():
         ("float", "1.5", 1.5),
         ("str", 5, "5"),
         ("str", True, "True"),
+        ("str", date(2026, 1, 31), "2026-01-31"),
         ("list", "a,b", ["a", "b"]),
         ("list", 5, ["5"]),
         ("list", "", []),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -108,6 +109,12 @@ def test_raw_is_not_for_the_agent():
 
 def test_a_module_without_a_half_of_its_own_travels_as_it_is():
     assert prepare(find("ping"), {"data": "x"}, None) == [{"data": "x"}]
+
+
+def test_a_date_travels_as_text() -> None:
+    dates = [date(2026, 1, 31), {"at": datetime(2026, 1, 31, 5, tzinfo=UTC)}]
+    told = prepare(find("ping"), {"data": dates}, None)
+    assert told == [{"data": ["2026-01-31", {"at": "2026-01-31T05:00:00+00:00"}]}]
 
 
 def test_modules_are_loaded_only_when_they_are_named():

@@ -36,11 +36,12 @@ def test_the_shape_is_the_promised_one() -> None:
     assert list(made["hosts"]) == night.HOSTS
     assert made["hosts"][night.DB[1]] == {
         "ok": 3, "changed": 1, "failed": 1, "skipped": 0, "rescued": 0, "ignored": 0, "unreachable": 0,
-        "reason": None, "setup_trips": 3, "round_trips": 2, "bytes_freed": 1680000000,
+        "reason": None, "message": None, "setup_trips": 3, "round_trips": 2, "bytes_freed": 1680000000,
         "filesystems": [],
     }  # fmt: skip
     assert made["hosts"][night.OUT[0]]["unreachable"] == 1
     assert [made["hosts"][name]["reason"] for name in night.OUT] == ["timeout", "locked"]
+    assert all(made["hosts"][name]["message"] for name in night.OUT)
     assert set(made["findings"][0]) == {"host", "id", "severity", "title", "evidence", "advice", "resolved"}
     assert set(made["changes"][0]) == {
         "host", "task", "module", "object", "before", "after", "diff", "reversible", "reason", "seconds", "bytes_freed",

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 from remedy.errors import RemedyError
 from remedy.modules.registry import ModuleSpec
+from remedy.modules.values import travelling
 
 
 class Source(Protocol):
@@ -36,9 +37,10 @@ class Source(Protocol):
 def prepare(spec: ModuleSpec, params: Mapping[str, Any], source: Source) -> list[dict[str, Any]]:
     """Return what travels to the host: one set of parameters for each step the task becomes."""
     half = getattr(spec.loaded, "prepare", None)
+    ready = {name: travelling(value) for name, value in params.items()}
     if half is None:
-        return [dict(params)]
-    made = half(dict(params), source)
+        return [ready]
+    made = half(ready, source)
     steps = cast("list[dict[str, Any]]", made if isinstance(made, list) else [made])
     known = {param.name for param in spec.params}.union(spec.internal)
     for step in steps:

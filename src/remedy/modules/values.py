@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 _TRUE = frozenset({"y", "yes", "on", "1", "true", "t", "1.0"})
@@ -27,6 +28,8 @@ def _text(value: Any) -> Any:
         return value
     if isinstance(value, int | float):
         return str(value)
+    if isinstance(value, date):  # YAML reads an unquoted 2026-01-31 as one
+        return value.isoformat()
     raise ValueError("a text")
 
 
@@ -132,6 +135,17 @@ def _percent(value: Any) -> float:
     if not 0 <= number <= 100:
         raise ValueError("a percentage from 0 to 100, such as 85%")
     return int(number) if number == int(number) else number
+
+
+def travelling(value: Any) -> Any:
+    """Return a value as it can travel to a host: a date, which YAML knows and JSON does not, as text."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {key: travelling(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [travelling(item) for item in value]
+    return value
 
 
 TYPES: Mapping[str, Callable[[Any], Any]] = {

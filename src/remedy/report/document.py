@@ -70,6 +70,7 @@ class JsonReport:
             "ignored": counts.ignored,
             "unreachable": counts.unreachable,
             "reason": None if left_out is None else left_out.reason,
+            "message": None if left_out is None else left_out.message,
             "setup_trips": 0 if trips is None else trips.setup_trips,
             "round_trips": 0 if trips is None else trips.round_trips,
             "bytes_freed": self._story.freed(name),
