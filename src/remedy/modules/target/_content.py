@@ -5,7 +5,7 @@ import time
 
 from remedy.agent import atomic
 from remedy.agent.files import digest, hasher
-from remedy.agent.kinds import Failed, Param, Resource, Unknown
+from remedy.agent.kinds import Failed, Param, Unknown
 from remedy.agent.paths import native
 from remedy.modules.target import _undo
 from remedy.modules.target._attributes import (
@@ -27,7 +27,7 @@ VALIDATE = Param(
 )
 
 
-class Content(Resource):
+class Content(_undo.AtPath):
     """One file. A subclass says where it is (`locate`) and what it shall hold (`new`, `chunks`).
 
     Its state is type, mode, uid, gid, owner, group, size and sha1.
@@ -38,14 +38,8 @@ class Content(Resource):
     why_not = "already as wanted"
 
     def __init__(self, params, host):
-        Resource.__init__(self, params, host)
-        self.files = host.files
+        _undo.AtPath.__init__(self, params, host)
         self.backup_file = None
-        self._path = None
-
-    def locate(self):
-        """Return the canonical path of the file."""
-        raise NotImplementedError
 
     def new(self, have):
         """Return (sha1, size) of the content that should be; None to leave the file alone."""
@@ -58,15 +52,6 @@ class Content(Resource):
     def origin(self, want):
         """Return the wanted content for check mode: bytes, or the id of a source."""
         raise NotImplementedError
-
-    @property
-    def path(self):
-        if self._path is None:
-            self._path = self.locate()
-        return self._path
-
-    def key(self):
-        return "file:" + self.path
 
     def read(self):
         found = self.files.lstat(self.path)
@@ -114,12 +99,6 @@ class Content(Resource):
         except (Failed, Unknown):  # asked before an undo, when what was wanted counts no more
             return False
         return have is not None and want != have and have.get("sha1") == want["sha1"]
-
-    def keep_undone(self, have, kept):
-        return _undo.keep_undone(self.files, self.keep(have), kept)
-
-    def undo(self, kept):
-        _undo.restore(self.files, kept)
 
     def write(self, have, want):
         if want == have or want is None:

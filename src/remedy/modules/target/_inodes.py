@@ -2,7 +2,7 @@
 
 import os
 
-from remedy.agent.kinds import Failed, Irreversible, Resource
+from remedy.agent.kinds import Failed, Irreversible
 from remedy.agent.paths import failed, native, text
 from remedy.modules.target import _foreseen, _undo
 from remedy.modules.target._attributes import (
@@ -18,30 +18,18 @@ from remedy.modules.target._attributes import (
 _TIMES = (("modification_time", "mtime"), ("access_time", "atime"))
 
 
-class Existing(Resource):
+class Existing(_undo.AtPath):
     """Whatever is at a path: its type, mode, uid, gid, owner, group, and the times that were asked for."""
 
     named = "path"
     default_time = "preserve"
 
     def __init__(self, params, host):
-        Resource.__init__(self, params, host)
-        self.files = host.files
+        _undo.AtPath.__init__(self, params, host)
         self.renewed = False
-        self._path = None
-
-    @property
-    def path(self):
-        if self._path is None:
-            self._path = self.locate()
-        return self._path
 
     def locate(self):
-        """Return the canonical path."""
         return self.files.real(self.files.path(self.params["path"]), self.params.get("follow", True))
-
-    def key(self):
-        return "file:" + self.path
 
     def read(self):
         found = self.files.lstat(self.path)
@@ -75,11 +63,8 @@ class Existing(Resource):
         times = {name: have[name] for name in ("mtime", "atime") if name in have}
         return dict(kept, times=times) if times else kept
 
-    def keep_undone(self, have, kept):
-        return _undo.keep_undone(self.files, self.keep(have), kept)
-
     def undo(self, kept):
-        _undo.restore(self.files, kept)
+        _undo.AtPath.undo(self, kept)
         if kept.get("times"):
             self._renew(kept["times"])
 
