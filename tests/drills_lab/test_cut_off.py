@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -133,3 +134,45 @@ def test_two_drills_at_once_on_labs_of_their_own(rehearser: Rehearser):
         one, other = drilled(first), drilled(second)
     assert (one.code, other.code) == (0, 0), (one.err, other.err)
     assert one.only["hosts"]["h1"]["lab"] != other.only["hosts"]["h1"]["lab"]
+
+
+def test_what_cannot_be_undone_is_kept_for_later(lab: Lab, staging: Rehearser):
+    staging.change("drills/flag.yml", "restore:\n", "restore:\n  - command: rm /run/allowed\n")
+    done = staging.on_static()
+    assert done.code == 2
+    assert done.deviations() == [("rollback", "rollback")]
+    assert "remedy drill --clean" in done.err
+    assert not there(lab, "/run/kept"), "what comes after a failure is undone all the same"
+    assert staging.on_static().code == 3, "these hosts are not as they were"
+    with staging.start("--clean") as process:
+        cleaned = drilled(process)
+    assert cleaned.code == 2
+    assert "not everything could be undone" in cleaned.out
+    assert "rm: cannot remove '/run/allowed'" in cleaned.out
+    lab.run("h1", ["touch", "/run/allowed"])
+    with staging.start("--clean") as process:
+        assert drilled(process).code == 0
+    assert all(state["closed"] for state in staging.states())
+
+
+def test_of_several_drills_what_follows_an_interruption_is_not_run(staging: Rehearser):
+    text = (staging.folder / "drills/flag.yml").read_text()
+    staging.write("drills/again.yml", text)
+    with staging.start(
+        "flag", "again", "--provider", "static", "-i", "staging", "--report-dir", "report"
+    ) as process:
+        until_line(process, BEFORE["heal"])
+        interrupt(process)
+        done = drilled(process)
+    assert done.code == 99
+    report = json.loads((staging.folder / "report/drill.json").read_text())
+    assert [drill["outcome"] for drill in report["drills"]] == ["interrupted", "not run"]
+
+
+def test_of_several_drills_each_has_its_say(staging: Rehearser):
+    text = (staging.folder / "drills/flag.yml").read_text()
+    staging.write("drills/late.yml", text.replace("detect: 5s", "heal: 1ms"))
+    done = staging.drill("late", "flag", "--provider", "static", "-i", "staging")
+    assert done.code == 2
+    assert [drill["outcome"] for drill in done.report["drills"]] == ["failed", "passed"]
+    assert (done.report["drill_run"]["passed"], done.report["drill_run"]["failed"]) == (1, 1)
