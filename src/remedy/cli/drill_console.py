@@ -42,7 +42,15 @@ def _console(color: bool | None) -> Console:
     )
 
 
-class ConsoleTeller(Teller):
+class QuietTeller(Teller):
+    """Leaves standard output to the report."""
+
+    def say(self, text: str) -> None:
+        """Say it beside the report."""
+        click.echo(text, err=True)
+
+
+class ConsoleTeller(QuietTeller):
     """Says every phase as it ends, in the words of chaos engineering."""
 
     def __init__(self, color: bool | None) -> None:
@@ -72,10 +80,6 @@ class ConsoleTeller(Teller):
             self._console.print(
                 Text("    " + "\n    ".join(map(safe, record.error.splitlines())), style="red")
             )
-
-    def say(self, text: str) -> None:
-        """Say it beside the report."""
-        click.echo(text, err=True)
 
 
 def show_report(report: DrillReport, folder: Path, color: bool | None) -> None:

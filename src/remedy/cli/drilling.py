@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from remedy.cli.drill_console import ConsoleTeller, show_matrix, show_report
+from remedy.cli.drill_console import ConsoleTeller, QuietTeller, show_matrix, show_report
 from remedy.cli.session import Login, me
 from remedy.drill.cleaning import clean
 from remedy.drill.matrix import matrix
@@ -16,7 +16,6 @@ from remedy.drill.providers.choose import NAMES, Settings
 from remedy.drill.rehearsal import Rehearsal, Watch, prepare
 from remedy.drill.reports import refuse_unwritable, write_all, written
 from remedy.drill.runs import Access
-from remedy.drill.teller import Teller
 from remedy.errors import InputError, nearest
 from remedy.project import Project
 
@@ -46,7 +45,7 @@ def drill(names: tuple[str, ...], flags: Mapping[str, Any]) -> int:
         refuse_unwritable(Path(flags["report_dir"]))  # better now than after an hour of drills
     prepared = prepare(found, project, access.vault.open if access.vault else None)
     quiet = flags["shape"] != "console"
-    teller = Teller() if quiet else ConsoleTeller(color=flags["color"])
+    teller = QuietTeller() if quiet else ConsoleTeller(color=flags["color"])
     rehearsal = Rehearsal(prepared, name, settings, access, teller, _watch(flags, quiet))
     report = rehearsal.run()
     write_all(report, rehearsal.folder)

@@ -82,11 +82,12 @@ def _roll_back(broken: Broken, diary: Diary, access: Access, signals: Signals) -
         return []
     inventory = load_inventory([broken.inventory], root=Path(broken.project), vault=access.vault)
     with taken(broken.keys.items()):
-        runs = Runs(project, access, inventory, [broken.inventory], list(broken.hosts.values()), signals)
-        outcome = runs.play(
+        hosts = list(broken.hosts.values())
+        runs = Runs(project, access, inventory, [broken.inventory], hosts, diary.folder, signals)
+        outcome = runs.undo(
             plays.of_steps(drill, "rollback", steps, broken.hosts),
             f"{broken.name}-clean",
-            extra=plays.variables(drill, broken.hosts),
+            plays.variables(drill, broken.hosts),
         )
     return [f"{host}: {text}" if host else text for host, text in outcome.troubles()]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from remedy.drill import plays, record
 from remedy.drill.collateral import METHOD, STEADY
 from remedy.drill.method import undoing
-from remedy.drill.model import Drill, covered
+from remedy.drill.model import Drill, Step, covered
 from remedy.drill.probes import Detection, Watch
 from remedy.drill.providers import Provider, Stage
 from remedy.drill.record import Change, DrillRecord, Phase
@@ -225,9 +225,7 @@ class Experiment:
         if self._faulty and self._runs is not None:
             steps = undoing(self._drill)
             if steps:
-                outcome = self._play(
-                    plays.of_steps(self._drill, "rollback", steps, self._hosts), record.ROLLBACK, told
-                )
+                outcome = self._undo(steps, told)
                 notes.append(_counted(sum(len(step.tasks) for step in steps), "task"))
                 for host, text in outcome.troubles():
                     told.deviate("rollback", text, host)
@@ -291,17 +289,32 @@ class Experiment:
         deadline: float | None = None,
     ) -> Outcome:
         """Play, and take down what concerns the run as a whole."""
-        if self._runs is None:
-            raise RemedyError("the drill has no hosts")
         extra = plays.variables(self._drill, self._hosts)
-        label = f"{self._drill.name}-{phase}".replace(" ", "-")
-        outcome = self._runs.play(playbook, label, mode=mode, extra=extra, deadline=deadline)
+        return self._noted(
+            told, self._on.play(playbook, self._label(phase), mode=mode, extra=extra, deadline=deadline)
+        )
+
+    def _undo(self, steps: Sequence[Step], told: Told) -> Outcome:
+        playbook = plays.of_steps(self._drill, record.ROLLBACK, steps, self._hosts)
+        extra = plays.variables(self._drill, self._hosts)
+        return self._noted(told, self._on.undo(playbook, self._label(record.ROLLBACK), extra))
+
+    def _noted(self, told: Told, outcome: Outcome) -> Outcome:
         told.runs.append(outcome.run)
         if outcome.interrupted:
             told.outcome = record.INTERRUPTED
         elif outcome.code not in _AGREED and not outcome.late:
             told.fail(outcome.error or RemedyError(_all(outcome)), outcome.code)
         return outcome
+
+    @property
+    def _on(self) -> Runs:
+        if self._runs is None:
+            raise RemedyError("the drill has no hosts")
+        return self._runs
+
+    def _label(self, phase: str) -> str:
+        return f"{self._drill.name}-{phase}".replace(" ", "-")
 
     def _read(self, things: Sequence[object], moment: str, told: Told) -> Outcome:
         chosen = [thing for thing in self._drill.collateral if thing in things]

@@ -188,6 +188,7 @@ class Rehearsal:
             inventory,
             [str(stage.inventory.absolute())],
             list(stage.hosts.values()),
+            self._diary.folder,
             self._signals,
             self._watch,
         )

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from remedy.document import Map
@@ -20,12 +21,17 @@ from remedy.errors import Interrupted, RemedyError
 from remedy.events import Event, FindingRaised, TaskDone, Warned
 from remedy.inventory import Inventory
 from remedy.journal import Journal
+from remedy.journal.history import RUNS
 from remedy.playbook import Playbook
 from remedy.project import Project
 from remedy.report import JsonReport
 from remedy.secret import Secrets
 from remedy.template import Layer, Templar, Vault
 from remedy.transport import TargetDefaults
+
+_PATIENCE = 60.0  # seconds; an agent whose link is gone ends within 5, but finishes what must not be cut off
+_PAUSE = 0.5
+_SHOWN = 300  # characters of what a program said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,11 @@ class Outcome:
         """Say whether the operator ended it."""
         return self.code == Interrupted.exit_code and not self.late
 
+    @property
+    def locked(self) -> bool:
+        """Say whether another run was changing one of the hosts."""
+        return any(host["reason"] == "locked" for host in self.document["hosts"].values())
+
     def failed(self) -> list[TaskDone]:
         """Return the tasks that failed, also those whose failure was ignored."""
         return [task for task in self.done if task.status == "failed" and not task.rescued]
@@ -72,7 +83,9 @@ class Outcome:
         """Return (host, reason) for all that went wrong: failed tasks, hosts left out, the run as a whole."""
         found: list[tuple[str | None, str]] = []
         for task in self.failed():
-            found.append((task.host, f"'{task.task}' failed: {task.reason or 'no reason given'}"))
+            said = " ".join(str(task.result.get("stderr") or "").split())[:_SHOWN]
+            reason = ": ".join(filter(None, (task.reason, said))) or "no reason given"
+            found.append((task.host, f"'{task.task}' failed: {reason}"))
         for name, host in self.document["hosts"].items():
             if host["reason"]:
                 found.append((name, f"the host could not be worked on: {host['reason']}"))
@@ -109,17 +122,31 @@ class Runs:
         inventory: Inventory,
         sources: Sequence[str],
         hosts: Sequence[str],
+        folder: Path,
         signals: Signals,
         watch: Callable[[], Sequence[Watcher]] = tuple,
     ) -> None:
-        """`hosts` are names of the inventory; `watch` gives each run its further listeners."""
+        """`hosts` are names of the inventory; `watch` gives each run its further listeners.
+
+        The journals stand in `folder`/runs: a drill's runs are nothing that `remedy rollback` should find.
+        """
         self.project = project
         self.access = access
         self.inventory = inventory
         self._sources = tuple(sources)
         self._hosts = tuple(hosts)
+        self._folder = folder
         self._signals = signals
         self._watch = watch
+
+    def undo(self, playbook: Playbook, label: str, extra: Map) -> Outcome:
+        """Play a rollback; a host that the agent of a run cut off still holds is waited for."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            outcome = self.play(playbook, label, extra=extra)
+            if not outcome.locked or time.monotonic() > until:
+                return outcome
+            time.sleep(_PAUSE)
 
     def play(
         self,
@@ -137,7 +164,7 @@ class Runs:
         """
         access, project = self.access, self.project
         id = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{random.token_hex(3)}"
-        journal = Journal(project.state / "runs" / id)
+        journal = Journal(self._folder / RUNS / id)
         report = JsonReport()
         raised: list[FindingRaised] = []
         done: list[TaskDone] = []
