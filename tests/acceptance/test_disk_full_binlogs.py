@@ -40,6 +40,8 @@ mysql_binlog_purge.Purge._until_gone = lambda *_: os.kill(os.getpid(), signal.SI
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+# What there is in the server's folder beside binary logs.
+STANDS = f"find {FOLDER} ! -name 'binlog.*' | sort"
 RESERVE = f"tune2fs -l $(findmnt -no SOURCE {FOLDER}) | sed -n 's/Reserved block count: *//p'"
 
 
@@ -306,11 +308,13 @@ def test_with_a_wrong_clock_or_without_a_login_binary_logs_stay(
 def test_with_everything_else_at_once(lab: Lab, full: Database, tmp_path: Path) -> None:
     everything(lab, tmp_path, DB)
     operator = Operator(tmp_path, lab, lab.host(DB))
+    stood = full.shell(STANDS)
     healed = heal(operator)
     assert healed.code == 0, why(healed)
     assert set(found(healed)) == {(DB, name) for name in ("disk-full", "binlogs", *EVERYTHING.findings)}
     assert {each["resolved"] for each in healed.report["findings"]} == {True}
     assert percent(lab, DB, FOLDER) <= 85
+    assert full.shell(STANDS) == stood
     well(lab, DB)
     writes_again(full)
     nothing_left(operator)

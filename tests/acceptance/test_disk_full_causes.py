@@ -205,6 +205,14 @@ def test_cut_off_somewhere_and_played_again(
     nothing_left(operator)
 
 
+def test_what_is_to_be_left_alone_is_no_finding(lab: Lab, hosts: tuple[Host, Host], tmp_path: Path) -> None:
+    everything(lab, tmp_path)
+    alone = '{"log_paths": [], "temporary_paths": [], "binlog_purge": false}'
+    done = Operator(tmp_path, lab, hosts[0]).diagnose("disk-full", "-e", alone)
+    assert done.code == 10, why(done)
+    assert set(found(done)) == {(SHOP, "disk-full"), (SHOP, "package-cache")}
+
+
 def test_a_sweep_may_be_the_first_word_to_a_host(lab: Lab, hosts: tuple[Host, Host], tmp_path: Path) -> None:
     """Nothing has told the clock yet, and the check pass wants to know it."""
     sh(lab, SHOP, causes.OLD_LOGS)
