@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help venv test lint types docs demo bench clean
+.PHONY: help venv test drills lint types docs demo bench clean
 help:            ## list the targets
 	@echo "usage: make TARGET"
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ /' | while read -r target what; do \
@@ -17,6 +17,9 @@ venv: $(BIN)/.ready  ## a virtual environment with remedy and its tools, in .ven
 
 test: venv       ## all tests, on real lab hosts (root on Linux), at most 15 minutes
 	@scripts/test
+
+drills: venv     ## every drill: break real hosts, heal them, prove it (root on Linux)
+	@scripts/drills
 
 lint: venv       ## ruff, import-linter, vermin
 	@scripts/lint
