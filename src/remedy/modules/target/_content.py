@@ -8,6 +8,7 @@ from remedy.agent.files import digest, hasher
 from remedy.agent.kinds import Failed, Param, Unknown
 from remedy.agent.paths import native
 from remedy.modules.target import _undo
+from remedy.modules.target._at_path import AtPath
 from remedy.modules.target._attributes import (
     looked_after,
     make_folder,
@@ -27,7 +28,7 @@ VALIDATE = Param(
 )
 
 
-class Content(_undo.AtPath):
+class Content(AtPath):
     """One file. A subclass says where it is (`locate`) and what it shall hold (`new`, `chunks`).
 
     Its state is type, mode, uid, gid, owner, group, size and sha1.
@@ -38,7 +39,7 @@ class Content(_undo.AtPath):
     why_not = "already as wanted"
 
     def __init__(self, params, host):
-        _undo.AtPath.__init__(self, params, host)
+        AtPath.__init__(self, params, host)
         self.backup_file = None
 
     def new(self, have):

@@ -5,6 +5,7 @@ import os
 from remedy.agent.kinds import Failed, Irreversible
 from remedy.agent.paths import failed, native, text
 from remedy.modules.target import _foreseen, _undo
+from remedy.modules.target._at_path import AtPath
 from remedy.modules.target._attributes import (
     check_folder,
     looked_after,
@@ -18,14 +19,14 @@ from remedy.modules.target._attributes import (
 _TIMES = (("modification_time", "mtime"), ("access_time", "atime"))
 
 
-class Existing(_undo.AtPath):
+class Existing(AtPath):
     """Whatever is at a path: its type, mode, uid, gid, owner, group, and the times that were asked for."""
 
     named = "path"
     default_time = "preserve"
 
     def __init__(self, params, host):
-        _undo.AtPath.__init__(self, params, host)
+        AtPath.__init__(self, params, host)
         self.renewed = False
 
     def locate(self):
@@ -64,7 +65,7 @@ class Existing(_undo.AtPath):
         return dict(kept, times=times) if times else kept
 
     def undo(self, kept):
-        _undo.AtPath.undo(self, kept)
+        AtPath.undo(self, kept)
         if kept.get("times"):
             self._renew(kept["times"])
 

@@ -5,41 +5,13 @@ import stat
 
 from remedy.agent import atomic
 from remedy.agent.files import describe
-from remedy.agent.kinds import Failed, Irreversible, Resource
+from remedy.agent.kinds import Failed, Irreversible
 from remedy.agent.paths import failed, native, text
 from remedy.modules.target import _steady
 from remedy.modules.target._attributes import missing_folders, set_attributes
 
 LIMIT = 1 << 20  # bytes of content
 ENTRIES = 2000  # things in a folder
-
-
-class AtPath(Resource):
-    """What is at one path and is put back by `restore`. A subclass says where that is (`locate`)."""
-
-    def __init__(self, params, host):
-        Resource.__init__(self, params, host)
-        self.files = host.files
-        self._path = None
-
-    @property
-    def path(self):
-        if self._path is None:
-            self._path = self.locate()
-        return self._path
-
-    def locate(self):
-        """Return the canonical path."""
-        raise NotImplementedError
-
-    def key(self):
-        return "file:" + self.path
-
-    def keep_undone(self, have, kept):
-        return keep_undone(self.files, self.keep(have), kept)
-
-    def undo(self, kept):
-        restore(self.files, kept)
 
 
 def keep(files, path, have, content=True):
