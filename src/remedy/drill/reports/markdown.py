@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 
 from remedy.drill.record import MEANING, DrillRecord, DrillReport
-from remedy.drill.reports.json import instant
-from remedy.drill.reports.words import span, verdict
+from remedy.drill.reports.words import moment, span, verdict
 
 _HEAD = (
     "drill",
@@ -26,7 +25,7 @@ def as_markdown(report: DrillReport) -> str:
     lines = [
         f"# Drill report {report.id}",
         "",
-        f"{report.passed} of {len(report.drills)} passed, {instant(report.started)}, {span(report.seconds)}, "
+        f"{report.passed} of {len(report.drills)} passed, {moment(report.started)}, {span(report.seconds)}, "
         f"hosts of the provider {report.provider}, by {_cell(report.user)}.",
         "",
         *_table(_HEAD, [_row(one) for one in report.drills]),
