@@ -1,8 +1,8 @@
 """Use up the inodes of a file system with empty files in one folder of their own.
 
-The folder is `.remedy-drill-NAME`. Nobody's clean-up takes them, so they serve as ballast under fault_old_files, too. Never makes more than `most`
-files; file systems that make inodes as they need them (XFS, Btrfs) are refused by that. Returns `path`, `files`
-and `free` (inodes).
+The folder is `.remedy-drill-NAME`. Nobody's clean-up takes them, so they serve as ballast under fault_old_files,
+too. Never makes more than `most` files; file systems that make inodes as they need them (XFS, Btrfs) are refused by
+that. Returns `path`, `files` and `free` (inodes).
 """
 
 import errno

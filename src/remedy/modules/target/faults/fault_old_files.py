@@ -1,8 +1,8 @@
-"""Leave old files that nobody uses, many or big ones, in a folder of their own: `remedy-drill-NAME` in `path`.
+"""Leave old files that nobody uses, many or big ones, in a folder of their own.
 
-Both their times, of reading and of writing, lie `age` back. The time of the last change of the inode (ctime) does
-not, because nothing can set it: what judges temporary files by all three takes them for young until that time has
-passed. Returns `folder` and `files`.
+The folder is `remedy-drill-NAME` in `path`. Both times of the files, of reading and of writing, lie `age` back. The
+time of the last change of the inode (ctime) does not, because nothing can set it: what judges temporary files by all
+three takes them for young until that time has passed. Returns `folder` and `files`.
 """
 
 import os
