@@ -115,7 +115,8 @@ class Experiment:
         )
 
     def _steady_state(self, told: Told) -> None:
-        outcome = self._play(self._hypothesis, record.STEADY, told)
+        deadline = _hard(self._drill.limits.heal)
+        outcome = self._play(self._hypothesis, record.STEADY, told, deadline=deadline)
         self._hypothesis_holds(
             outcome, record.STEADY, told, allowed=lambda host, id: self._drill.allows(host, id)
         )
@@ -174,7 +175,7 @@ class Experiment:
         def allowed(host: str, id: str) -> bool:
             return covered(drill.remain, host, id) or drill.allows(host, id)
 
-        outcome = self._play(self._hypothesis, record.VERIFY, told)
+        outcome = self._play(self._hypothesis, record.VERIFY, told, deadline=_hard(drill.limits.heal))
         self._hypothesis_holds(outcome, record.VERIFY, told, allowed=allowed)
 
     def _again(self, told: Told) -> None:
