@@ -63,6 +63,10 @@ FILE = night.STATE
             },
             "1 item would be removed, freeing 7 B",
         ),
+        (
+            {"kind": "sweep", "before": {"items": 1}, "after": {"items": 0}, "bytes_freed": 7, "happened": "emptied"},
+            "1 item emptied, 7 B freed",
+        ),
         ({"kind": "sweep", "bytes_freed": 7}, "7 B freed"),
         (
             {

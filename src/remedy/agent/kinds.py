@@ -170,9 +170,13 @@ class Resource(Module):
 
 
 class Sweep(Module):
-    """Drains many items. MUST answer find and drain. Always irreversible."""
+    """Drains many items. MUST answer find and drain. Always irreversible.
+
+    A class MAY say in a word what has `happened` to the items then: emptied.
+    """
 
     kind = "sweep"
+    happened = "removed"
     destructive = True
 
     def key(self):

@@ -18,6 +18,7 @@ def run(module, step, talk, outcome):
     size = sum(item.size or 0 for item in taking)
     change = outcome.plan({"items": len(taking), "bytes": size}, {"items": 0, "bytes": 0}, None)
     change["items"] = listed
+    change["happened"] = module.happened
     change["irreversible"] = "what is swept away is not kept"
     if step.get("check"):
         change["bytes_freed"] = size

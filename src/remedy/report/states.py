@@ -47,9 +47,10 @@ def _swept(change: Changed) -> str:
     if number is not None:
         every = change.before["items"]
         text = count(number, noun(change.items)) + (f" of {every}" if number != every else "")
+        happened = change.happened or "removed"
         if change.predicted:
-            return f"{text} would be removed, freeing {freed}" if freed else f"{text} would be removed"
-        return f"{text} removed, {freed} freed" if freed else f"{text} removed"
+            return f"{text} would be {happened}, freeing {freed}" if freed else f"{text} would be {happened}"
+        return f"{text} {happened}, {freed} freed" if freed else f"{text} {happened}"
     return f"{freed} freed" if freed else "swept"
 
 

@@ -64,6 +64,7 @@ def kind(params):
 
 
 class LogTruncate(Sweep):
+    happened = "emptied"
     deadline = 120
     _tails = None
     _lost = None

@@ -45,6 +45,7 @@ def kind(params):
 
 
 class OpenDeleted(Sweep):
+    happened = "emptied"
     deadline = 120
     _told = None
 
