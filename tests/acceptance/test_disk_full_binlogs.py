@@ -42,6 +42,19 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 # What there is in the server's folder beside binary logs.
 STANDS = f"find {FOLDER} ! -name 'binlog.*' | sort"
+# A second server on the host, with a binary log that could go.
+ANOTHER = """
+set -e
+install -d -o mysql /run/other
+mariadb-install-db --no-defaults --user=mysql --datadir=/run/other --skip-test-db > /dev/null
+systemd-run -q --unit=other mariadbd --no-defaults --user=mysql --datadir=/run/other --socket=/run/other/sock \
+    --skip-networking --log-bin=other --innodb-log-file-size=4M
+for k in $(seq 200); do
+    mariadb -S /run/other/sock -e 'FLUSH BINARY LOGS' 2> /dev/null && exit
+    sleep .05
+done
+exit 1
+"""
 RESERVE = f"tune2fs -l $(findmnt -no SOURCE {FOLDER}) | sed -n 's/Reserved block count: *//p'"
 
 
@@ -303,6 +316,18 @@ def test_with_a_wrong_clock_or_without_a_login_binary_logs_stay(
         assert done.report["changes"] == []
     assert "a secret" not in stranger.stdout + stranger.stderr
     assert db.binlogs() == files
+
+
+def test_another_server_whose_disk_has_room_is_not_purged(lab: Lab, db: Database, tmp_path: Path) -> None:
+    db.shell(ANOTHER)
+    crowd(db, 4 * MB)
+    operator = Operator(tmp_path, lab)
+    operator.add(DB, lab.host(DB), mysql_login_unix_socket="/run/other/sock")
+    done = heal(operator, "-e", "binlog_keep=0", "-e", "binlog_keep_files=1")
+    assert done.code == 2, why(done)
+    assert (DB, "binlogs") not in found(done)
+    assert "keeps its binary logs on /run, which has room" in found(done)[DB, "binlogs-unknown"]["evidence"]
+    assert done.report["changes"] == []
 
 
 def test_with_everything_else_at_once(lab: Lab, full: Database, tmp_path: Path) -> None:

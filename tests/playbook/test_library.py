@@ -1,5 +1,6 @@
 """The playbooks that travel with the package: each loads without a warning, and is complete."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,10 @@ def test_disk_full_defines_what_it_uses():
     for _, tasks in fixes():
         for task, _ in walk(tasks):
             assert templar.touches(task.args) <= set(play.vars) | registered
+
+
+def test_the_page_about_disk_full_names_each_finding_and_each_variable():
+    (play,) = plays("disk-full")
+    page = (Path(__file__).parents[2] / "docs/disk-full.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[\w-]+", page))
+    assert raised() | set(play.vars) <= named
