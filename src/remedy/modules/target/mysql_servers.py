@@ -36,8 +36,8 @@ class Servers(Probe):
                     program = file.read().strip()
                 if program in _PROGRAMS:
                     found.append(_server(pid, program))
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue  # it ended, or /proc hides what belongs to others
         folders = sorted({each["binlogs"] for each in found if each["binlogs"] and not each["container"]})
         return {"servers": found, "binlogs": folders}
 
