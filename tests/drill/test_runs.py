@@ -60,3 +60,12 @@ def test_bad_input_is_told_and_not_raised(tmp_path: Path):
     outcome = play(tmp_path, "- {hosts: all, gather_facts: false, tasks: [{command: '{{ nobody }}'}]}\n")
     assert outcome.code == 5
     assert "'nobody'" in str(outcome.error)
+
+
+def test_a_failure_that_a_task_says_does_not_count_counts_in_a_rollback_alone(tmp_path: Path):
+    outcome = play(tmp_path, SLOW.replace("{command: sleep 60}", "{command: ls /nowhere, ignore_errors: true}"))
+    assert outcome.code == 0
+    assert outcome.troubles() == []
+    ((host, text),) = outcome.troubles(ignored=True)
+    assert host == "here"
+    assert "'command' failed: non-zero return code: ls: cannot access '/nowhere'" in text

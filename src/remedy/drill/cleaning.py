@@ -89,7 +89,7 @@ def _roll_back(broken: Broken, diary: Diary, access: Access, signals: Signals) -
             f"{broken.name}-clean",
             plays.variables(drill, broken.hosts),
         )
-    return [f"{host}: {text}" if host else text for host, text in outcome.troubles()]
+    return [f"{host}: {text}" if host else text for host, text in outcome.troubles(ignored=True)]
 
 
 def _cleaned(state: State, troubles: list[str]) -> Cleaned:

@@ -75,14 +75,15 @@ class Outcome:
         """Say whether another run was changing one of the hosts."""
         return any(host["reason"] == "locked" for host in self.document["hosts"].values())
 
-    def failed(self) -> list[TaskDone]:
-        """Return the tasks that failed, also those whose failure was ignored."""
-        return [task for task in self.done if task.status == "failed" and not task.rescued]
+    def troubles(self, *, ignored: bool = False) -> list[tuple[str | None, str]]:
+        """Return (host, reason) for all that went wrong: failed tasks, hosts left out, the run as a whole.
 
-    def troubles(self) -> list[tuple[str | None, str]]:
-        """Return (host, reason) for all that went wrong: failed tasks, hosts left out, the run as a whole."""
+        `ignored`: also the failures of tasks that say they do not count.
+        """
         found: list[tuple[str | None, str]] = []
-        for task in self.failed():
+        for task in self.done:
+            if task.status != "failed" or task.rescued or (task.ignored and not ignored):
+                continue
             said = " ".join(str(task.result.get("stderr") or "").split())[:_SHOWN]
             reason = ": ".join(filter(None, (task.reason, said))) or "no reason given"
             found.append((task.host, f"'{task.task}' failed: {reason}"))

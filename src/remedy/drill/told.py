@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from remedy.drill import record
-from remedy.drill.probes import Watch
 from remedy.drill.record import Change, Deviation, Guarded, Phase, Seen
 from remedy.errors import Interrupted, RemedyError
 
@@ -44,7 +43,6 @@ class Results:
     changes: tuple[Change, ...] = ()
     second_run_changes: int | None = None
     collateral: tuple[Guarded, ...] = ()
-    watch: Watch | None = None
     error: RemedyError | None = None
 
 

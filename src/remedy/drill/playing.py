@@ -1,0 +1,87 @@
+"""The plays of one drill on the hosts it was given; names of hosts go in and come out as the drill has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from remedy.drill import plays, record
+from remedy.drill.model import Drill, Step, Thing
+from remedy.drill.providers import Stage
+from remedy.drill.record import Change
+from remedy.drill.runs import Outcome, Runs
+from remedy.drill.told import Told
+from remedy.engine.options import APPLY
+from remedy.errors import RemedyError
+from remedy.playbook import Playbook
+
+_AGREED = (0, 2, 10)  # exit codes that say something of the hosts; the others say that nobody can tell
+
+
+class Playing:
+    """Plays what a phase asks for, and takes down in its notes what concerns the run as a whole."""
+
+    def __init__(self, drill: Drill, stage: Stage, runs: Runs) -> None:
+        self._drill = drill
+        self._hosts = stage.hosts
+        self._runs = runs
+        self.named = {there: here for here, there in stage.hosts.items()}
+        """From the inventory's names to the drill's."""
+
+    def play(
+        self, playbook: Playbook, told: Told, *, mode: str = APPLY, deadline: float | None = None
+    ) -> Outcome:
+        """Play a playbook."""
+        extra = plays.variables(self._drill, self._hosts)
+        outcome = self._runs.play(playbook, self._label(told), mode=mode, extra=extra, deadline=deadline)
+        return self._noted(told, outcome)
+
+    def step(self, step: Step, told: Told) -> Outcome:
+        """Play a step of the method."""
+        return self.play(plays.of_steps(self._drill, told.phase, [step], self._hosts), told)
+
+    def read(self, things: Sequence[Thing], told: Told) -> Outcome:
+        """Read things of the collateral."""
+        return self.play(plays.of_things(self._drill, things, self._hosts), told)
+
+    def undo(self, steps: Sequence[Step], told: Told) -> Outcome:
+        """Play the rollback, waiting for hosts that a run cut off still holds."""
+        playbook = plays.of_steps(self._drill, told.phase, steps, self._hosts)
+        extra = plays.variables(self._drill, self._hosts)
+        return self._noted(told, self._runs.undo(playbook, self._label(told), extra))
+
+    def changes(self, outcome: Outcome) -> list[Change]:
+        """Return what a run changed."""
+        return [
+            Change(
+                host=self.named.get(one["host"], one["host"]),
+                task=one["task"],
+                module=one["module"],
+                object=one["object"],
+                bytes_freed=one["bytes_freed"],
+            )
+            for one in outcome.document["changes"]
+        ]
+
+    def troubles(self, outcome: Outcome, *, ignored: bool = False) -> list[tuple[str | None, str]]:
+        """Return (host, what went wrong); `ignored`: also the failures that a task says do not count."""
+        return [
+            (None if name is None else self.named.get(name, name), text)
+            for name, text in outcome.troubles(ignored=ignored)
+        ]
+
+    def _label(self, told: Told) -> str:
+        return f"{self._drill.name}-{told.phase}".replace(" ", "-")
+
+    def _noted(self, told: Told, outcome: Outcome) -> Outcome:
+        told.runs.append(outcome.run)
+        if outcome.interrupted:
+            told.outcome = record.INTERRUPTED
+        elif outcome.code not in _AGREED and not outcome.late:
+            told.fail(outcome.error or RemedyError(_all(outcome)), outcome.code)
+        return outcome
+
+
+def _all(outcome: Outcome) -> str:
+    return "; ".join(f"{host}: {text}" if host else text for host, text in outcome.troubles()) or (
+        f"the run {outcome.run} ended with exit code {outcome.code}"
+    )
