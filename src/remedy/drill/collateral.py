@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from remedy import modules
 from remedy.document import Map, Text
 from remedy.drill.model import Thing
+from remedy.drill.tasks import reading_task
 from remedy.errors import InputError, Position
 from remedy.playbook import Task
 from remedy.playbook.readers import constant, constants, describe, read_mapping, text, wrong
@@ -73,20 +73,7 @@ def chosen(named: tuple[str, ...], hosts: tuple[str, ...], node: Map, position: 
 
 def reading(thing: Thing) -> Task:
     """Return the task that reads a thing; its position tells its result from others."""
-    spec = modules.find(thing.module)
-    args = Map(thing.position)
-    for name, value in thing.args.items():
-        args[name] = value
-        args.keys_at[name] = args.values_at[name] = thing.position
-    modules.check(spec, args, thing.position, templates_allowed=True)
-    return Task(
-        position=thing.position,
-        name=Text(f"{thing.kind} {thing.title}", thing.position),
-        module=spec.name,
-        spec=spec,
-        args=args,
-        ignore_errors=True,
-    )
+    return reading_task(thing.position, f"{thing.kind} {thing.title}", thing.module, thing.args)
 
 
 def fingerprint(thing: Thing, result: Mapping[str, Any]) -> tuple[str, str]:

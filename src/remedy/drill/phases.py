@@ -57,6 +57,8 @@ class Phases:
         stage = self.stage = self._provider.acquire(self._drill.needs)
         self._playing = Playing(self._drill, stage, self._on_stage(self._drill, stage, self.held))
         self._watch = Watch(self._drill.collateral, self._playing.named)
+        if not self._provider.renews:
+            self._playing.refuse_missing_disks(told)
         told.note = ", ".join(
             name if stage.hosts[name] == name else f"{name} is {stage.hosts[name]}" for name in stage.hosts
         )

@@ -11,7 +11,7 @@ from remedy.drill.record import Change
 from remedy.drill.runs import Outcome, Runs
 from remedy.drill.told import Told
 from remedy.engine.options import APPLY
-from remedy.errors import RemedyError
+from remedy.errors import Refused, RemedyError
 from remedy.playbook import Playbook
 
 _AGREED = (0, 2, 10)  # exit codes that say something of the hosts; the others say that nobody can tell
@@ -42,6 +42,27 @@ class Playing:
     def read(self, things: Sequence[Thing], told: Told) -> Outcome:
         """Read things of the collateral."""
         return self.play(plays.of_things(self._drill, things, self._hosts), told)
+
+    def refuse_missing_disks(self, told: Told) -> None:
+        """Raise Refused where a disk that the drill may fill is no file system of its own: `/` would fill up."""
+        playbook = plays.of_disks(self._drill, self._hosts)
+        if not playbook.plays:
+            return
+        outcome = self.play(playbook, told)
+        for need in self._drill.needs if not told.outcome else ():
+            mounts = {
+                one["mount"]
+                for task in outcome.done
+                if self.named.get(task.host) == need.name
+                for one in task.result.get("filesystems", ())
+            }
+            missing = [str(mount) for mount in need.options.get("disks") or () if mount not in mounts]
+            if missing:
+                raise Refused(
+                    f"{', '.join(missing)} is no file system of its own on {self._hosts[need.name]}",
+                    where=need.position,
+                    hint="what the drill does to that disk would happen to the one it lies on; mount one there",
+                )
 
     def undo(self, steps: Sequence[Step], told: Told) -> Outcome:
         """Play the rollback, waiting for hosts that a run cut off still holds."""

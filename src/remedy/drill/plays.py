@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from remedy.document import Map, Text
 from remedy.drill.collateral import reading
 from remedy.drill.model import Drill, Step, Thing
+from remedy.drill.tasks import reading_task
 from remedy.errors import InputError, Position
 from remedy.playbook import Become, Play, Playbook
 
@@ -45,6 +46,16 @@ def of_things(drill: Drill, things: Sequence[Thing], hosts: Mapping[str, str]) -
         groups.setdefault(thing.hosts, []).append(thing)
     steps = [Step(hosts=names, tasks=tuple(map(reading, group))) for names, group in groups.items()]
     return of_steps(drill, "collateral", steps, hosts)
+
+
+def of_disks(drill: Drill, hosts: Mapping[str, str]) -> Playbook:
+    """Return what reads the file systems of the hosts that need disks; no play where none does."""
+    steps = [
+        Step(hosts=(need.name,), tasks=(reading_task(need.position, "file systems", "disk_usage", {}),))
+        for need in drill.needs
+        if need.options.get("disks")
+    ]
+    return of_steps(drill, "disks", steps, hosts)
 
 
 def variables(drill: Drill, hosts: Mapping[str, str]) -> Map:
