@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socketserver
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -189,7 +191,7 @@ case "$1 $2" in
         mkdir -p "$VAGRANT_DOTFILE_PATH/machines/$name/virtualbox"
         echo "$name" > "$VAGRANT_DOTFILE_PATH/machines/$name/virtualbox/id"; done ;;
     ssh-config*) shift; for name; do printf \\
-        'Host %s\\n  HostName 127.0.0.1\\n  User vagrant\\n  Port 2222\\n  IdentityFile /k\\n\\n' "$name"; done ;;
+        'Host %s\\n  HostName 127.0.0.1\\n  User vagrant\\n  Port '$PORT'\\n  IdentityFile /k\\n\\n' "$name"; done ;;
     destroy*) shift 2; for name; do rm -r "$VAGRANT_DOTFILE_PATH/machines/$name"; done ;;
     sleep*) trap 'echo interrupted >> "$CALLS"; exit 1' INT; echo sleeping > "$READY"; while :; do sleep 0.05; done ;;
     busy*) [ ! -e "$VAGRANT_CWD/tried" ] || { echo done; exit 0; }; touch "$VAGRANT_CWD/tried"
@@ -199,8 +201,26 @@ esac
 """
 
 
+class Greeting(socketserver.BaseRequestHandler):
+    """What an sshd says first."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"SSH-2.0-here\r\n")
+
+
 @pytest.fixture
-def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def port() -> Iterator[int]:
+    """The port of something that greets as an sshd does."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeting) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        yield server.server_address[1]
+        server.shutdown()
+        serving.join(10)
+
+
+@pytest.fixture
+def calls(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the fake vagrant was asked; it and a fake ssh come first on PATH."""
     programs, calls = tmp_path / "bin", tmp_path / "calls"
     programs.mkdir()
@@ -213,6 +233,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     calls.touch()
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("CALLS", str(calls))
+    monkeypatch.setenv("PORT", str(port))
     monkeypatch.setenv("READY", str(tmp_path / "ready"))
     monkeypatch.setenv("VAGRANT_HOME", str(tmp_path / "home"))
     return calls
@@ -224,13 +245,14 @@ def _asked(calls: Path) -> list[str]:
     return lines
 
 
-def test_virtual_machines_go_back_to_a_snapshot(calls: Path, tmp_path: Path) -> None:
+def test_virtual_machines_go_back_to_a_snapshot(calls: Path, tmp_path: Path, port: int) -> None:
     provider = Vagrant(tmp_path / "Vagrantfile")
     provider.open(tmp_path / "drill")
     assert _asked(calls) == ["1 status --machine-readable"]
     stage = provider.acquire([need("web", "role: app")])
     assert stage.hosts == {"web": "app1"}
-    assert stage.facts == {"web": {"machine": "app1", "engine": "virtualbox", "address": "127.0.0.1:2222"}}
+    address = f"127.0.0.1:{port}"
+    assert stage.facts == {"web": {"machine": "app1", "engine": "virtualbox", "address": address}}
     assert _asked(calls) == ["1 up app1", "1 snapshot save app1 remedy-clean", "1 ssh-config app1"]
     provider.reset(["web"])
     restored = ["1 snapshot restore --no-provision app1 remedy-clean"]
@@ -317,14 +339,20 @@ def test_vagrant_has_a_deadline(calls: Path, tmp_path: Path) -> None:
         Program(tmp_path, tmp_path).run("sleep", seconds=0.3)
 
 
-def test_ctrl_c_ends_vagrant_in_order(calls: Path, tmp_path: Path) -> None:
-    ready = tmp_path / "ready"
+def test_ctrl_c_ends_vagrant_in_order(calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, waiting, wait = tmp_path / "ready", threading.Event(), subprocess.Popen.wait
     os.mkfifo(ready)
+
+    def watched(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        waiting.set()
+        return wait(process, timeout)
 
     def interrupt() -> None:
         ready.read_text()
+        waiting.wait(10)
         os.kill(os.getpid(), signal.SIGINT)
 
+    monkeypatch.setattr(subprocess.Popen, "wait", watched)
     listener = threading.Thread(target=interrupt)
     listener.start()
     with pytest.raises(KeyboardInterrupt):

@@ -23,7 +23,7 @@ _UP = 1800.0  # a first start fetches a box and installs packages
 _DOWN = 180.0
 _SNAPSHOT = 300.0
 _DISK = 120.0
-_BOOT = 60.0
+_BOOT = 300.0
 _CLEAN = "remedy-clean"
 _DOCKER = "docker"
 
@@ -79,7 +79,8 @@ class Vagrant:
         def prepare(machine: str) -> None:
             login, known = self._logins[machine], known_hosts / machine
             known.unlink(missing_ok=True)
-            if self._machines[machine] == _DOCKER:
+            if login.proxy is None:
+                # Vagrant waits when it starts a machine, not after a snapshot or our restart of a container.
                 logins.wait(login, seconds=_BOOT)
             text = disks.script(wanted[machine].disks)
             logins.ssh(login, known, ["sudo", "-n", "sh", "-s"], text, seconds=_DISK)
