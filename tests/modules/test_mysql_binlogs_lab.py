@@ -1,4 +1,7 @@
-"""mysql_binlogs and mysql_binlog_purge on real servers: what replicas need stays, and no purge hangs for long."""
+"""mysql_binlogs and mysql_binlog_purge on real servers: what replicas need stays, and no purge hangs for long.
+
+What hangs, who is ended and what is lent for it is proved with the runbook: tests/acceptance/test_disk_full_binlogs.py.
+"""
 
 from __future__ import annotations
 
@@ -136,16 +139,6 @@ def test_what_a_stopped_replica_has_not_applied_is_kept_and_named(
     assert "SQL thread is stopped" in kept(done)[at]
 
 
-def test_a_replica_that_is_behind_keeps_what_it_lacks(bench: Bench, pair: tuple[Database, Database]) -> None:
-    replica = pair[1]
-    at = bench.primary.binlogs()[-1]
-    with replica.locked():
-        bench.primary.rotate(4, days_ago=3)
-        done = bench.play(replicas=["db2"])
-    assert bench.primary.binlogs()[0] == at
-    assert kept(done)[at] == f"db2 has not applied it: it is at {at}; it has come so far"
-
-
 def test_a_replica_out_of_reach_keeps_everything_until_it_is_forgotten(bench: Bench) -> None:
     files = bench.primary.binlogs()
     bench.operator.place("db3", ansible_host="127.0.0.1", ansible_port=1)
@@ -230,44 +223,6 @@ def test_on_a_full_disk_a_purge_is_refused_with_the_way_out(crowded: Bench) -> N
     assert planned["changes"][0]["bytes_freed"] > 1 << 20
     assert crowded.primary.binlogs() == files
     assert "someone to free space" in crowded.primary.sql("SHOW PROCESSLIST")
-
-
-def test_writers_are_ended_the_reserve_is_lent_and_put_back(crowded: Bench) -> None:
-    database = crowded.primary
-    files = database.binlogs()
-    reserve = "tune2fs -l $(findmnt -no SOURCE /var/lib/mysql) | grep -i 'reserved block count'"
-    before = database.shell(reserve)
-    done = crowded.play(end_writers=True, lend_reserve=True)
-    assert task(done)["status"] == "changed", task(done)["reason"]
-    left = database.binlogs()
-    # The third from last may stay, as long as its checkpoint is on its way.
-    assert set(left) & set(files) <= set(files[-3:])
-    assert database.shell(reserve) == before
-    assert [each["user"] for each in task(done)["result"]["ended"]] == ["root"]
-    lent = [each for each in done["changes"] if each["object"].startswith("ext4_reserve:")]
-    assert [each["after"]["blocks"] for each in lent] == [0, lent[0]["before"]["blocks"]]
-    assert task(done)["result"]["free_after"] > 1 << 20
-    database.sql("INSERT INTO shop.kv VALUES (2, 'written again')", 10)
-
-
-def test_a_purge_that_hangs_is_ended_and_commits_go_on(
-    crowded: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    database = crowded.primary
-    database.give_up(512)
-    database.take_the_rest()
-    database.age(5)
-    # Without its guard the module does what everybody does, and hangs.
-    monkeypatch.setattr(mysql_binlog_purge, "_ENOUGH", 0)
-    files = database.binlogs()
-    done = crowded.play(deadline=2)
-    assert task(done)["status"] == "failed"
-    assert "was ended by KILL QUERY, the server goes on" in task(done)["reason"]
-    assert f"{len(files) - 2} of {len(files) - 2} binary logs are still there" in task(done)["reason"]
-    assert "PURGE" not in database.sql("SHOW FULL PROCESSLIST")
-    assert database.shell(f"ls {FOLDER} | grep '^binlog.0'").split() == files
-    database.shell(f"rm {FOLDER}/.filler {FOLDER}/.rest*")
-    database.sql("INSERT INTO shop.kv VALUES (3, 'written again')", 10)
 
 
 def test_a_connection_lost_in_the_middle_leaves_the_outcome_open(
