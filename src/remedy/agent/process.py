@@ -4,7 +4,6 @@ import errno
 import os
 import select
 import signal
-import sys
 import time
 
 from remedy.agent.paths import native
@@ -66,11 +65,13 @@ def spawn(argv, descriptors, environment, cwd=None, before=None):
 
 
 def _start(words, descriptors, environment, before):
-    if before is None and sys.version_info >= (3, 8):
+    spawn_it = getattr(os, "posix_spawn", None)  # Python 3.8
+    if before is None and spawn_it is not None:
         # Half the price of a fork: this process's page tables need not be copied.
-        places = [(os.POSIX_SPAWN_DUP2, descriptor, place) for place, descriptor in enumerate(descriptors)]
+        duplicate = getattr(os, "POSIX_SPAWN_DUP2", None)
+        places = [(duplicate, descriptor, place) for place, descriptor in enumerate(descriptors)]
         try:
-            return os.posix_spawn(
+            return spawn_it(
                 words[0], words, environment, file_actions=places, setsid=True, setsigdef=[signal.SIGPIPE]
             )
         except NotImplementedError:
