@@ -62,7 +62,7 @@ def test_check_mode_and_reads_only_look(tmp_path, writing):
     assert (looked["status"], looked["result"]["bytes"]) == ("ok", SIZE)
     [item] = looked["result"]["takes"]
     name = _holders.process(log.process.pid)[:-1]
-    assert item["reason"].startswith(f"3.1 MB; {name}")
+    assert item["reason"].startswith(f"3.0 MiB; {name}")
     assert item["reason"].endswith(" writes it")
     assert log.size == SIZE
 

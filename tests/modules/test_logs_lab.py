@@ -150,7 +150,7 @@ def test_a_rule_asked_for_runs_and_no_other(lab, host):
     [rotated] = frame["result"]["rotated"]
     assert (rotated["path"], rotated["size"] >= 5 * MB) == ("/var/log/app/one.log", True)
     again = one(lab, host, "logrotate_run", rules=["t-one"], min_size="1M")
-    assert (again["status"], again["reason"]) == ("ok", "no log of these rules takes 1.0 MB")
+    assert (again["status"], again["reason"]) == ("ok", "no log of these rules takes 1.0 MiB")
     third = one(lab, host, "logrotate_run", rules=["t-one"])
     assert third["status"] == "changed", "without min_size an act is an act"
     gone = one(lab, host, "logrotate_run", rules=["/etc/logrotate.d/t-one"])
@@ -178,7 +178,7 @@ def test_a_copy_without_room_is_refused_and_the_others_run(lab, host):
     assert alone["status"] == "failed"
     assert alone["result"]["cause"] == "disk_full"
     assert (
-        "no room for copying /var/log/app/copied.log: it may take 10.5 MB, /var/log/app has "
+        "no room for copying /var/log/app/copied.log: it may take 10.0 MiB, /var/log/app has "
         in alone["reason"]
     )
     frame = one(lab, host, "logrotate_run", paths=["/var/log/app/*.log", "/srv/own.log"])

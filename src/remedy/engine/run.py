@@ -134,7 +134,7 @@ class Run:
                 raise
             finally:
                 self._end(code)
-        if self._refused is not None:
+        if self._refused is not None and code == self._refused.exit_code:
             raise self._refused
         return code
 

@@ -128,11 +128,11 @@ def matches(path, patterns):
 
 def shown(size):
     """Return a size for people."""
-    for name in ("B", "KB", "MB"):
-        if size < 1000:
+    for name in ("B", "KiB", "MiB"):
+        if size < 1024:
             return "%d %s" % (size, name) if name == "B" else "%.1f %s" % (size, name)
-        size /= 1000.0
-    return "%.1f GB" % size
+        size /= 1024.0
+    return "%.1f GiB" % size
 
 
 def _expression(pattern):
