@@ -17,8 +17,9 @@ import pytest
 from remedy.document import Map
 from remedy.drill.providers import Need
 from remedy.drill.providers.vagrant import Vagrant, find_vagrantfile, logins
+from remedy.drill.providers.vagrant.program import Program
 from remedy.errors import Position
-from remedy.lab import Disk, Lab
+from remedy.lab import Disk, Lab, LabError
 from remedy.lab.image import load_images
 from remedy.lab.roles import ROLES
 from remedy.lab.vagrant import images
@@ -194,9 +195,26 @@ def test_machines_are_as_new_after_each_drill(harbour: Harbour, tmp_path: Path) 
     assert harbour.left() == []
 
 
-def test_a_drill_passes_on_a_machine_of_vagrants(harbour: Harbour) -> None:
-    done = remedy("drill", "disk-full", "--provider", "vagrant", "--format", "json")
+def test_a_missing_image_is_fetched_from_nowhere(harbour: Harbour, tmp_path: Path) -> None:
+    subprocess.run(["docker", "image", "rm", "remedy/queue:vagrant"], capture_output=True, check=True)
+    data = tmp_path / "data"
+    with pytest.raises(LabError, match="No such image: remedy/queue:vagrant") as caught:
+        Program(ROOT, data).run("up", "queue1", seconds=120)
+    assert caught.value.hint == "the images of the Docker hosts are made by root: scripts/vagrant/images"
+    assert load_images(images()) == ["remedy/queue:vagrant"], "the others are there"
+    vagrant("up", "queue1", data=data)
+    login = logins.parse(vagrant("ssh-config", "queue1", data=data))["queue1"]
+    assert logins.ssh(login, tmp_path / "known", ["redis-cli", "ping"], "", seconds=60) == "PONG\n"
+    vagrant("destroy", "-f", data=data)
+    assert harbour.left() == []
+
+
+def test_drills_pass_on_machines_of_vagrants(harbour: Harbour) -> None:
+    """Those that need more of a container than a folder: its open files, and a database on a disk of its own."""
+    names = ["disk-full-deleted", "disk-full-binlogs"]
+    done = remedy("drill", *names, "--provider", "vagrant", "--format", "json")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert [one["name"] for one in json.loads(done.stdout)["drills"]] == names
     assert harbour.left() == []
 
 
