@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from remedy.cli.asking import ask_password, extra_vars, vault_passwords
+from remedy.cli.mistyped import look_for_slips
 from remedy.cli.telling import as_json, tell
 from remedy.document import Map, Text, load_yaml
 from remedy.engine.bus import Bus
@@ -277,6 +278,7 @@ def play_named(name: str, *, mode: str, flags: dict[str, Any]) -> int:
         )
     _warn_of_tags(session.options, playbook)
     hosts = session.hosts(str(play.hosts) for play in playbook.plays)
+    look_for_slips(session.extra, playbook, session.inventory, hosts)
     if flags.get("syntax_check"):
         number = len(playbook.plays)
         click.echo(f"{playbook.path}: {number} play{'s' if number != 1 else ''}, nothing wrong")
