@@ -189,7 +189,8 @@ case "$1 $2" in
     "status --machine-readable") printf '1,%s,metadata,provider,virtualbox\\n1,,ui,info,x\\n' app1 db1 ;;
     up*) shift; for name; do
         mkdir -p "$VAGRANT_DOTFILE_PATH/machines/$name/virtualbox"
-        echo "$name" > "$VAGRANT_DOTFILE_PATH/machines/$name/virtualbox/id"; done ;;
+        echo "$name" > "$VAGRANT_DOTFILE_PATH/machines/$name/virtualbox/id"; done
+        [ ! -e "$CALLS.fail" ] || { rm "$CALLS.fail"; echo 'half-way' >&2; exit 1; } ;;
     ssh-config*) shift; for name; do printf \\
         'Host %s\\n  HostName 127.0.0.1\\n  User vagrant\\n  Port '$PORT'\\n  IdentityFile /k\\n\\n' "$name"; done ;;
     destroy*) shift 2; for name; do rm -r "$VAGRANT_DOTFILE_PATH/machines/$name"; done ;;
@@ -266,6 +267,19 @@ def test_virtual_machines_go_back_to_a_snapshot(calls: Path, tmp_path: Path, por
     assert _asked(calls) == ["1 destroy --force app1 db1"]
     provider.close()
     assert _asked(calls) == []
+
+
+def test_a_machine_that_came_up_half_way_is_made_anew(calls: Path, tmp_path: Path) -> None:
+    provider = Vagrant(tmp_path / "Vagrantfile")
+    provider.open(tmp_path / "drill")
+    calls.with_suffix(".fail").touch()
+    with pytest.raises(LabError, match="half-way"):
+        provider.acquire([need("app1", "role: app")])
+    _asked(calls)
+    provider.acquire([need("app1", "role: app")])
+    asked = ["1 destroy --force app1", "1 up app1", "1 snapshot save app1 remedy-clean", "1 ssh-config app1"]
+    assert _asked(calls) == asked
+    provider.close()
 
 
 def test_two_drills_have_machines_of_their_own(calls: Path, tmp_path: Path) -> None:

@@ -49,13 +49,11 @@ disk() { # folder, size, then the command that makes the filesystem
 
 
 def script(disks: Mapping[str, Disk]) -> str:
-    """Return the shell script, for root, that gives a machine these disks (mount point → disk)."""
+    """Return the shell script, for root, that gives a machine these disks (mount point → disk, all ext4)."""
     calls = [shlex.join(["disk", mount, disk.size, *_mkfs(disk)]) for mount, disk in sorted(disks.items())]
     return _SCRIPT + "\n".join([*calls, ""])
 
 
 def _mkfs(disk: Disk) -> list[str]:
-    if disk.fs == "xfs":
-        return ["mkfs.xfs", "-q"]
     inodes = ["-N", str(disk.inodes)] if disk.inodes is not None else []
     return ["mkfs.ext4", "-q", "-b", "4096", "-m", str(disk.reserved), *inodes]

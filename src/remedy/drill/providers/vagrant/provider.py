@@ -31,7 +31,7 @@ _DOCKER = "docker"
 class Vagrant:
     """Machines of the project's Vagrantfile (or remedy's own), in a set that only this `remedy drill` has.
 
-    Virtual machines go back to a snapshot between drills; containers, which have none, are made anew.
+    Virtual machines go back to a snapshot between drills; containers, which have none, get a new root.
     VAGRANT_DEFAULT_PROVIDER chooses between VirtualBox, libvirt and Docker, as always with Vagrant.
     """
 
@@ -154,6 +154,8 @@ class Vagrant:
         new = [machine for machine in wanted if machine not in self._logins]
         if not new:
             return
+        # What an earlier `vagrant up` that failed has left is not as new.
+        self._destroy([machine for machine in self._program.existing() if machine in new])
         self._say(f"vagrant up {' '.join(new)}")
         told = {f"REMEDY_ROOT_SIZE_{machine.upper()}": size for machine, size in sizes.items()}
         self._program.run("up", *new, seconds=_UP, environment=told)
