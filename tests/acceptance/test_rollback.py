@@ -302,7 +302,7 @@ def test_where_nobody_can_be_asked_the_newest_run_needs_a_yes(make):
     operator.run("r1", "command", "uptime")
     refused = operator.rollback()
     assert refused.code == 3
-    assert "skipping 1 newer run without anything to take back: " in refused.stderr
+    assert "skipping 1 newer run that changed nothing, or nothing that can be taken back: " in refused.stderr
     assert (
         f"no run was named, and nobody is there to be asked: take back 1 change of run {run} by "
         in refused.stderr

@@ -14,6 +14,8 @@ from remedy.drill.state import FOLDER
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
 
+_NEVER_BEGAN = (3, 5)  # exit codes: refused, or told something wrong; nothing was rehearsed
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -76,7 +78,7 @@ def _past(folder: Path) -> dict[str, list[dict[str, Any]]]:
             continue  # what cannot be read is no proof
         if isinstance(document, dict) and document.get("schema") == SCHEMA:
             for one in document.get("drills", ()):
-                if one.get("outcome") != "not run":
+                if one.get("outcome") != "not run" and one.get("exit_code") not in _NEVER_BEGAN:
                     found.setdefault(str(one.get("name")), []).append(one)
     for records in found.values():
         records.sort(key=lambda one: str(one.get("started")))
