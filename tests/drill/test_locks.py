@@ -124,6 +124,9 @@ def test_nothing_interrupts_a_rollback():
         signals.arm()
         with signals.shielded():
             assert not raised(signals)
+            # A terminal's Ctrl-C reaches the programs that a rollback has started, too.
+            child = subprocess.run(["sh", "-c", "kill -INT $$; echo alive"], capture_output=True, timeout=10)
+            assert child.stdout == b"alive\n"
         assert not signals.asked
 
 

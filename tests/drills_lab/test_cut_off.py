@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,27 @@ def test_a_second_ctrl_c_does_not_skip_the_rollback(lab: Lab, staging: Rehearser
     assert done.code == 99
     assert "rollback     ok" in done.out
     assert not there(lab, "/run/kept")
+
+
+def test_a_host_that_is_still_held_is_waited_for(lab: Lab, staging: Rehearser):
+    with staging.start(*STATIC) as process:
+        until_line(process, BEFORE["heal"])
+        process.kill()
+    # Stands for the agent of the killed run, which has a step to finish that must not be cut off.
+    hold = "touch /run/held; until [ -e /run/let-go ]; do sleep 0.02; done"
+    held = lab.inside("h1").argv(["timeout", "60", "flock", "/run", "sh", "-c", hold])
+    with subprocess.Popen(held) as holder, staging.start("--clean") as process:
+        deadline = time.monotonic() + 60
+        while len(list(staging.state.glob("drills/*/runs/*-clean-*"))) < 2:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        lab.run("h1", ["touch", "/run/let-go"])
+        cleaned = drilled(process)
+        holder.wait(20)
+    lab.run("h1", ["rm", "/run/held", "/run/let-go"])
+    assert cleaned.code == 0, (cleaned.out, cleaned.err)
+    assert not there(lab, "/run/flag")
 
 
 def number_of(rehearser: Rehearser) -> int:
