@@ -6,7 +6,7 @@ import pytest
 
 from remedy.lab import Disk, Lab
 from tests.conftest_lab import HostFactory
-from tests.drill.rehearsing import Rehearser, there
+from tests.drill.rehearsing import Rehearser, drilled, there
 
 pytestmark = pytest.mark.lab
 
@@ -39,3 +39,27 @@ def test_a_drill_on_a_host_that_stays_leaves_it_as_it_was(
 
 def files(lab: Lab) -> set[str]:
     return set(lab.run("app1", ["find", "/var/log", "/etc"]).stdout.split("\n"))
+
+
+def test_what_a_console_shows(lab: Lab, staging: Rehearser):
+    with staging.start("flag", "--provider", "static", "-i", "staging", "-v") as process:
+        done = drilled(process)
+    assert done.code == 0, (done.out, done.err)
+    assert "\x1b" not in done.out
+    for line in (
+        "DRILL flag: Somebody puts the flag up",
+        "      changed  h1: Put it up",
+        "  detect       ok    ",
+        "probe: flag",
+        "hypothesis: it verifies, and nothing is found",
+        "  rollback     ok    ",
+        "1 of 1 passed",
+    ):
+        assert line in done.out
+    with staging.start("--matrix", "--format", "json") as process:
+        matrix = drilled(process).report
+    (row,) = [row for row in matrix["rows"] if row["drill"] == "flag"]
+    assert row["runbook"] == "flag"
+    assert row["last_passed"] is not None
+    with staging.start("--matrix") as process:
+        assert "disk-full-everything" in drilled(process).out

@@ -19,7 +19,7 @@ from remedy.cli import options
 @options.connection
 @options.becoming
 @options.variables
-@click.option("-v", "--verbose", "verbosity", count=True, help="Show what the runs say; -vv every task.")
+@click.option("-v", "--verbose", "verbosity", count=True, help="Show every task; -vv the skipped ones, too.")
 @click.option(
     "--format",
     "shape",

@@ -20,6 +20,7 @@ from remedy.drill.record import MEANING, DrillRecord, DrillReport, Phase
 from remedy.drill.reports.words import span, verdict
 from remedy.drill.teller import Teller
 from remedy.errors import InputError
+from remedy.events import Event, RunStarted, TaskDone
 from remedy.report.text import safe
 
 _STYLES = {
@@ -32,9 +33,13 @@ _STYLES = {
 }
 
 
+_WIDE = 200  # columns of what is no terminal: nothing is cut there
+
+
 def _console(color: bool | None) -> Console:
     return Console(
         file=sys.stdout,
+        width=None if sys.stdout.isatty() else _WIDE,
         force_terminal=True if color else None,
         no_color=None if color is None else not color,
         highlight=False,
@@ -80,6 +85,33 @@ class ConsoleTeller(QuietTeller):
             self._console.print(
                 Text("    " + "\n    ".join(map(safe, record.error.splitlines())), style="red")
             )
+
+
+class Tasks:
+    """Says what the tasks of a drill's runs do, one line each; with a `verbosity` of 2 the skipped ones, too."""
+
+    def __init__(self, color: bool | None, verbosity: int) -> None:
+        self._console = _console(color)
+        self._skipped = verbosity > 1
+
+    def __call__(self, event: Event) -> None:
+        """Take an event of a run."""
+        if isinstance(event, RunStarted):
+            self._console.print(Text(f"    run {event.run}", style="dim"))
+        elif isinstance(event, TaskDone) and event.item is None:
+            if event.status == "skipped" and not self._skipped:
+                return
+            line = Text(f"      {event.status:<8} ", style=_TASKS.get(event.status, "dim"))
+            line.append(f"{safe(event.host)}: {safe(event.task)}", style="default")
+            if event.reason and event.status not in ("ok", "changed"):
+                line.append(f": {safe(event.reason)}", style="default")
+            self._console.print(line)
+
+    def close(self) -> None:
+        """Nothing is to be closed."""
+
+
+_TASKS = {"changed": "yellow", "failed": "red"}
 
 
 def show_report(report: DrillReport, folder: Path, color: bool | None) -> None:

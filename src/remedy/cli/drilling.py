@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from remedy.cli.drill_console import ConsoleTeller, QuietTeller, show_matrix, show_report
+from remedy.cli.drill_console import ConsoleTeller, QuietTeller, Tasks, show_matrix, show_report
 from remedy.cli.session import Login, me
 from remedy.drill.cleaning import clean
 from remedy.drill.matrix import matrix
@@ -97,14 +97,7 @@ def _read(project: Project, name: str, flags: Mapping[str, Any]) -> tuple[Access
 def _watch(flags: Mapping[str, Any], quiet: bool) -> Watch:
     if quiet or not flags["verbosity"]:
         return tuple
-    import sys
-
-    from remedy.report import Console
-
-    def watch() -> tuple[Console, ...]:
-        return (Console(sys.stdout, color=flags["color"], verbosity=flags["verbosity"] - 1),)
-
-    return watch
+    return lambda: (Tasks(flags["color"], flags["verbosity"]),)
 
 
 def _clean(project: Project, access: Access) -> int:
