@@ -7,6 +7,14 @@ import pytest
 import remedy.cli
 
 
+def test_a_runbook_tells_what_its_variables_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        remedy.cli.main(["doc", "disk-full"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "log_keep: 0 # so many old files of each log stay" in told
+    assert "From the inventory, where they are set there: binlog_backed_up_until" in told
+
+
 @pytest.mark.parametrize("columns", [60, 80])
 @pytest.mark.parametrize("name", [[], ["service"], ["old_files"]])
 def test_lines_wrap_at_words(

@@ -34,6 +34,14 @@ def test_long_lists_are_cut_and_say_so() -> None:
     assert len(told(rows, width=80, most=None)) == 21
 
 
+def test_of_several_lists_each_keeps_some_rows() -> None:
+    rows = [{"pid": number, "command": "sleep"} for number in range(20)]
+    lines = told({"one": rows, "two": rows}, width=80, most=6, longest=12)
+    assert [line.split()[:2] for line in lines].count(["PID", "COMMAND"]) == 2
+    assert [line.split()[:2] for line in lines].count(["0", "sleep"]) == 2
+    assert len(lines) <= 13
+
+
 def test_used_connections_are_no_bytes() -> None:
     assert told({"used": 151, "max": 151}, width=80, most=6) == ["used: 151", "max: 151"]
 

@@ -8,7 +8,7 @@ from shutil import get_terminal_size
 import click
 
 from remedy.agent.kinds import Param
-from remedy.errors import InputError, nearest
+from remedy.errors import InputError, Position, nearest
 from remedy.modules import ModuleSpec, find, names
 from remedy.playbook import Play
 from remedy.project import Project
@@ -32,8 +32,9 @@ def doc(name: str | None) -> int:
         for each in runbooks:
             click.echo(f"  {each}")
         click.echo("\nModules:")
+        widest = max(map(len, names()))
         for each in names():
-            _say(find(each).summary, f"  {each:14} ")
+            _say(find(each).summary, f"  {each:{widest}} ")
         return 0
     if name in runbooks:
         _runbook(name, runbooks[name], project)
@@ -92,15 +93,32 @@ def _head(param: Param) -> str:
 
 
 def _runbook(name: str, path: Path, project: Project) -> None:
+    from remedy.cli.mistyped import of_modules
     from remedy.playbook import load
 
-    for play in load(path, project=project).plays:
+    playbook = load(path, project=project)
+    for play in playbook.plays:
         click.echo(f"{name}: {play.title}   ({path})")
         _facts(play)
         if play.vars:
             click.echo("\nVariables:")
             for key, value in play.vars.items():
-                _say(f"{key}: {value}", "  ", hang=4)
+                _say(f"{key}: {value}{_comment(play.vars.keys_at.get(key))}", "  ", hang=4)
+    if taken := sorted(of_modules(playbook)):
+        click.echo("\nFrom the inventory, where they are set there:")
+        _say(", ".join(taken), "  ")
+
+
+def _comment(where: Position | None) -> str:
+    """Return what stands behind a value in its file, for the reader of the file and of this."""
+    if where is None or not where.line:
+        return ""
+    try:
+        line = Path(where.file).read_text(encoding="utf-8").splitlines()[where.line - 1]
+    except (OSError, ValueError, IndexError):
+        return ""
+    _, mark, text = line.partition("  # ")
+    return f"   # {text.strip()}" if mark else ""
 
 
 def _facts(play: Play) -> None:

@@ -23,7 +23,7 @@ def look_for_slips(extra: Iterable[str], playbook: Playbook, inventory: Inventor
     if not playbook.plays or any(play.runbook is None for play in playbook.plays):
         return
     own = {str(name) for play in playbook.plays for name in play.vars}
-    known = own | _of_modules(playbook)
+    known = own | of_modules(playbook)
     for name in extra:
         if name in known or name.startswith("ansible_") or _in_inventory(name, inventory, hosts):
             continue
@@ -37,7 +37,7 @@ def look_for_slips(extra: Iterable[str], playbook: Playbook, inventory: Inventor
         click.echo(f"warning: -e {name}: '{playbook.path.stem}' has no such variable", err=True)
 
 
-def _of_modules(playbook: Playbook) -> set[str]:
+def of_modules(playbook: Playbook) -> set[str]:
     """Return the variables that modules take from the inventory, wherever they are used."""
     found: set[str] = set()
     for play in playbook.plays:

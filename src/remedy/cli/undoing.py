@@ -71,7 +71,8 @@ def _chosen(state: Path, name: str | None) -> tuple[RunSummary, UndoPlan]:
     summary, plan, passed = newest_undoable(state)
     if passed:
         newer = count(len(passed), "newer run")
-        click.echo(f"skipping {newer} that changed nothing, or nothing that can be taken back: {named_few(passed)}", err=True)
+        why = "that changed nothing, or nothing that can be taken back"
+        click.echo(f"skipping {newer} {why}: {named_few(passed)}", err=True)
     return summary, plan
 
 

@@ -58,6 +58,10 @@ def told(value: Any, *, width: int, most: int | None, longest: int | None = None
     limit = None if most is None else most * (4 if isinstance(value, dict) else 2)
     if limit is not None and longest is not None:
         limit = min(limit, longest)
+    for fewer in range((most or 0) - 1, 0, -1):
+        if limit is None or len(lines) <= limit + 1:
+            break
+        lines = _told(value, width, fewer, 0)  # a little of every list, rather than all of the first ones
     if limit is not None and len(lines) > limit + 1:
         lines = [*lines[:limit], f"... and {len(lines) - limit} more lines (-v shows more)"]
     return lines
