@@ -6,6 +6,7 @@ import os
 import signal
 import socketserver
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,6 +196,9 @@ case "$1 $2" in
         'Host %s\\n  HostName 127.0.0.1\\n  User vagrant\\n  Port '$PORT'\\n  IdentityFile /k\\n\\n' "$name"; done ;;
     destroy*) shift 2; for name; do rm -r "$VAGRANT_DOTFILE_PATH/machines/$name"; done ;;
     sleep*) trap 'echo interrupted >> "$CALLS"; exit 1' INT; echo sleeping > "$READY"; while :; do sleep 0.05; done ;;
+    late*) echo here > "$READY"; read -r answer < "$GO"
+        mkdir -p "$VAGRANT_DOTFILE_PATH/machines/$2/virtualbox"
+        echo "$2" > "$VAGRANT_DOTFILE_PATH/machines/$2/virtualbox/id" ;;
     busy*) [ ! -e "$VAGRANT_CWD/tried" ] || { echo done; exit 0; }; touch "$VAGRANT_CWD/tried"
         echo 'app1: another process is already executing an action on the machine.' >&2; exit 1 ;;
     broken*) echo 'The image remedy/app:vagrant is not here, says docker' >&2; exit 1 ;;
@@ -310,6 +314,29 @@ def test_what_a_killed_drill_left_is_destroyed(calls: Path, tmp_path: Path) -> N
     assert Vagrant.resume(remembered) is None, "nothing is left"
 
 
+def test_what_a_killed_drills_vagrant_still_makes_is_destroyed(calls: Path, tmp_path: Path) -> None:
+    ready, go = tmp_path / "ready", tmp_path / "go"
+    os.mkfifo(ready)
+    os.mkfifo(go)
+    taken = Set(1)
+    command = f"""
+from pathlib import Path
+from remedy.drill.providers.vagrant.program import Program
+Program(Path({str(tmp_path)!r}), Path({str(taken.data)!r})).run("late", "app1", seconds=60)
+"""
+    killed = subprocess.Popen([sys.executable, "-c", command], env={**os.environ, "GO": str(go)})
+    ready.read_text()
+    killed.kill()
+    killed.wait(10)
+    releasing = threading.Timer(0.3, go.write_text, ["go on"])
+    releasing.start()
+    provider = Vagrant.resume({"set": 1, "vagrantfile": str(tmp_path / "Vagrantfile")})
+    releasing.join(10)
+    assert provider is not None
+    provider.close()
+    assert _asked(calls)[-1] == "1 destroy --force app1"
+
+
 def test_a_new_drill_destroys_what_it_finds_in_its_set(calls: Path, tmp_path: Path) -> None:
     left = Set(1).data / "machines" / "db1" / "virtualbox"
     left.mkdir(parents=True)
@@ -326,17 +353,17 @@ def test_a_failure_of_vagrant_shows_what_it_said(calls: Path, tmp_path: Path) ->
     with pytest.raises(
         LabError, match=r"exit code 1 from: vagrant broken\n    The image remedy/app"
     ) as caught:
-        Program(tmp_path, tmp_path).run("broken", seconds=30)
+        Program(tmp_path, tmp_path / "data").run("broken", seconds=30)
     assert caught.value.hint == "the images of the Docker hosts are made by root: scripts/vagrant/images"
     assert calls.read_text() == " broken\n"
 
 
 def test_another_vagrant_at_work_is_waited_for(calls: Path, tmp_path: Path) -> None:
-    assert Program(tmp_path, tmp_path).run("busy", seconds=30) == "done\n"
+    assert Program(tmp_path, tmp_path / "data").run("busy", seconds=30) == "done\n"
     assert calls.read_text().splitlines() == [" busy", " busy"]
     (tmp_path / "tried").unlink()
     with pytest.raises(LabError, match="another process is already executing an action"):
-        Program(tmp_path, tmp_path).run("busy", seconds=0.3)
+        Program(tmp_path, tmp_path / "data").run("busy", seconds=0.3)
 
 
 def test_without_vagrant_the_error_says_what_to_install(
@@ -344,13 +371,13 @@ def test_without_vagrant_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LabError, match="the program vagrant is not installed here") as caught:
-        Program(tmp_path, tmp_path).run("status", seconds=30)
+        Program(tmp_path, tmp_path / "data").run("status", seconds=30)
     assert "apt-get install vagrant" in (caught.value.hint or "")
 
 
 def test_vagrant_has_a_deadline(calls: Path, tmp_path: Path) -> None:
     with pytest.raises(LabError, match="vagrant did not end in time: vagrant sleep"):
-        Program(tmp_path, tmp_path).run("sleep", seconds=0.3)
+        Program(tmp_path, tmp_path / "data").run("sleep", seconds=0.3)
 
 
 def test_ctrl_c_ends_vagrant_in_order(calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +397,7 @@ def test_ctrl_c_ends_vagrant_in_order(calls: Path, tmp_path: Path, monkeypatch: 
     listener = threading.Thread(target=interrupt)
     listener.start()
     with pytest.raises(KeyboardInterrupt):
-        Program(tmp_path, tmp_path).run("sleep", seconds=30)
+        Program(tmp_path, tmp_path / "data").run("sleep", seconds=30)
     listener.join(10)
     assert calls.read_text().splitlines()[-1] == "interrupted"
 

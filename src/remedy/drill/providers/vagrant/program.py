@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -56,10 +57,25 @@ class Program:
                 code = None
             finally:
                 _end(process)
+                self._process.unlink(missing_ok=True)
             said, complained = _read(out), _read(err)
         if code is None:
             raise LabError(f"vagrant did not end in time: {_shown(words)}{_last(said, complained)}")
         return code, said, complained
+
+    def settle(self, *, seconds: float) -> None:
+        """Return when no vagrant is at work here: that of a killed process goes on, and makes machines.
+
+        After `seconds` it returns all the same; vagrant's own locks come next.
+        """
+        try:
+            pid = int(self._process.read_text())
+        except (OSError, ValueError):
+            return
+        deadline = time.monotonic() + seconds
+        while _alive(pid) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+        self._process.unlink(missing_ok=True)
 
     def machines(self) -> dict[str, str]:
         """Return the machines of the Vagrantfile, in its order, and the provider that each has or would get."""
@@ -90,18 +106,36 @@ class Program:
             "VAGRANT_CHECKPOINT_DISABLE": "1",
             "VAGRANT_NO_COLOR": "1",
         }
-        try:
-            # A session of its own: Ctrl-C reaches remedy, and remedy ends vagrant in order.
-            return subprocess.Popen(
-                ["vagrant", *words],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env={**os.environ, **own, **self.environment, **more},
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise LabError("the program vagrant is not installed here", hint=_HINT) from error
+        if shutil.which("vagrant") is None:
+            raise LabError("the program vagrant is not installed here", hint=_HINT)
+        self._process.parent.mkdir(parents=True, exist_ok=True)
+        # A session of its own: Ctrl-C reaches remedy, and remedy ends vagrant in order.
+        return subprocess.Popen(
+            ["sh", "-c", 'echo $$ > "$0" && exec vagrant "$@"', str(self._process), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env={**os.environ, **own, **self.environment, **more},
+            start_new_session=True,
+        )
+
+    @property
+    def _process(self) -> Path:
+        """Where the id of the vagrant that runs is kept, for whoever comes after a kill."""
+        return self.data.parent / "vagrant.pid"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (OSError, IndexError):
+        return not Path("/proc/self").exists()  # without /proc the signal was the answer
 
 
 def _records(text: str) -> Iterator[tuple[str, str, list[str]]]:

@@ -105,7 +105,7 @@ class Vagrant:
         """Destroy every machine of the set, and give the set back."""
         with self._open:
             if self._set is not None:
-                self._destroy(self._program.existing())
+                self._destroy(self._left())
                 self._set.clear()
                 self._set = None
 
@@ -117,7 +117,7 @@ class Vagrant:
         if found is None:
             return None
         provider._set = found
-        if provider._program.existing():
+        if provider._left():
             return provider
         provider.close()
         return None
@@ -136,10 +136,15 @@ class Vagrant:
 
     def _take(self, found: Set) -> None:
         self._set = found
-        if left := self._program.existing():
+        if left := self._left():
             self._say(f"destroying what a killed drill left: {', '.join(left)}")
             self._destroy(left)
         found.clear()
+
+    def _left(self) -> list[str]:
+        """Return the machines of the set that exist, once nobody makes any more of them."""
+        self._program.settle(seconds=_DOWN)
+        return self._program.existing()
 
     def _up(self, wanted: Mapping[str, wishes.Wish]) -> None:
         """Start the machines that are not there yet, or have a root of another size."""
