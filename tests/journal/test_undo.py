@@ -49,6 +49,22 @@ def test_changes_are_undone_from_the_last_to_the_first(tmp_path: Path) -> None:
     assert made.warnings == ()
 
 
+def test_what_the_run_itself_has_put_back_is_no_change_to_undo(tmp_path: Path) -> None:
+    lent = [
+        telling.intent(change="1", object="reserve", before={"v": 9}, want={"v": 0}, kept={"state": {"v": 9}}),
+        telling.changed(change="1", object="reserve", before={"v": 9}, after={"v": 0}),
+    ]
+    back = [
+        telling.intent(change="2", object="reserve", before={"v": 0}, want={"v": 9}, kept={"state": {"v": 0}}),
+        telling.changed(change="2", object="reserve", before={"v": 0}, after={"v": 9}),
+    ]
+    other = [telling.intent(change="3"), telling.changed(change="3")]
+    made = plan(tmp_path / "whole", [*lent, *other, *back])
+    assert [step.object for step in made.hosts["db1"]] == ["file:/etc/motd"]
+    cut = plan(tmp_path / "cut", [*lent, *other, *back[:1]])
+    assert [step.object for step in cut.hosts["db1"]] == ["reserve", "file:/etc/motd", "reserve"]
+
+
 def test_the_state_read_back_is_expected_not_the_wanted_one(tmp_path: Path) -> None:
     made = plan(tmp_path, [telling.intent(want={"v": 1}), telling.changed(after={"v": 1, "uid": 0})])
     assert made.hosts["db1"][0].expect == ({"v": 1, "uid": 0},)

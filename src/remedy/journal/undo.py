@@ -113,7 +113,7 @@ def undo_plan(record: RunRecord) -> UndoPlan:
     lost += [
         _not_undone(event, event.reason or _WHY.get(event.kind, "nothing was kept")) for event in unannounced
     ]
-    hosts = {host: _chained(found) for host, found in steps.items() if found}
+    hosts = {host: _chained(left) for host, found in steps.items() if (left := _lasting(found))}
     return UndoPlan(run=record.id, hosts=hosts, not_undone=tuple(lost), warnings=_warnings(record, hosts))
 
 
@@ -194,6 +194,19 @@ def _step(record: RunRecord, told: _Told, undone_by: str | None, left: Sequence[
         secret=intent.secret,
         undone_by=undone_by,
     )
+
+
+def _lasting(steps: Sequence[UndoStep]) -> list[UndoStep]:
+    """Leave out what the run itself has put back, such as a reserve that was lent; the last change comes first."""
+    ends: dict[str, list[UndoStep]] = defaultdict(list)
+    for step in steps:
+        ends[step.object].append(step)
+    back = {
+        name
+        for name, each in ends.items()
+        if len(each) > 1 and each[0].expect == (_goal(each[-1]),) and not any(step.undone_by for step in each)
+    }
+    return [step for step in steps if step.object not in back]
 
 
 def _chained(steps: Sequence[UndoStep]) -> tuple[UndoStep, ...]:

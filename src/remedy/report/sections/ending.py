@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from remedy.events import RunEnded
+from remedy.events import Changed, RunEnded
 from remedy.report.recap import Counts
 from remedy.report.sections.view import View
 from remedy.report.sheet import Sheet
@@ -105,11 +106,23 @@ def _details(story: Story, ended: RunEnded) -> list[str]:
     return [*details, f"{', '.join(lost)} of {count(len(counts), 'host')}"] if lost else details
 
 
+def _lasting(made: Sequence[Changed]) -> list[Changed]:
+    """Leave out what the run itself has put back, such as a reserve that was lent."""
+    ends: dict[tuple[str, str], list[Changed]] = defaultdict(list)
+    for change in made:
+        ends[change.host, change.object].append(change)
+    back = {
+        key for key, each in ends.items()
+        if len(each) > 1 and each[0].before is not None and each[0].before == each[-1].after
+    }  # fmt: skip
+    return [change for change in made if (change.host, change.object) not in back]
+
+
 def _way_back(sheet: Sheet, story: Story, ended: RunEnded) -> None:
     if story.mode == "check":
         sheet.line("Nothing was changed: this was a check.")
         return
-    made = [change for change in story.changes if not change.predicted]
+    made = _lasting([change for change in story.changes if not change.predicted])
     back = sum(change.reversible for change in made)
     if story.mode != "apply" or not made:
         return
