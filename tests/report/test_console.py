@@ -199,6 +199,9 @@ def test_the_way_back() -> None:
         "To roll back 1 of 2 changes (1 cannot be):\n    remedy rollback 20250314-a\n"
     )
     assert told(run(gone)).endswith("None of these changes can be rolled back.\n")
+    lent = night.change("a", "t", "reserve", before=9, after=0)
+    back = night.change("a", "t", "reserve", before=0, after=9)
+    assert told(run(lent, gone, back)).endswith("None of these changes can be rolled back.\n")
 
 
 def test_a_rollback_tells_what_it_left_and_why() -> None:
