@@ -244,6 +244,16 @@ def calls(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Path:
     return calls
 
 
+def test_where_vagrant_finds_no_provider_it_says_what_to_install(
+    calls: Path, tmp_path: Path
+) -> None:
+    said = "1,,ui,error,No usable default provider could be found for your system."
+    (tmp_path / "bin/vagrant").write_text(f"#!/bin/sh\necho '{said}'\nexit 1\n")
+    with pytest.raises(LabError) as told:
+        Vagrant(tmp_path / "Vagrantfile").open(tmp_path / "drill")
+    assert str(told.value).startswith("Vagrant finds no provider here to make machines with\n  install VirtualBox")
+
+
 def _asked(calls: Path) -> list[str]:
     lines = calls.read_text().splitlines()
     calls.write_text("")

@@ -17,6 +17,8 @@ from remedy.lab import LabError
 
 _HINT = "install Vagrant (Debian: apt-get install vagrant), and VirtualBox, libvirt or Docker"
 _DOCKER = "the images of the Docker hosts are made by root: scripts/vagrant/images"
+_PROVIDERS = "install VirtualBox or libvirt, or set VAGRANT_DEFAULT_PROVIDER=docker; docs/vagrant.md tells the rest"
+_NO_PROVIDER = "No usable default provider could be found"
 _BUSY = ("another process is already executing an action", "because it is locked")
 _TAIL = 20
 _PAUSE = 0.5
@@ -41,6 +43,8 @@ class Program:
             code, out, err = self._once(words, deadline, environment or {})
             if code == 0:
                 return out
+            if _NO_PROVIDER in out + err:
+                raise LabError("Vagrant finds no provider here to make machines with", hint=_PROVIDERS)
             if not any(text in err for text in _BUSY) or time.monotonic() + _PAUSE > deadline:
                 last = _last(err, out)
                 hint = _DOCKER if "remedy/" in last and "docker" in last else None
