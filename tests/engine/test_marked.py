@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -219,9 +220,43 @@ def test_taking_back_a_fault_needs_the_mark_as_well() -> None:
     from remedy.inventory import load
 
     inventory = load(["h1,"], root=Path.cwd(), vault=None)
-    refuse_undo(inventory, "remedy.modules.target.copy", "copy it", "h1")
+    context: Any = SimpleNamespace(run=SimpleNamespace(inventory=inventory))
+    refuse_undo(context, "remedy.modules.target.copy", "copy it", "h1")
     with pytest.raises(Refused, match="'fault_logs' breaks hosts on purpose"):
-        refuse_undo(inventory, "remedy.modules.target.faults.fault_logs", "undo: make logs", "h1")
+        refuse_undo(context, "remedy.modules.target.faults.fault_logs", "undo: make logs", "h1")
+
+
+REDIRECTS = {
+    "extra vars": {"flags": ("-e", "ansible_host=192.0.2.9")},
+    "another port": {"flags": ("-e", "ansible_port=2222")},
+    "this machine": {"flags": ("-e", "ansible_connection=local")},
+    "this machine, by flag": {"flags": ("-c", "local")},
+    "an option of ssh": {"flags": ("--ssh-common-args", "-o HostName=192.0.2.9")},
+    "play vars": {"more": "  vars: {ansible_host: 192.0.2.9}\n"},
+    "vars_files": {"more": "  vars_files: [values.yml]\n", "values": "ansible_ssh_host: 192.0.2.9\n"},
+    "behind what is sent first": {
+        "tasks": f"    - command: w\n      register: w\n    - {FAULT}\n      when: w.rc == 0\n",
+        "flags": ("-e", "ansible_host=192.0.2.9"),
+    },
+}
+
+
+@pytest.mark.parametrize("way", REDIRECTS)
+def test_a_mark_is_not_carried_to_another_machine(
+    way: str, go: Go, tmp_path: Path, contacts: list[str]
+) -> None:
+    given: dict[str, Any] = {"tasks": f"    - {FAULT}\n", "hosts": "h1", **REDIRECTS[way]}
+    flags = given.pop("flags", ())
+    code, said = go("play", write(tmp_path, **given), "--yes", *flags)
+    assert (code, contacts) == (3, []), said
+    assert "the way to h1 is not the inventory's" in said
+
+
+def test_who_logs_in_is_no_other_machine(go: Go, tmp_path: Path, contacts: list[str]) -> None:
+    path = write(tmp_path, f"    - {FAULT}\n", hosts="h1")
+    flags = ("-u", "admin", "-b", "-e", "ansible_python_interpreter=/usr/bin/python3", "-T", "3")
+    code, said = go("play", path, "--yes", *flags)
+    assert (code, contacts) == (4, ["h1"]), said
 
 
 def test_every_fault_has_a_name_that_says_so() -> None:

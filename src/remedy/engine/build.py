@@ -49,7 +49,7 @@ class Builder:
 
         Raises Refused for a fault that an include has brought to a host which is not there to be broken.
         """
-        refuse(self._run.inventory, task, [self._state.name])
+        refuse(self._play, task, [self._state.name])
         scope = self._variables.scope(task, cursor)
         entry = Entry(task, cursor, words, scope, section, items=[])
         try:

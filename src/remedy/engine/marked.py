@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from remedy.document import Decrypt
+from remedy.engine.context import PlayContext
+from remedy.engine.state import HostState
+from remedy.engine.variables import NeedsBarrier
 from remedy.errors import InputError, Position, Refused
 from remedy.inventory import Host, Inventory
 from remedy.modules.parameters import has_template
@@ -14,6 +18,8 @@ from remedy.modules.registry import FAULTS
 from remedy.modules.values import TYPES
 from remedy.playbook import Include, Node, Play, Task, load_tasks, walk
 from remedy.project import Project
+from remedy.template import Layer, Pending, UnknownValue, Variables
+from remedy.transport import Target
 
 MARK = "drill"
 _SHOWN = 8
@@ -33,16 +39,19 @@ def marked(inventory: Inventory, host: Host) -> bool:
         return False
 
 
-def refuse(inventory: Inventory, task: Task, hosts: Iterable[str]) -> None:
+def refuse(play: PlayContext, task: Task, hosts: Iterable[str]) -> None:
     """Raise Refused where a task is a fault and one of its hosts is not there to be broken."""
     if task.spec.fault:
-        _refuse(inventory, task.spec.name, task.title, hosts, task.position)
+        names = list(hosts)
+        _refuse(play.run.inventory, task.spec.name, task.title, names, task.position)
+        _refuse_elsewhere(play, task.spec.name, task.title, names, task.position)
 
 
-def refuse_undo(inventory: Inventory, module: str, title: str, host: str) -> None:
+def refuse_undo(play: PlayContext, module: str, title: str, host: str) -> None:
     """Raise Refused for taking back what a fault did: that may break the host once more."""
     if module.startswith(FAULTS):
-        _refuse(inventory, module.removeprefix(FAULTS), title, [host], None)
+        _refuse(play.run.inventory, module.removeprefix(FAULTS), title, [host], None)
+        _refuse_elsewhere(play, module.removeprefix(FAULTS), title, [host], None)
 
 
 def _refuse(
@@ -60,16 +69,48 @@ def _refuse(
         )
 
 
-def refuse_ahead(
-    inventory: Inventory, project: Project, decrypt: Decrypt | None, play: Play, hosts: Sequence[str]
+def _refuse_elsewhere(
+    play: PlayContext, module: str, title: str, hosts: Iterable[str], where: Position | None
 ) -> None:
+    """Raise Refused where a mark would be carried to another machine than the inventory's."""
+    others = [name for name in hosts if _elsewhere(play, play.states[name])]
+    if others:
+        raise Refused(
+            f"'{module}' breaks hosts on purpose, and the way to {', '.join(others[:_SHOWN])} is not the inventory's",
+            where=where,
+            task=title,
+            hint="a mark holds for the address, port, connection and SSH options that inventory files give: write "
+            "them there (-e, -c, --ssh-common-args and a playbook's variables do not count)",
+        )
+
+
+def _elsewhere(play: PlayContext, state: HostState) -> bool:
+    run = play.run
+    defaults = run.options.defaults
+    try:
+        used = Target.from_variables(state.name, Variables(play.target_scope(state)), defaults)
+    except (InputError, UnknownValue, Pending, NeedsBarrier):
+        return False  # it cannot be reached like this; whoever tries says why
+    host = run.inventory.host(state.name)
+    layers = [*run.inventory.layers(host), Layer("magic", run.inventory.magic(host))]
+    unsaid = replace(defaults, connection="ssh", ssh_common_args="", ssh_extra_args="")
+    try:
+        meant = Target.from_variables(state.name, Variables(run.templar.scope(layers)), unsaid)
+    except (InputError, UnknownValue, Pending):
+        return True
+    return _way(used) != _way(meant)
+
+
+def _way(target: Target) -> tuple[object, ...]:
+    return target.address, target.port, target.connection, target.options
+
+
+def refuse_ahead(play: PlayContext) -> None:
     """Raise Refused for a fault anywhere in a play, also in what it includes by a name that is known ahead."""
-    if all(marked(inventory, inventory.host(name)) for name in hosts):
-        return
-    ahead = _Ahead(play, project, decrypt)
-    for section, nodes in play.sections():
+    ahead = _Ahead(play.play, play.run.project, play.run.decrypt)
+    for section, nodes in play.play.sections():
         for task in ahead.tasks(nodes, section):
-            refuse(inventory, task, hosts)
+            refuse(play, task, play.hosts)
 
 
 class _Ahead:

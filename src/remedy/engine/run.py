@@ -59,7 +59,7 @@ class Run:
                 for play in playbook.plays
             ]
             for play, names in zip(playbook.plays, named, strict=True):
-                refuse_ahead(self._run.inventory, self._run.project, self._run.decrypt, play, names)
+                refuse_ahead(self._context(playbook.path, play, names))
             for number, (play, names) in enumerate(zip(playbook.plays, named, strict=True), 1):
                 if self._over:
                     return
@@ -82,9 +82,11 @@ class Run:
 
         def plays() -> None:
             for each in undoings:
-                for name in self._states.keys() & each.hosts.keys():
+                reached = [name for name in each.hosts if name in self._states]
+                context = self._context(path, each.play, reached)
+                for name in reached:
                     for change in each.hosts[name]:
-                        refuse_undo(self._run.inventory, change.module, change.task, name)
+                        refuse_undo(context, change.module, change.task, name)
             for number, each in enumerate(undoings, 1):
                 if self._over:
                     return
@@ -137,6 +139,10 @@ class Run:
         if self._refused is not None and code == self._refused.exit_code:
             raise self._refused
         return code
+
+    def _context(self, path: Path, play: Play, names: Sequence[str]) -> PlayContext:
+        """Return the play as it is for these hosts together, for what is looked at before any of them is contacted."""
+        return PlayContext(self._run, path, play, tuple(names), tuple(names), self._states)
 
     def _play(self, path: Path, play: Play, named: list[str], make: Maker) -> None:
         run = self._run
