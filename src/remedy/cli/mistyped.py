@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import click
 
@@ -15,7 +16,9 @@ from remedy.playbook.model import SECTIONS
 _WHERE = Position("command line (-e)")
 
 
-def look_for_slips(extra: Iterable[str], playbook: Playbook, inventory: Inventory, hosts: Sequence[Host]) -> None:
+def look_for_slips(
+    extra: Mapping[str, Any], playbook: Playbook, inventory: Inventory, hosts: Sequence[Host]
+) -> None:
     """Raise InputError for an extra variable that is nearly one of the runbook's, warn of one that nobody has.
 
     Ordinary playbooks take what they are given, as Ansible's do.
@@ -24,7 +27,13 @@ def look_for_slips(extra: Iterable[str], playbook: Playbook, inventory: Inventor
         return
     own = {str(name) for play in playbook.plays for name in play.vars}
     known = own | of_modules(playbook)
-    for name in extra:
+    for name, value in extra.items():
+        if value is None and name in own:
+            raise InputError(
+                f"'{name}' of '{playbook.path.stem}' is null: what it limits would have no limit",
+                where=_WHERE,
+                hint="leave it out for the default; an empty list or false leaves a kind of file alone",
+            )
         if name in known or name.startswith("ansible_") or _in_inventory(name, inventory, hosts):
             continue
         near = get_close_matches(name, sorted(known), n=1, cutoff=0.75)
