@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from remedy.events import Event, Intent, Sink, field_names
+from remedy.events import Event, Intent, RunEnded, Sink, field_names
 from remedy.secret import Secrets
 
 
@@ -30,11 +30,17 @@ class Bus:
         self._secrets = secrets
         self._turn = threading.Lock()
         self._held: list[Event] | None = []
+        self._ended = False
 
     @property
     def begun(self) -> bool:
         """Say whether the run has begun: from then on hosts may have been contacted."""
         return self._held is None
+
+    @property
+    def ended(self) -> bool:
+        """Say whether the run is over: what a host that nobody waited for still tells is in vain."""
+        return self._ended
 
     def begin(self) -> None:
         """Hand over what was held back, and from now on everything at once."""
@@ -53,6 +59,7 @@ class Bus:
                 self._held.append(event)
 
     def _hand(self, event: Event) -> None:
+        self._ended = self._ended or isinstance(event, RunEnded)
         for sink in self._sinks:
             sink(event)
 

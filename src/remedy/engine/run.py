@@ -227,6 +227,10 @@ class Run:
                 worker.drive(play, start.walk, start.requests, start.request)
                 if start.name not in self._later or not start.state.alive:
                     worker.close()  # a thousand links are not kept open for hosts that are done
+            except RemedyError:
+                if not self._run.bus.ended:
+                    raise
+                # The run has ended without waiting for this host, and nobody listens any more.
             finally:
                 ended.set()
 
