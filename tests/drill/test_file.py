@@ -129,6 +129,20 @@ def test_faults_are_undone_last_first_without_a_memory_of_the_method(tmp_path: P
         ("table: shop.orders", "table: shop.orders;drop", "expected a name such as shop.orders"),
         ("since: steady state", "since: then", "expected 'method' (as the method left it) or 'steady state'"),
         ("service: mariadb", "service: mariadb, engine: mysql", "'engine' is for a table"),
+        ("leave: 1M}\n    hosts: app1", "leave: 1M}\n    hosts: []", "two.yml:11:12: 'hosts' names no host"),
+        ("shop.orders, hosts: db1", "shop.orders, hosts: []", "'hosts' names no host\n  expected some of app1, db1"),
+        ("{big_log: 16M}", "{ansible_host: b}", "two.yml:6:8: a drill cannot set 'ansible_host'"),
+        ("  db1: {role", "  all: {role", "two.yml:5:3: 'all' cannot name a host"),
+        ("  db1: {role", '  "d\\u202eb": {role', "two.yml:5:3: 'd\\u202eb' cannot name a host"),
+        ("  db1: {role", f"  {'d' * 64}: {{role", "cannot name a host\n  expected a name such as app1: up to 63"),
+        ("{/var/log: {size: 96M}}", "5", "two.yml:4:28: hosts.app1.disks is int, expected a mapping"),
+        ("size: 96M", "size: [1]", "two.yml:4:28: hosts.app1.disks./var/log: [1] is no size"),
+        ("{role: mysql}", "{role: mysql, dsks: 1}", "two.yml:5:28: hosts.db1 has an unknown key 'dsks'"),
+        *(
+            ("detect: 20s", f"detect: {odd}", "two.yml:7:18: 'detect' is the")
+            for odd in (".inf", ".nan", "5000000000", "9" * 400, f"'{'9' * 400}'", "-5", "-5s", "0", "25h")
+        ),
+        ("pause: 2s", f"pause: {'9' * 400}", "expected a duration up to 10m"),
         ("    register: full\n", "    register: full\n    notify: me\n", "the play has no handlers"),
     ],
 )  # fmt: skip

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from remedy.cli import main
 from remedy.document import Map
+from remedy.drill import machines
 from remedy.drill.providers import Need
 from remedy.drill.providers.choose import Settings, make
 from remedy.drill.providers.lab import LabProvider
 from remedy.drill.providers.static import StaticProvider
 from remedy.errors import InputError, Position, Refused
 from remedy.project import Project
+from tests.drill.rehearsing import DRILL, RUNBOOK
 
 INVENTORY = """
 all:
@@ -83,6 +89,124 @@ def test_providers_are_known_by_name(tmp_path: Path):
         make("static", settings)
     with pytest.raises(InputError, match=r"no provider 'labb'\n  did you mean 'lab'\?"):
         make("labb", settings)
+
+
+def key(tmp_path: Path, variables: str) -> str:
+    (tmp_path / "one.yml").write_text(
+        f"all: {{vars: {{drill: true, addr: 10.0.0.7}}, hosts: {{web: {{{variables}}}}}}}"
+    )
+    return StaticProvider(tmp_path / "one.yml").acquire([need("web", "app")]).keys["web"]
+
+
+def resolves(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+    if name == "six.example":
+        return [(0, 0, 0, "", ("fd00::1", 0, 0, 0)), (0, 0, 0, "", ("10.0.0.7", 0))]
+    return REAL(name, None)  # type: ignore[return-value]
+
+
+REAL = socket.getaddrinfo
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        "ansible_host: 10.0.0.7",
+        "ansible_host: '{{ addr }}'",
+        "ansible_host: 10.0.7",
+        "ansible_ssh_host: 10.0.0.7, ansible_ssh_port: 22",
+        "ansible_host: six.example",
+        "ansible_host: other, ansible_ssh_common_args: '-o HostName=10.0.0.7'",
+    ],
+)
+def test_one_machine_has_one_key_however_it_is_called(
+    tmp_path: Path, variables: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(socket, "getaddrinfo", resolves)
+    assert key(tmp_path, variables) == "10.0.0.7:22"
+
+
+def test_machines_that_differ_keep_their_keys(tmp_path: Path):
+    assert key(tmp_path, "ansible_host: 10.0.0.7, ansible_port: '{{ 2200 + 22 }}'") == "10.0.0.7:2222"
+    assert key(tmp_path, "ansible_connection: local") == "127.0.0.1:22"
+
+
+def test_a_resolver_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(30) and [])
+    try:
+        assert machines.address("Slow.example.", patience=0.05) == "slow.example"
+    finally:
+        over.set()
+
+
+def test_an_address_that_the_inventory_does_not_tell_is_bad_input(tmp_path: Path):
+    with pytest.raises(InputError, match=r"the inventory does not tell the address of web: .*'nobody'"):
+        key(tmp_path, "ansible_host: '{{ nobody }}'")
+
+
+def test_two_hosts_of_a_drill_are_two_machines(tmp_path: Path):
+    (tmp_path / "one.yml").write_text(
+        "all: {vars: {drill: true}, hosts: {a: {ansible_host: 10.0.0.7}, b: {ansible_host: 10.0.7}}}"
+    )
+    with pytest.raises(InputError, match=r"d.yml:3:3: a and b are one machine: 10.0.0.7:22"):
+        StaticProvider(tmp_path / "one.yml").acquire([need("a", "app"), need("b", "app")])
+
+
+Drill = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Drill:
+    """Return what drills on a marked host that does not answer, and returns the exit code and what was said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "state"))
+
+    def run(*flags: str, variables: str = "{}") -> tuple[int, str]:
+        for name, text in {
+            "playbooks/flag.yml": RUNBOOK,
+            "drills/flag.yml": f"{DRILL}vars: {variables}\n",
+            "inventory/staging.yml": "all: {vars: {drill: true, addr: 127.0.0.2}, "
+            "hosts: {h1: {ansible_host: '{{ addr }}', ansible_port: 9}}}",
+        }.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        with pytest.raises(SystemExit) as ended:
+            main(["drill", "flag", "--provider", "static", "-i", "staging", *flags])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out + err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["-e", "ansible_host=10.0.0.9"], "a drill takes no -e ansible_host"),
+        (["-e", "ansible_port=2"], "a drill takes no -e ansible_port"),
+        (["-e", "ansible_connection=local"], "a drill takes no -e ansible_connection"),
+        (["-e", '{"ansible_ssh_common_args": "-o Port=2"}'], "a drill takes no -e ansible_ssh_common_args"),
+        (["-c", "local"], "a drill takes no -c local"),
+        (["--ssh-common-args", "-o HostName=b"], "a drill takes no --ssh-common-args"),
+    ],
+)
+def test_no_flag_leads_to_another_machine(drill: Drill, flags: list[str], said: str):
+    code, told = drill(*flags)
+    assert (code, said in told) == (3, True), told
+    assert "belongs to the address that the inventory gives" in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables"), [(["-e", "addr=127.0.0.3"], "{}"), ([], "{addr: 127.0.0.3}")]
+)
+def test_no_variable_leads_to_another_machine(drill: Drill, flags: list[str], variables: str):
+    code, told = drill(*flags, variables=variables)
+    assert code == 3, told
+    assert "the inventory marks 127.0.0.2:9, and with the drill's variables or -e it is 127.0.0.3:9" in told
+
+
+def test_how_one_logs_in_is_for_the_flags(drill: Drill):
+    code, told = drill("-e", "ansible_user=me ansible_become_user=root", "-u", "me")
+    assert code == 4, told  # nobody listens there
 
 
 @pytest.mark.lab

@@ -16,8 +16,18 @@ from remedy.drill.providers.choose import NAMES, Settings
 from remedy.drill.rehearsal import Rehearsal, Watch, prepare
 from remedy.drill.reports import refuse_unwritable, write_all, written
 from remedy.drill.runs import Access
-from remedy.errors import InputError, nearest
+from remedy.errors import InputError, Refused, nearest
 from remedy.project import Project
+
+_WAYS = (
+    "ansible_host",
+    "ansible_ssh_host",
+    "ansible_port",
+    "ansible_ssh_port",
+    "ansible_connection",
+    "ansible_ssh_common_args",
+    "ansible_ssh_extra_args",
+)
 
 
 def drill(names: tuple[str, ...], flags: Mapping[str, Any]) -> int:
@@ -65,6 +75,7 @@ def _read(project: Project, name: str, flags: Mapping[str, Any]) -> tuple[Access
             "the provider 'lab' makes its own hosts", hint="leave out -i, or write --provider static"
         )
     own = Login.of(flags, project)
+    _refuse_another_way(own, flags)
     access = Access(
         user=me(),
         secrets=own.secrets,
@@ -92,6 +103,18 @@ def _read(project: Project, name: str, flags: Mapping[str, Any]) -> tuple[Access
         say=lambda text: click.echo(text, err=True),
     )
     return access, settings
+
+
+def _refuse_another_way(own: Login, flags: Mapping[str, Any]) -> None:
+    """Raise Refused for flags that lead past the machine that an inventory marks: it would be another that breaks."""
+    found = [f"-e {name}" for name in own.extra if name in _WAYS]
+    found += ["-c local"] if (flags.get("connection") or "").endswith("local") else []
+    found += ["--ssh-common-args"] if flags.get("ssh_common_args") else []
+    if found:
+        raise Refused(
+            f"a drill takes no {found[0]}: a drill breaks hosts on purpose",
+            hint="the mark `drill: true` belongs to the address that the inventory gives; write the way there",
+        )
 
 
 def _watch(flags: Mapping[str, Any], quiet: bool) -> Watch:

@@ -60,7 +60,13 @@ def read_thing(node: Any, position: Position, hosts: tuple[str, ...]) -> Thing:
 
 
 def chosen(named: tuple[str, ...], hosts: tuple[str, ...], node: Map, position: Position) -> tuple[str, ...]:
-    """Return the hosts that an entry names, or all; InputError for one that the drill does not have."""
+    """Return the hosts that an entry names, all where it has no `hosts`; InputError for one that the drill has not."""
+    if "hosts" in node and not named:
+        raise InputError(
+            "'hosts' names no host",
+            where=node.values_at.get("hosts", position),
+            hint=f"expected some of {', '.join(hosts)}; without 'hosts' all are meant",
+        )
     for name in named:
         if name not in hosts:
             raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from remedy.drill.method import read_steps
 from remedy.drill.model import ANY, Drill, Expected, Limits
 from remedy.drill.providers import Need
 from remedy.errors import InputError, Position
+from remedy.lab.spec import read_spec
 from remedy.modules.values import TYPES
 from remedy.playbook import readers
 from remedy.playbook.reading import Reading
@@ -18,6 +21,8 @@ from remedy.project import Project
 
 _EXPECTED = "expected 'title', 'runbook', 'hosts', 'method' and 'expect'"
 _HOST = "expected a mapping such as {role: app, disks: {/var/log: {size: 96M}}}"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+_DAY = 86400.0  # seconds
 
 
 def load_drill(path: Path, *, project: Project, decrypt: Decrypt | None = None) -> Drill:
@@ -46,7 +51,7 @@ def load_drill(path: Path, *, project: Project, decrypt: Decrypt | None = None) 
             **same,
             "title": readers.constant,
             "runbook": readers.constant,
-            "vars": readers.variables,
+            "vars": _variables,
             "become": readers.plain_flag,
             "limits": _limits,
             "expect": found_in.read,
@@ -80,8 +85,12 @@ def _needs(value: Any, position: Position) -> tuple[Need, ...]:
 
 
 def _need(name: str, node: Any, position: Position) -> Need:
-    if name == ANY or not isinstance(name, str):
-        raise InputError(f"{name!r} cannot name a host", where=position, hint="expected a name such as app1")
+    if not isinstance(name, str) or name in (ANY, "all") or not _NAME.fullmatch(name):
+        raise InputError(
+            f"{name!r} cannot name a host",
+            where=position,
+            hint="expected a name such as app1: up to 63 of letters, digits, '-', '_' and '.'; not 'all' or 'any'",
+        )
     if not isinstance(node, Map):
         raise InputError(f"the host {name} is {readers.describe(node)}", where=position, hint=_HOST)
     if not isinstance(node.get("role"), str):
@@ -92,7 +101,28 @@ def _need(name: str, node: Any, position: Position) -> Need:
             options[key] = item
     options.keys_at.update(node.keys_at)
     options.values_at.update(node.values_at)
+    _refuse_odd(name, options)
     return Need(name=name, role=str(node["role"]), options=options, position=position)
+
+
+def _refuse_odd(name: str, options: Map) -> None:
+    """Raise InputError for an option that no lab host could have, whoever provides the hosts."""
+    about = re.sub(r"[^a-z0-9-]", "-", name.lower()).lstrip("-0123456789")[:31] or "host"
+    for key, value in options.items():
+        where = options.values_at.get(key) or options.position or Position("drill")
+        read_spec(about, {key: value}, where)
+
+
+def _variables(value: Any, name: str, position: Position) -> Map:
+    found = readers.variables(value, name, position)
+    for variable in found:
+        if variable.startswith("ansible_"):
+            raise InputError(
+                f"a drill cannot set '{variable}'",
+                where=found.keys_at.get(variable, position),
+                hint="write it in the inventory: a host is marked `drill: true` there, with the way to it",
+            )
+    return found
 
 
 class _Findings:
@@ -131,13 +161,13 @@ def _limits(value: Any, name: str, position: Position) -> Limits:
 
 
 def seconds(value: Any, name: str, position: Position) -> float:
-    """Read a duration of more than nothing, in seconds."""
+    """Read a duration of more than nothing and at most a day, in seconds."""
     try:
         found = float(TYPES["duration"](value))
-    except ValueError:
-        found = 0.0
-    if found <= 0 or readers.is_template(value):
-        raise readers.wrong(value, name, position, "a duration such as 30s")
+    except (ValueError, OverflowError):
+        found = math.nan
+    if not 0 < found <= _DAY or readers.is_template(value):
+        raise readers.wrong(value, name, position, "a duration such as 30s, at most 1d")
     return found
 
 

@@ -140,7 +140,7 @@ def _refuse_includes(nodes: tuple[Node, ...]) -> None:
 def _pause(value: Any, position: Position) -> float:
     try:
         found = float(TYPES["duration"](value))
-    except ValueError:
+    except (ValueError, OverflowError):
         found = 0.0
     if not 0 < found <= 600:
         raise readers.wrong(value, "pause", position, "a duration up to 10m, such as 2s")

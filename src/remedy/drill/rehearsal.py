@@ -15,6 +15,7 @@ from remedy.drill import plays, record
 from remedy.drill.experiment import Experiment
 from remedy.drill.file import load_drill
 from remedy.drill.locks import taken
+from remedy.drill.machines import way
 from remedy.drill.model import Drill
 from remedy.drill.providers import Provider, Stage
 from remedy.drill.providers.choose import Settings, make
@@ -30,6 +31,7 @@ from remedy.inventory import load as load_inventory
 from remedy.playbook import Playbook
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
+from remedy.template import Layer
 
 Watch = Callable[[], Sequence[Watcher]]
 
@@ -161,6 +163,7 @@ class Rehearsal:
         project, access = self._settings.project, self._access
         inventory = load_inventory([str(stage.inventory)], root=Path.cwd(), vault=access.vault)
         refuse_unmarked(inventory, stage, drill)
+        refuse_redirected(inventory, stage, drill, access)
         held.enter_context(taken(stage.keys.items()))
         for folder, state in cut_off(project.state):
             both = set(stage.keys.values()) & set(state.drill.keys.values() if state.drill else ())
@@ -208,6 +211,24 @@ def refuse_unmarked(inventory: Inventory, stage: Stage, drill: Drill) -> None:
             f"{', '.join(others)} for that",
             hint=f"expected `{MARK}: true` in an inventory file for each host that is there to be broken",
         )
+
+
+def refuse_redirected(inventory: Inventory, stage: Stage, drill: Drill, access: Access) -> None:
+    """Raise Refused where variables lead to another machine than the one that the inventory marks, and is locked."""
+    above = Layer("drill vars", drill.vars), Layer("extra vars", access.extra)
+    for host in (inventory.host(stage.hosts[name]) for name in stage.keys):
+        marks = way(inventory, host, access.vault)
+        leads = way(inventory, host, access.vault, *above)
+        if leads != marks:
+            raise Refused(
+                f"the inventory marks {_place(marks)}, and with the drill's variables or -e it is {_place(leads)}",
+                host=host.name,
+                hint=f"`{MARK}: true` belongs to the address that {stage.inventory} gives: change it there",
+            )
+
+
+def _place(way: tuple[str, int]) -> str:
+    return f"{way[0]}:{way[1]}"
 
 
 def _not_run(drill: Drill) -> DrillRecord:

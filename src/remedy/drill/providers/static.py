@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remedy.drill.machines import machine
 from remedy.drill.providers.base import Need, Stage
 from remedy.engine.marked import MARK, marked
 from remedy.errors import InputError, Refused
@@ -41,11 +42,13 @@ class StaticProvider:
         for need in needs:
             used = {host.name for host in taken.values()} | (named - {need.name})
             taken[need.name] = self._choose(need, inventory, allowed, used)
+        keys = {name: machine(inventory, host, self._vault) for name, host in taken.items()}
+        _refuse_twice(keys, needs)
         return Stage(
             inventory=self._source,
             hosts={name: host.name for name, host in taken.items()},
-            facts={name: {"address": _address(inventory, host)} for name, host in taken.items()},
-            keys={name: _address(inventory, host) for name, host in taken.items()},
+            facts={name: {"address": key} for name, key in keys.items()},
+            keys=keys,
         )
 
     def reset(self, names: Sequence[str]) -> None:
@@ -80,9 +83,14 @@ class StaticProvider:
         )
 
 
-def _address(inventory: Inventory, host: Host) -> str:
-    """Return ADDRESS:PORT as the inventory has it: what tells machines apart."""
-    values: dict[str, Any] = {}
-    for layer in inventory.layers(host):
-        values.update(layer.values)
-    return f"{values.get('ansible_host') or host.name}:{values.get('ansible_port') or 22}"
+def _refuse_twice(keys: Mapping[str, str], needs: Sequence[Need]) -> None:
+    """Raise InputError where two hosts of a drill are one machine."""
+    first: dict[str, str] = {}
+    for need in needs:
+        other = first.setdefault(keys[need.name], need.name)
+        if other != need.name:
+            raise InputError(
+                f"{other} and {need.name} are one machine: {keys[need.name]}",
+                where=need.position,
+                hint="expected a machine for each host of the drill; -l leaves a name out",
+            )
