@@ -11,13 +11,15 @@ from xml.etree import ElementTree
 
 import pytest
 
+from remedy.cli.drill_console import ConsoleTeller, show_report
 from remedy.drill import record
 from remedy.drill.matrix import matrix
-from remedy.drill.record import Deviation, DrillRecord, DrillReport, Guarded, Phase, Seen
+from remedy.drill.record import Change, Deviation, DrillRecord, DrillReport, Guarded, Phase, Seen
 from remedy.drill.reports import as_html, as_json, as_junit, as_markdown, write_all
 from remedy.drill.reports.html import bars
 from remedy.errors import RemedyError
 from remedy.project import Project
+from remedy.report.text import safe
 
 NASTY = "<script>alert('x')</script> | `a` \x1b[31m & \x00"
 
@@ -157,6 +159,51 @@ def test_all_forms_are_written_and_a_folder_that_cannot_be_is_told(tmp_path: Pat
     (tmp_path / "file").touch()
     with pytest.raises(RemedyError, match="the drill's report cannot be written"):
         write_all(REPORT, tmp_path / "file")
+
+
+SLY = "\udcff \x1b]8;;http://b\x07 \u202e\u2028 [red]\n| x"
+"""A byte that was no UTF-8, escape sequences, what turns text round, markup, a second line."""
+ROGUE = replace(
+    FAILED,
+    name=SLY,
+    title=SLY,
+    runbook=SLY,
+    hosts={SLY: {"role": SLY, "address": SLY}},
+    error=SLY,
+    findings=(Seen(host=SLY, id=SLY, severity=SLY, title=SLY, after=0.25, expected=False),),
+    collateral=(Guarded(host=SLY, kind="file", title=SLY, before=SLY, after=SLY, same=False),),
+    changes=(Change(host=SLY, task=SLY, module=SLY, object=SLY),),
+    phases=(replace(HEAL, note=SLY, runs=(SLY,), deviations=(replace(DEVIATION, host=SLY, text=SLY),)),),
+)
+ROGUES = replace(REPORT, id=SLY, user=SLY, drills=(ROGUE,))
+BAD = re.compile("[\ud800-\udfff\x00-\x09\x0b-\x1f\x7f-\x9f]")
+DECEIVING = re.compile(BAD.pattern[:-1] + "\u202a-\u202e\u2028\u2029]")
+
+
+def test_every_form_can_be_written_whatever_a_host_says(tmp_path: Path):
+    write_all(ROGUES, tmp_path)
+    assert json.loads((tmp_path / "drill.json").read_text())["drills"][0]["findings"][0]["title"] == (
+        SLY.replace("\udcff", "\\xff")
+    )
+    assert ElementTree.parse(tmp_path / "drill.xml").getroot()[0].get("failures") == "1"
+    for name in ("drill.md", "drill.html"):
+        assert not DECEIVING.search((tmp_path / name).read_bytes().decode()), name
+    assert not BAD.search((tmp_path / "drill.xml").read_bytes().decode())
+    text = re.sub("```.*?```", "", (tmp_path / "drill.md").read_text(), flags=re.DOTALL)
+    rows = [re.sub(r"\\.", "", line).count("|") for line in text.splitlines() if line.startswith("|")]
+    assert set(rows) == {9, 7, 5}, "no row is broken, and none is cut in two"
+
+
+def test_no_word_of_a_host_paints_the_console(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    show_report(ROGUES, tmp_path, color=False)
+    teller = ConsoleTeller(color=False)
+    teller.phase_ends(ROGUE.phases[0])
+    teller.drill_ends(ROGUE)
+    teller.say(SLY)
+    out, err = capsys.readouterr()
+    assert not DECEIVING.search(out + err)
+    assert out.count("[red]") == 8, "markup is text, too"
+    assert f"deviation: {safe(SLY)}: {safe(SLY)}" in out
 
 
 def test_the_matrix_knows_who_has_a_drill_and_when_it_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -52,7 +52,7 @@ class QuietTeller(Teller):
 
     def say(self, text: str) -> None:
         """Say it beside the report."""
-        click.echo(text, err=True)
+        click.echo(safe(text), err=True)
 
 
 class ConsoleTeller(QuietTeller):
@@ -64,7 +64,7 @@ class ConsoleTeller(QuietTeller):
     def drill_begins(self, drill: Drill, number: int, total: int) -> None:
         """Say which drill, and its hypothesis."""
         place = f" ({number} of {total})" if total > 1 else ""
-        self._console.print(Text(f"\nDRILL {drill.name}{place}: {safe(drill.title)}", style="bold"))
+        self._console.print(Text(f"\nDRILL {safe(drill.name)}{place}: {safe(drill.title)}", style="bold"))
 
     def phase_ends(self, phase: Phase) -> None:
         """Say what became of a phase."""
@@ -76,7 +76,7 @@ class ConsoleTeller(QuietTeller):
         line.append(safe(phase.note or MEANING[phase.name]), style="dim")
         self._console.print(line)
         for each in phase.deviations:
-            host = f"{each.host}: " if each.host else ""
+            host = f"{safe(each.host)}: " if each.host else ""
             self._console.print(Text(f"    deviation: {host}{safe(each.text)}", style="red"))
 
     def drill_ends(self, record: DrillRecord) -> None:
@@ -97,7 +97,7 @@ class Tasks:
     def __call__(self, event: Event) -> None:
         """Take an event of a run."""
         if isinstance(event, RunStarted):
-            self._console.print(Text(f"    run {event.run}", style="dim"))
+            self._console.print(Text(f"    run {safe(event.run)}", style="dim"))
         elif isinstance(event, TaskDone) and event.item is None:
             if event.status == "skipped" and not self._skipped:
                 return
@@ -126,7 +126,7 @@ def show_report(report: DrillReport, folder: Path, color: bool | None) -> None:
         changed = one.collateral_changed
         word = verdict(one)
         table.add_row(
-            one.name,
+            Text(safe(one.name)),
             Text(word, style=_STYLES[word]),
             span(one.time_to_detect),
             span(one.time_to_heal),
@@ -138,11 +138,10 @@ def show_report(report: DrillReport, folder: Path, color: bool | None) -> None:
     console.print()
     console.print(table, soft_wrap=False)
     for name, about in ((one.name, each) for one in report.drills for each in one.deviations):
-        host = f"{about.host}: " if about.host else ""
-        console.print(Text(f"{name}: deviation in {about.phase}: {host}{safe(about.text)}", style="red"))
-    console.print(
-        f"\n{report.passed} of {len(report.drills)} passed in {span(report.seconds)}. Report: {folder / 'drill.html'}"
-    )
+        host = f"{safe(about.host)}: " if about.host else ""
+        console.print(Text(f"{safe(name)}: deviation in {about.phase}: {host}{safe(about.text)}", style="red"))
+    passed = f"{report.passed} of {len(report.drills)} passed in {span(report.seconds)}"
+    console.print(Text(f"\n{passed}. Report: {safe(str(folder / 'drill.html'))}"))
 
 
 def show_matrix(rows: Sequence[Row], shape: str, color: bool | None) -> None:

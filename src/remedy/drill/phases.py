@@ -13,6 +13,7 @@ from remedy.drill.model import Drill, covered
 from remedy.drill.playing import Playing
 from remedy.drill.probes import Detection, Watch
 from remedy.drill.providers import Provider, Stage
+from remedy.drill.record import INTERRUPTED
 from remedy.drill.runs import Outcome, Runs
 from remedy.drill.told import Results, Told
 from remedy.engine.options import DIAGNOSE
@@ -152,7 +153,8 @@ class Phases:
         guarded, wrong = self._watch.compare(self._on.read(self._drill.collateral, told))
         self.results.collateral = tuple(guarded)
         told.deviations += wrong
-        told.note = f"probe: {counted(len(guarded), 'thing')}, {len(wrong)} changed"
+        cut = " (interrupted: not all was compared)" if told.outcome == INTERRUPTED else ""
+        told.note = f"probe: {counted(len(guarded), 'thing')}, {len(wrong)} changed{cut}"
 
     def roll_back(self, told: Told) -> None:
         """Undo the faults, then throw away the hosts, or look whether they are as they were."""

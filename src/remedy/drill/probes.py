@@ -99,6 +99,8 @@ class Watch:
                 continue
             for host in thing.hosts:
                 result, trouble = self._result(outcome, thing, host)
+                if result is None and outcome.interrupted:
+                    continue  # nobody has looked
                 if result is None or missing(thing, result):
                     text = f"{thing.kind} {thing.title} cannot be guarded: {trouble or 'it is not there'}"
                     wrong.append(Deviation(phase=phase, what="collateral-missing", text=text, host=host))
@@ -107,11 +109,16 @@ class Watch:
         return wrong
 
     def compare(self, outcome: Outcome) -> tuple[list[Guarded], list[Deviation]]:
-        """Return every guarded thing before and after, and the deviations: those that changed."""
+        """Return every guarded thing before and after, and the deviations: those that changed.
+
+        What a reading that was interrupted did not come to is not compared.
+        """
         guarded, wrong = [], []
         for (host, number), (digest, words) in self._before.items():
             thing = self._things[number]
             result, trouble = self._result(outcome, thing, host)
+            if result is None and outcome.interrupted:
+                continue
             now, after = fingerprint(thing, result) if result is not None else ("", trouble)
             same = now == digest
             guarded.append(
@@ -128,5 +135,7 @@ class Watch:
             if self._named.get(task.host) == host and task.position == str(thing.position):
                 if task.status == "failed":
                     return None, f"reading it failed: {task.reason}"
+                if task.status not in ("ok", "changed"):
+                    return None, f"it was not read: {task.reason or task.status}"
                 return task.result, ""
         return None, "it could not be read"

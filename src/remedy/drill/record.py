@@ -125,7 +125,8 @@ class DrillRecord:
     @property
     def collateral_changed(self) -> int | None:
         """How many guarded things are not as they were; None where nobody compared."""
-        compared = any(phase.name == COLLATERAL and phase.outcome != NOT_RUN for phase in self.phases)
+        nobody = (NOT_RUN,) if self.collateral else (NOT_RUN, INTERRUPTED)
+        compared = any(phase.name == COLLATERAL and phase.outcome not in nobody for phase in self.phases)
         return sum(not one.same for one in self.collateral) if compared else None
 
 

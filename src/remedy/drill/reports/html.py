@@ -8,6 +8,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from remedy.drill.record import MEANING, NOT_RUN, DrillRecord, DrillReport, Phase
+from remedy.drill.reports.clean import for_people
 from remedy.drill.reports.words import moment, span, verdict
 
 _LEAST = 0.4  # percent of the timeline: a phase of no time at all is seen, too
@@ -25,6 +26,7 @@ class Bar:
 
 def as_html(report: DrillReport) -> str:
     """Return the page as text."""
+    report = for_people(report)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from remedy.drill.record import SCHEMA, DrillRecord, DrillReport
+from remedy.drill.reports.clean import for_programs
 
 
 def as_json(report: DrillReport) -> str:
     """Return the document as text."""
-    return json.dumps(document(report), indent=2, default=str, allow_nan=False) + "\n"
+    return json.dumps(document(for_programs(report)), indent=2, default=str, allow_nan=False) + "\n"
 
 
 def document(report: DrillReport) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from remedy.drill import record
 from remedy.drill.record import DrillRecord, DrillReport, Phase
+from remedy.drill.reports.clean import for_programs
 from remedy.drill.reports.json import instant
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # by XML 1.0
@@ -14,7 +15,8 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def as_junit(report: DrillReport) -> str:
     """Return the XML as text."""
-    root = Element("testsuites", {"name": f"remedy drill {report.id}", "time": f"{report.seconds:.3f}"})
+    report = for_programs(report)
+    root = Element("testsuites", {"name": _clean(f"remedy drill {report.id}"), "time": f"{report.seconds:.3f}"})
     counts = [_suite(root, one) for one in report.drills]
     for number, name in enumerate(("tests", "failures", "errors", "skipped")):
         root.set(name, str(sum(count[number] for count in counts)))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from remedy.drill.record import MEANING, DrillRecord, DrillReport
+from remedy.drill.reports.clean import for_people
 from remedy.drill.reports.words import moment, span, verdict
 
 _HEAD = (
@@ -22,8 +23,9 @@ _HEAD = (
 
 def as_markdown(report: DrillReport) -> str:
     """Return the report as text."""
+    report = for_people(report)
     lines = [
-        f"# Drill report {report.id}",
+        f"# Drill report {_cell(report.id)}",
         "",
         f"{report.passed} of {len(report.drills)} passed, {moment(report.started)}, {span(report.seconds)}, "
         f"hosts of the provider {report.provider}, by {_cell(report.user)}.",
@@ -38,8 +40,8 @@ def as_markdown(report: DrillReport) -> str:
 def _row(one: DrillRecord) -> tuple[str, ...]:
     changed = one.collateral_changed
     return (
-        one.name,
-        one.runbook,
+        _cell(one.name),
+        _cell(one.runbook),
         f"**{verdict(one)}**",
         span(one.time_to_detect),
         span(one.time_to_heal),
@@ -50,7 +52,7 @@ def _row(one: DrillRecord) -> tuple[str, ...]:
 
 
 def _drill(one: DrillRecord) -> list[str]:
-    lines = [f"## {one.name}: {_cell(one.title)}", ""]
+    lines = [f"## {_cell(one.name)}: {_cell(one.title)}", ""]
     hosts = ", ".join(f"{name} ({about.get('role')})" for name, about in one.hosts.items())
     lines += [f"{verdict(one).capitalize()} after {span(one.seconds)} on {_cell(hosts)}.", ""]
     if one.error:
@@ -65,7 +67,7 @@ def _drill(one: DrillRecord) -> list[str]:
             each.outcome,
             span(each.seconds),
             _cell(each.note),
-            ", ".join(each.runs),
+            _cell(", ".join(each.runs)),
         )
         for each in one.phases
     ]
@@ -73,9 +75,9 @@ def _drill(one: DrillRecord) -> list[str]:
     if one.findings:
         found = [
             (
-                each.host,
-                each.id,
-                each.severity,
+                _cell(each.host),
+                _cell(each.id),
+                _cell(each.severity),
                 f"{each.after:.1f} s",
                 "yes" if each.expected else "no",
                 _cell(each.title),
@@ -86,7 +88,7 @@ def _drill(one: DrillRecord) -> list[str]:
     if one.collateral:
         guarded = [
             (
-                each.host,
+                _cell(each.host),
                 f"{each.kind} {_cell(each.title)}",
                 "unchanged" if each.same else "**changed**",
                 _cell(each.after),
@@ -98,7 +100,7 @@ def _drill(one: DrillRecord) -> list[str]:
 
 
 def _on(host: str | None) -> str:
-    return f"{host}: " if host else ""
+    return f"{_cell(host)}: " if host else ""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
