@@ -175,6 +175,15 @@ class Project:
         return [found[name] for name in sorted(found)]
 
     def _file(self, what: str, name: str) -> Path:
+        try:
+            return self._looked_up(what, name)
+        except OSError as error:  # a name that no file can have
+            shown = name if len(name) <= 40 else f"{name[:40]}..."
+            raise InputError(
+                f"no {what} '{shown}': {error.strerror}", hint=f"expected the name or the path of a {what}"
+            ) from error
+
+    def _looked_up(self, what: str, name: str) -> Path:
         if ("/" in name or name.endswith(_YAML)) and Path(name).is_file():
             return Path(name)
         folders = self._folders(f"{what}s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from remedy.cli import drilling, main
 from remedy.cli.drill_console import ConsoleTeller, show_report
 from remedy.drill import record
 from remedy.drill.matrix import matrix
@@ -237,3 +239,80 @@ def test_the_matrix_knows_who_has_a_drill_and_when_it_passed(tmp_path: Path, mon
         "failed", "1970-01-01T00:16:40.000Z", "1970-01-01T00:15:00.000Z",
     )  # fmt: skip
     assert rows["disk-full", "never"].last_run is None
+
+
+def test_a_broken_file_is_a_row_of_the_matrix_and_the_others_are_told_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "state"))
+    for name, text in {
+        "playbooks/mine.yml": "- hosts: all\n  diagnose: [stat: {path: /a}]\n",
+        "playbooks/odd.yml": "- hosts: all\n  diagnos: []\n",
+        "drills/good.yml": "runbook: mine\nhosts: {a: {role: base}}\nmethod: [ping: ]\nexpect: [x]\n",
+        "drills/torn.yml": "runbook: mine\nhosts: {\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        main(["drill", "--matrix"])
+    out, _ = capsys.readouterr()
+    assert ended.value.code == 5
+    assert re.search(r"^mine +good +never", out, re.MULTILINE)
+    assert re.search(r"^- +torn +never +broken", out, re.MULTILINE)
+    assert re.search(r"^odd +none +never +broken", out, re.MULTILINE)
+    assert "drills/torn.yml:3:1: " in out
+    with pytest.raises(SystemExit) as ended:
+        main(["drill", "--matrix", "--format", "json"])
+    rows = {row["drill"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert ended.value.code == 5
+    assert (rows["good"]["error"], rows["torn"]["runbook"]) == (None, None)
+    assert "torn.yml:3:1" in rows["torn"]["error"]
+
+
+@pytest.mark.parametrize("name", ["d" * 6000, "e/" * 3000 + "d.yml", "d" * 251])
+def test_a_name_that_no_file_can_have_is_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["drill", name])
+    assert ended.value.code == 5
+    assert "no drill '" in capsys.readouterr().err
+
+
+def test_a_signal_while_the_report_is_written_does_not_cut_it_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    class Over:
+        """A rehearsal that is over."""
+
+        folder = tmp_path / "folder"
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def run(self) -> DrillReport:
+            return REPORT
+
+    def interrupted(report: DrillReport, folder: Path) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.raise_signal(number)
+        write_all(report, folder)
+
+    heard: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, _: heard.append(number)) for number in numbers}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(drilling, "Rehearsal", Over)
+    monkeypatch.setattr(drilling, "write_all", interrupted)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(["drill", "disk-full", "--report-dir", "report"])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert heard == []
+    assert ended.value.code == REPORT.exit_code
+    assert len(list((tmp_path / "report").iterdir())) == len(list(Over.folder.iterdir())) == 4
+    assert "1 of 3 passed" in capsys.readouterr().out

@@ -30,6 +30,7 @@ _STYLES = {
     record.FAILED: "bold red",
     record.INTERRUPTED: "yellow",
     record.NOT_RUN: "dim",
+    "broken": "bold red",
 }
 
 
@@ -139,18 +140,21 @@ def show_report(report: DrillReport, folder: Path, color: bool | None) -> None:
     console.print(table, soft_wrap=False)
     for name, about in ((one.name, each) for one in report.drills for each in one.deviations):
         host = f"{safe(about.host)}: " if about.host else ""
-        console.print(Text(f"{safe(name)}: deviation in {about.phase}: {host}{safe(about.text)}", style="red"))
+        console.print(
+            Text(f"{safe(name)}: deviation in {about.phase}: {host}{safe(about.text)}", style="red")
+        )
     passed = f"{report.passed} of {len(report.drills)} passed in {span(report.seconds)}"
     console.print(Text(f"\n{passed}. Report: {safe(str(folder / 'drill.html'))}"))
 
 
-def show_matrix(rows: Sequence[Row], shape: str, color: bool | None) -> None:
-    """Print which runbooks have a drill; json prints it as a document."""
+def show_matrix(rows: Sequence[Row], shape: str, color: bool | None) -> int:
+    """Print which runbooks have a drill, json as a document; return the exit code: 5 where a file is broken."""
+    code = InputError.exit_code if any(row.error for row in rows) else 0
     if shape == "json":
         click.echo(
             json.dumps({"schema": "remedy.drill-matrix/1", "rows": [asdict(row) for row in rows]}, indent=2)
         )
-        return
+        return code
     if shape != "console":
         raise InputError(f"--matrix has no form '{shape}'", hint="expected --format console or json")
     console = _console(color)
@@ -158,10 +162,10 @@ def show_matrix(rows: Sequence[Row], shape: str, color: bool | None) -> None:
     for head in ("RUNBOOK", "DRILL", "LAST RUN", "RESULT", "LAST PASSED", "DETECT", "HEAL"):
         table.add_column(head)
     for row in rows:
-        outcome = "deviation" if row.outcome == "failed" else row.outcome
+        outcome = "deviation" if row.outcome == "failed" else "broken" if row.error else row.outcome
         table.add_row(
-            row.runbook,
-            row.drill or Text("none", style="yellow"),
+            Text(safe(row.runbook or "-")),
+            Text(safe(row.drill)) if row.drill else Text("none", style="yellow"),
             _day(row.last_run),
             Text(outcome or "-", style=_STYLES.get(outcome or "", "")),
             _day(row.last_passed),
@@ -169,6 +173,10 @@ def show_matrix(rows: Sequence[Row], shape: str, color: bool | None) -> None:
             span(row.time_to_heal),
         )
     console.print(table, soft_wrap=False)
+    for row in rows:
+        for line in row.error.split("\n") if row.error else ():
+            console.print(Text(safe(line), style="red"))
+    return code
 
 
 def _day(instant: str | None) -> str:

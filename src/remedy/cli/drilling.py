@@ -16,8 +16,10 @@ from remedy.drill.providers.choose import NAMES, Settings
 from remedy.drill.rehearsal import Rehearsal, Watch, prepare
 from remedy.drill.reports import refuse_unwritable, write_all, written
 from remedy.drill.runs import Access
+from remedy.drill.signals import Signals
 from remedy.errors import InputError, Refused, nearest
 from remedy.project import Project
+from remedy.report.text import safe
 
 _WAYS = (
     "ansible_host",
@@ -43,8 +45,7 @@ def drill(names: tuple[str, ...], flags: Mapping[str, Any]) -> int:
         raise InputError(f"no provider '{name}'", hint=nearest(name, NAMES))
     project = Project.find(Path.cwd())
     if flags["matrix"]:
-        show_matrix(matrix(project), shape=flags["shape"], color=flags["color"])
-        return 0
+        return show_matrix(matrix(project), shape=flags["shape"], color=flags["color"])
     access, settings = _read(project, name, flags)
     if flags["clean"]:
         return _clean(project, access)
@@ -57,10 +58,13 @@ def drill(names: tuple[str, ...], flags: Mapping[str, Any]) -> int:
     quiet = flags["shape"] != "console"
     teller = QuietTeller() if quiet else ConsoleTeller(color=flags["color"])
     rehearsal = Rehearsal(prepared, name, settings, access, teller, _watch(flags, quiet))
-    report = rehearsal.run()
-    write_all(report, rehearsal.folder)
-    if flags["report_dir"]:
-        write_all(report, Path(flags["report_dir"]))
+    with (
+        Signals().shielded()
+    ):  # while drills run, they handle the signals; their report is written as a whole
+        report = rehearsal.run()
+        write_all(report, rehearsal.folder)
+        if flags["report_dir"]:
+            write_all(report, Path(flags["report_dir"]))
     if quiet:
         click.echo(written(report, flags["shape"]), nl=False)
     else:
@@ -126,10 +130,10 @@ def _watch(flags: Mapping[str, Any], quiet: bool) -> Watch:
 def _clean(project: Project, access: Access) -> int:
     cleaned = clean(project, access, lambda text: click.echo(text, err=True))
     for one in cleaned:
-        what = f"{one.id}: {one.drill or 'no drill had begun'}"
+        what = safe(f"{one.id}: {one.drill or 'no drill had begun'}")
         click.echo(f"{what}: {'not everything could be undone' if one.troubles else 'nothing of it is left'}")
         for trouble in one.troubles:
-            click.echo(f"  {trouble}")
+            click.echo("  " + "\n  ".join(map(safe, trouble.split("\n"))))
     if not cleaned:
         click.echo("nothing was cut off")
     return 2 if any(one.troubles for one in cleaned) else 0

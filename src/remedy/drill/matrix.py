@@ -11,6 +11,7 @@ from typing import Any
 from remedy.drill.file import load_drill
 from remedy.drill.record import SCHEMA
 from remedy.drill.state import FOLDER
+from remedy.errors import InputError
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
 
@@ -19,9 +20,12 @@ _NEVER_BEGAN = (3, 5)  # exit codes: refused, or told something wrong; nothing w
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A runbook with one of its drills, None where it has none; times as ISO 8601 in UTC, None for never."""
+    """A runbook with one of its drills, None where it has none; times as ISO 8601 in UTC, None for never.
 
-    runbook: str
+    `error` says what is wrong with a file that cannot be read: a drill's, whose runbook is None then, or a runbook's.
+    """
+
+    runbook: str | None
     drill: str | None
     title: str | None = None
     last_run: str | None = None
@@ -29,27 +33,38 @@ class Row:
     last_passed: str | None = None
     time_to_detect: float | None = None
     time_to_heal: float | None = None
+    error: str | None = None
 
 
 def matrix(project: Project) -> list[Row]:
-    """Return every runbook of the project and the package with its drills; raises InputError for a bad file."""
+    """Return every runbook of the project and the package with its drills; what cannot be read has its `error`."""
     drills: dict[str, list[tuple[str, str]]] = {}
+    broken: list[Row] = []
     for found in project.drills():
-        drill = load_drill(found.path, project=project)
+        try:
+            drill = load_drill(found.path, project=project)
+        except InputError as error:
+            broken.append(Row(runbook=None, drill=found.name, error=str(error)))
+            continue
         drills.setdefault(drill.runbook, []).append((drill.name, drill.title))
     past = _past(project.state / FOLDER)
     rows: list[Row] = []
-    for runbook in dict.fromkeys([*_runbooks(project), *sorted(drills)]):
+    for runbook in dict.fromkeys([*_runbooks(project, broken), *sorted(drills)]):
         for name, title in drills.get(runbook, ()):
             rows.append(_row(runbook, name, title, past.get(name, [])))
         if runbook not in drills:
             rows.append(Row(runbook=runbook, drill=None))
-    return rows
+    return rows + broken
 
 
-def _runbooks(project: Project) -> Iterator[str]:
+def _runbooks(project: Project, broken: list[Row]) -> Iterator[str]:
     for found in project.playbooks():
-        if any(play.diagnose for play in load_playbook(found.path, project=project).plays):
+        try:
+            playbook = load_playbook(found.path, project=project)
+        except InputError as error:
+            broken.append(Row(runbook=found.name, drill=None, error=str(error)))
+            continue
+        if any(play.diagnose for play in playbook.plays):
             yield found.name
 
 

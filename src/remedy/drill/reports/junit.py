@@ -16,7 +16,9 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def as_junit(report: DrillReport) -> str:
     """Return the XML as text."""
     report = for_programs(report)
-    root = Element("testsuites", {"name": _clean(f"remedy drill {report.id}"), "time": f"{report.seconds:.3f}"})
+    root = Element(
+        "testsuites", {"name": _clean(f"remedy drill {report.id}"), "time": f"{report.seconds:.3f}"}
+    )
     counts = [_suite(root, one) for one in report.drills]
     for number, name in enumerate(("tests", "failures", "errors", "skipped")):
         root.set(name, str(sum(count[number] for count in counts)))
