@@ -20,8 +20,6 @@ def test_faults_come_and_go(interpreter: str, tmp_path: Path) -> None:
         port = free.getsockname()[1]
     folder = str(tmp_path)
     faults = [
-        ("fault_disk_full", {"path": folder, "leave": 1 << 60}),
-        ("fault_inodes_full", {"path": folder, "leave": 1 << 60}),
         ("fault_old_files", {"path": folder, "files": 3, "size": 10}),
         ("fault_logs", {"folder": folder, "rotated": 2, "size": 100, "live": 1000}),
         ("fault_deleted_open", {"folder": folder, "size": 1000, "name": f"p{port}"}),
@@ -36,6 +34,17 @@ def test_faults_come_and_go(interpreter: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("interpreter", interpreters())
+def test_more_than_is_free_cannot_be_left(interpreter: str, tmp_path: Path) -> None:
+    given = {"path": str(tmp_path), "leave": 1 << 60}
+    steps = [step(module, **given) for module in ("fault_disk_full", "fault_inodes_full")]
+    frames = in_python(interpreter, *steps, *({**each, "check": True} for each in steps))
+    assert [frame["status"] for frame in frames[:2]] == ["failed", "failed"], frames
+    assert f"free already, and {1 << 60} are to be left: nothing to fill; leave less" in frames[0]["reason"]
+    assert f"free already, and {1 << 60} are to be left: nothing to use up; leave" in frames[1]["reason"]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("module", "given", "text"),
     [
@@ -46,7 +55,16 @@ def test_faults_come_and_go(interpreter: str, tmp_path: Path) -> None:
         ("fault_config", {"path": "/x"}, "give line, or search and replace"),
         ("fault_port", {"port": 70000}, "port: expected 1 to 65535"),
         ("fault_binlogs", {"name": "a b"}, "name 'a b': expected"),
-        ("fault_hung_mount", {"path": "x"}, "path must be absolute"),
+        ("fault_hung_mount", {"path": "x"}, "path 'x': expected an absolute path"),
+        ("fault_disk_full", {"path": ""}, "path '': expected an absolute path, such as /var/log"),
+        ("fault_disk_full", {"path": "var/log"}, "path 'var/log': expected an absolute path"),
+        ("fault_inodes_full", {"path": ""}, "path '': expected an absolute path"),
+        ("fault_old_files", {"path": "tmp"}, "path 'tmp': expected an absolute path"),
+        ("fault_config", {"path": "my.cnf", "line": "x"}, "path 'my.cnf': expected an absolute path"),
+        ("fault_logs", {"folder": ""}, "folder '': expected an absolute path"),
+        ("fault_deleted_open", {"folder": "log"}, "folder 'log': expected an absolute path"),
+        ("fault_disk_full", {"path": "/", "leave": "-3M"}, "leave cannot be less than 0"),
+        ("fault_disk_full", {"path": "/", "most": -1}, "most cannot be less than 0"),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(module: str, given: dict[str, object], text: str) -> None:

@@ -150,6 +150,11 @@ REFUSED = {
         {"path": "/var/log", "most": "1M"},
         "give a higher most if that is meant",
     ),
+    "more left than is free": (
+        "fault_disk_full",
+        {"path": "/var/log", "leave": "1G"},
+        "1073741824 are to be left: nothing to fill; leave less",
+    ),
     "more files than most": ("fault_inodes_full", {"path": "/var/log", "most": 10}, "has 19"),
     "no folder": ("fault_disk_full", {"path": "/nowhere"}, "/nowhere is no folder on this host"),
     "no room for logs": ("fault_logs", {"size": "1G"}, "has no room for 1073741824 bytes more"),

@@ -30,6 +30,13 @@ def wrong_name(params):
     return None
 
 
+def wrong_path(params, name="path"):
+    """Return what is wrong with a path: one that is not absolute would mean another place than is written."""
+    if not params[name].startswith("/"):
+        return "%s '%s': expected an absolute path, such as /var/log" % (name, params[name])
+    return None
+
+
 class Fault(Resource):
     """One fault. A subclass MUST answer key, found, inject and lift."""
 

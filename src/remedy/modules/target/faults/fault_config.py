@@ -12,7 +12,7 @@ from remedy.agent import atomic
 from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling, _folder
-from remedy.modules.target.faults._fault import MARK, STATE, Fault
+from remedy.modules.target.faults._fault import MARK, STATE, Fault, wrong_path
 
 PARAMS = (
     Param("path", "path", default=REQUIRED, help="The file."),
@@ -36,7 +36,7 @@ def check_params(params):
         return "give line, or search and replace"
     if params["search"] == "":
         return "search must not be empty"
-    return None
+    return wrong_path(params)
 
 
 def kind(params):

@@ -8,7 +8,7 @@ import os
 
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.target.faults import _filling, _folder
-from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
+from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
 from remedy.modules.target.faults._writer import Writer
 
 PARAMS = (
@@ -30,7 +30,7 @@ EXAMPLES = """
 
 
 def check_params(params):
-    return wrong_name(params)
+    return wrong_path(params, "folder") or wrong_name(params)
 
 
 def kind(params):

@@ -10,7 +10,7 @@ import os
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.modules.target.faults import _filling
-from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
+from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
 
 PARAMS = (
     Param("path", "path", default=REQUIRED, help="A folder on the file system; `/` for the root."),
@@ -34,7 +34,10 @@ _SLACK = 1 << 20
 def check_params(params):
     if params["leave"] is not None and params["percent"] is not None:
         return "give leave or percent, not both"
-    return wrong_name(params)
+    for name in ("leave", "most"):
+        if isinstance(params[name], int) and params[name] < 0:
+            return "%s cannot be less than 0" % name
+    return wrong_path(params) or wrong_name(params)
 
 
 def kind(params):
@@ -61,7 +64,12 @@ class DiskFull(Fault):
 
     def inject(self):
         missing = self._missing()
-        have = _filling.size_of(self.path) or 0
+        have = _filling.size_of(self.path)
+        if have is None and self._leave() and missing <= 0:
+            text = "%s has %d bytes free already, and %d are to be left: nothing to fill; leave less"
+            free = _filling.room(os.path.dirname(self.path))[1]
+            raise Failed(text % (self.params["path"], free, self._leave()))
+        have = have or 0
         if have + missing > self.params["most"]:
             text = "filling %s would take %d bytes, and most is %d: give a higher most if that is meant"
             raise Failed(text % (self.params["path"], have + missing, self.params["most"]))

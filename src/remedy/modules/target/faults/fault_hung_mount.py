@@ -11,7 +11,7 @@ from remedy.agent.kinds import Failed, Param
 from remedy.modules.target import _mounts
 from remedy.modules.target.faults import _folder
 from remedy.modules.target.faults._daemon import Daemon
-from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
+from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
 
 PARAMS = (
     Param(
@@ -57,9 +57,7 @@ while True:
 
 
 def check_params(params):
-    if not params["path"].startswith("/"):
-        return "path must be absolute"
-    return wrong_name(params)
+    return wrong_path(params) or wrong_name(params)
 
 
 def kind(params):

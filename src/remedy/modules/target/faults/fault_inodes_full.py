@@ -12,7 +12,7 @@ import stat
 from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling
-from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
+from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
 
 PARAMS = (
     Param("path", "path", default=REQUIRED, help="A folder on the file system."),
@@ -34,7 +34,7 @@ _SLACK = 8  # what comes and goes on a host that lives
 def check_params(params):
     if any(isinstance(params[name], int) and params[name] < 0 for name in ("leave", "most")):
         return "leave and most cannot be less than 0"
-    return wrong_name(params)
+    return wrong_path(params) or wrong_name(params)
 
 
 def kind(params):
@@ -61,6 +61,10 @@ class InodesFull(Fault):
 
     def inject(self):
         missing = self._missing()
+        if self._files() is None and self.params["leave"] and missing <= 0:
+            text = "%s has %d inodes free already, and %d are to be left: nothing to use up; leave less"
+            free = missing + self.params["leave"]
+            raise Failed(text % (self.params["path"], free, self.params["leave"]))
         if missing + len(self._files() or ()) > self.params["most"]:
             text = "%s has %d inodes to use up, and most is %d: give a higher most if that is meant"
             raise Failed(text % (self.params["path"], missing, self.params["most"]))

@@ -11,7 +11,7 @@ import re
 from remedy.agent.kinds import Failed, Param
 from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling, _folder
-from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
+from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
 from remedy.modules.target.faults._writer import Writer
 
 PARAMS = (
@@ -48,7 +48,7 @@ def check_params(params):
         return "rotated cannot be less than 0"
     if params["rotated"] == 0 and params["live"] == 0:
         return "give rotated or live: there would be no log"
-    return wrong_name(params)
+    return wrong_path(params, "folder") or wrong_name(params)
 
 
 def kind(params):

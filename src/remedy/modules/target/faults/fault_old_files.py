@@ -12,7 +12,7 @@ import time
 from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling
-from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
+from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
 
 PARAMS = (
     Param("path", "path", default=REQUIRED, help="The folder that their folder is in, such as /tmp."),
@@ -36,7 +36,7 @@ def check_params(params):
         return "files: expected 1 to 1000000"
     if "/" in params["ending"]:
         return "ending is the end of a name, without /"
-    return wrong_name(params)
+    return wrong_path(params) or wrong_name(params)
 
 
 def kind(params):
