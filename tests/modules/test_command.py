@@ -1,11 +1,19 @@
 """command, shell and raw: what the user wrote is run, and told as Ansible tells it."""
 
+import errno
+import os
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from tests.modules.running import Talk, params, run
 
+from remedy.agent import process
+from remedy.agent.host import Host
+from remedy.agent.kinds import Failed
 from remedy.errors import InputError
+
+NOBODY = 65534
 
 
 def test_a_command_returns_what_ansible_returns():
@@ -74,6 +82,98 @@ def test_it_runs_in_the_folder(tmp_path):
     frame = run("command", cmd="pwd", chdir=str(tmp_path / "none"))
     assert frame["status"] == "failed"
     assert frame["reason"] == f"cannot change to {tmp_path}/none: there is no such folder; correct chdir"
+
+
+@pytest.mark.parametrize("module", ["command", "shell"])
+def test_a_folder_where_nobody_can_work_is_told_exactly(tmp_path, module):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for name, why in (
+        ("none", "there is no such folder; correct chdir"),
+        ("file", "it is a file, not a folder; correct chdir"),
+        ("file/below", "there is no such folder; correct chdir"),
+        ("loop", "too many levels of symbolic links; correct chdir"),
+        ("a\0b", "no path holds a null byte; correct chdir"),
+    ):
+        frame = run(module, cmd="pwd", chdir=f"{tmp_path}/{name}")
+        assert (frame["status"], frame["reason"]) == ("failed", f"cannot change to {tmp_path}/{name}: {why}")
+        assert frame["result"]["rc"] is None
+
+
+def test_a_folder_that_may_not_be_entered_names_who_may_not(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    import_module(
+        "remedy.agent.files"
+    )  # as an identity has it from memory: this disk may be closed to nobody, too
+    os.seteuid(NOBODY)
+    try:
+        frame = run("command", cmd="pwd", chdir=str(closed))
+    finally:
+        os.seteuid(0)
+    assert frame["status"] == "failed"
+    assert frame["reason"] == (
+        f"cannot change to {closed}: the user nobody may not enter it; use become, or a user that may"
+    )
+    assert frame["result"]["rc"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (
+            {"argv": ["echo", "a\0b"]},
+            "cannot run 'echo': word 2 holds a null byte, where a program's word ends; take it out",
+        ),
+        (
+            {"argv": ["ec\0ho"]},
+            "cannot run 'ec\\x00ho': word 1 holds a null byte, where a program's word ends; take it out",
+        ),
+        ({"argv": [""]}, "there is no program to run: its name is empty; give a name or a path"),
+        (
+            {"cmd": "true", "environment": {"A=B": "x"}},
+            "cannot set the environment variable 'A=B': expected a name without =, and no null byte; correct it",
+        ),
+        (
+            {"cmd": "true", "environment": {"": "x"}},
+            "cannot set the environment variable '': expected a name without =, and no null byte; correct it",
+        ),
+        (
+            {"cmd": "true", "environment": {"A": "x\0"}},
+            "cannot set the environment variable 'A': expected a name without =, and no null byte; correct it",
+        ),
+    ],
+)
+def test_what_no_program_can_be_given_is_said_in_words(monkeypatch, given, reason):
+    assert _told(given) == ("failed", reason, None)
+    monkeypatch.delattr(os, "posix_spawn")  # as on Python 3.6
+    assert _told(given) == ("failed", reason, None)
+
+
+def _told(given):
+    frame = run("command", **given)
+    return frame["status"], frame["reason"], frame["result"].get("rc")
+
+
+def test_an_environment_of_any_module_is_looked_at():
+    talk = Talk()
+    host = Host(talk)
+    host.begin({"environment": {"A=B": "x"}}, "test")
+    with pytest.raises(Failed, match="cannot set the environment variable 'A=B'"):
+        host.run(["true"])
+
+
+def test_a_child_that_cannot_be_prepared_says_why():
+    def before():
+        raise KeyError("seat")
+
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        with pytest.raises(OSError, match=r"could not be prepared: KeyError: 'seat'.*/bin/true") as caught:
+            process.spawn(["/bin/true"], (null, null, null), {}, before=before)
+    finally:
+        os.close(null)
+    assert caught.value.errno == errno.EIO
 
 
 def test_a_command_that_promises_to_read_reports_no_change():

@@ -6,9 +6,11 @@ import select
 import signal
 import time
 
+from remedy.agent.kinds import Failed
 from remedy.agent.paths import native
 
 _CHUNK = 1 << 16
+_MESSAGE = 512  # bytes: what a pipe takes at once, everywhere
 _LINGER = 0.25  # a daemon that kept the program's output open is not waited for longer than this
 
 
@@ -44,13 +46,30 @@ def close_all_but(keep):
                 pass  # the one that listed the folder
 
 
+def passable(argv, environment):
+    """Return words and environment as a program gets them, in bytes; raises Failed for what none can be given."""
+    words = [native(word) for word in argv]
+    known = {native(name): native(value) for name, value in environment.items()}
+    if not words or not words[0]:
+        raise Failed("there is no program to run: its name is empty; give a name or a path", rc=None)
+    for place, word in enumerate(words):
+        if b"\0" in word:
+            text = "cannot run %r: word %d holds a null byte, where a program's word ends; take it out"
+            raise Failed(text % (argv[0], place + 1), rc=None)
+    for name in known:
+        if not name or b"=" in name or b"\0" in name + known[name]:
+            text = "cannot set the environment variable %r: expected a name without =, and no null byte; correct it"
+            raise Failed(text % name.decode("utf-8", "replace"), rc=None)
+    return words, known
+
+
 def spawn(argv, descriptors, environment, cwd=None, before=None):
     """Start a program in a session of its own, `descriptors` (all above 2) as its 0, 1, 2; return its process id.
 
-    `before` runs in the child ahead of the exec. Raises OSError when the program or `cwd` is not there.
+    `before` runs in the child ahead of the exec. Raises OSError when the program or `cwd` is not there, or `before`
+    fails, and Failed for words or an environment that no program can be given.
     """
-    words = [native(word) for word in argv]
-    known = {native(name): native(value) for name, value in environment.items()}
+    words, known = passable(argv, environment)
     if cwd is None:
         return _start(words, descriptors, known, before)
     back = os.getcwd()
@@ -93,16 +112,19 @@ def _fork(words, descriptors, environment, before):
             os.execve(words[0], words, environment)
         except OSError as error:
             os.write(tell, b"%d" % (error.errno or errno.EIO))
+        except Exception as error:
+            text = "%d could not be prepared: %s: %s" % (errno.EIO, type(error).__name__, error)
+            os.write(tell, text.encode("utf-8", "backslashreplace")[:_MESSAGE])
         finally:
             os._exit(127)
     os.close(tell)
     try:
-        number = os.read(told, 16)
+        number, _, why = os.read(told, _MESSAGE).partition(b" ")
     finally:
         os.close(told)
     if number:
         os.waitpid(pid, 0)
-        raise OSError(int(number), os.strerror(int(number)), words[0])
+        raise OSError(int(number), why.decode("utf-8", "replace") or os.strerror(int(number)), words[0])
     return pid
 
 

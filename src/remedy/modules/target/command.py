@@ -6,11 +6,14 @@ no pipes, no redirection. Returns `cmd`, `rc`, `stdout`, `stderr`, their `_lines
 allowed in `diagnose`, and reports no change.
 """
 
+import errno
 import os
 import shlex
 import time
 
 from remedy.agent.kinds import Command, Failed, Param, Skipped
+from remedy.agent.paths import native
+from remedy.agent.process import passable
 
 COMMON = (
     Param("chdir", "path", help="Change to this folder first."),
@@ -76,6 +79,7 @@ class RunCommand(Command):
         folder = self._folder()
         self._conditions(folder)
         words, shown = self.argv()
+        passable(words, self.host.environment)  # before anybody looks for the program
         text = self.params["stdin"]
         if text is not None:
             text = text.encode("utf-8", "surrogateescape")
@@ -99,12 +103,12 @@ class RunCommand(Command):
     def _folder(self):
         if not self.params["chdir"]:
             home = os.path.expanduser("~")  # where a login begins, and Ansible's commands too
-            return home if os.path.isdir(home) else "/"
-        folder = self._expand(self.params["chdir"])
-        if not os.path.isdir(folder):
-            raise Failed(
-                "cannot change to %s: there is no such folder; correct chdir" % folder, cmd=None, rc=None
-            )
+            if not os.path.isdir(native(home)):
+                return "/"
+        folder = self._expand(self.params["chdir"]) if self.params["chdir"] else home
+        wrong = _wrong(folder)
+        if wrong:
+            raise Failed("cannot change to %s: %s" % (folder, wrong), cmd=None, rc=None)
         return folder
 
     def _conditions(self, folder):
@@ -139,6 +143,25 @@ class RunCommand(Command):
             known = dict(os.environ, **(self.host.environment or {}))
             word = re.sub(_VARIABLE, lambda m: known.get(m.group(1).strip("{}"), m.group(0)), word)
         return os.path.expanduser(word)
+
+
+def _wrong(folder):
+    """Return why nobody could work in a folder, and what to do; None where this user can."""
+    if "\0" in folder:
+        return "no path holds a null byte; correct chdir"
+    try:
+        os.stat(os.path.join(native(folder), b"."))
+    except OSError as error:
+        if error.errno == errno.EACCES:
+            from remedy.agent.files import user_name
+
+            return "the user %s may not enter it; use become, or a user that may" % user_name(os.geteuid())
+        if error.errno == errno.ENOTDIR and os.path.lexists(native(folder)):
+            return "it is a file, not a folder; correct chdir"
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return "there is no such folder; correct chdir"
+        return "%s; correct chdir" % os.strerror(error.errno).lower()
+    return None
 
 
 def _moment(seconds):
