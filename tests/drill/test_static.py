@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from remedy.cli import main
-from remedy.document import Map
+from remedy.document import Map, Text
 from remedy.drill import machines
+from remedy.drill.cleaning import clean
 from remedy.drill.providers import Need
 from remedy.drill.providers.choose import Settings, make
 from remedy.drill.providers.lab import LabProvider
 from remedy.drill.providers.static import StaticProvider
+from remedy.drill.runs import Access
+from remedy.drill.state import Broken, Diary, State
 from remedy.errors import InputError, Position, Refused
 from remedy.project import Project
 from tests.drill.rehearsing import DRILL, RUNBOOK
@@ -207,6 +210,31 @@ def test_no_variable_leads_to_another_machine(drill: Drill, flags: list[str], va
 def test_how_one_logs_in_is_for_the_flags(drill: Drill):
     code, told = drill("-e", "ansible_user=me ansible_become_user=root", "-u", "me")
     assert code == 4, told  # nobody listens there
+
+
+def test_no_variable_leads_the_rollback_of_a_killed_drill_to_another_machine(drill: Drill, tmp_path: Path):
+    drill("-e", "addr=127.0.0.3")  # writes the project
+    inventory = str(tmp_path / "inventory/staging.yml")
+    file = str(tmp_path / "drills/flag.yml")
+    broken = Broken(
+        name="flag",
+        file=file,
+        copy=file,
+        inventory=inventory,
+        hosts={"h1": "h1"},
+        keys={"h1": "127.0.0.2:9"},
+        project=str(tmp_path),
+        begun=True,
+    )
+    state = State(id="one", user="me", process=1, provider="static", remembered={"inventory": inventory})
+    diary = Diary(tmp_path / "state/drills/one", state)
+    diary.write(drill=broken)
+    diary.close()
+    extra = Map()
+    extra["addr"] = Text("127.0.0.3")
+    cleaned = clean(Project.find(tmp_path), Access(user="me", extra=extra), lambda _: None)
+    ((trouble,),) = [one.troubles for one in cleaned if one.id == "one"]
+    assert "the inventory marks 127.0.0.2:9, and with the drill's variables or -e it is 127.0.0.3:9" in trouble
 
 
 @pytest.mark.lab

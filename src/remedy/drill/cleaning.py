@@ -10,7 +10,9 @@ from remedy.drill import plays
 from remedy.drill.file import load_drill
 from remedy.drill.locks import taken
 from remedy.drill.method import undoing
+from remedy.drill.providers import Stage
 from remedy.drill.providers.choose import resume
+from remedy.drill.rehearsal import refuse_redirected
 from remedy.drill.runs import Access, Runs
 from remedy.drill.signals import Signals
 from remedy.drill.state import Broken, Diary, State, cut_off, read_state
@@ -81,6 +83,8 @@ def _roll_back(broken: Broken, diary: Diary, access: Access, signals: Signals) -
     if not steps:
         return []
     inventory = load_inventory([broken.inventory], root=Path(broken.project), vault=access.vault)
+    stage = Stage(inventory=Path(broken.inventory), hosts=broken.hosts, keys=broken.keys)
+    refuse_redirected(inventory, stage, drill, access)
     with taken(broken.keys.items()):
         hosts = list(broken.hosts.values())
         runs = Runs(project, access, inventory, [broken.inventory], hosts, diary.folder, signals)
