@@ -66,7 +66,7 @@ class DiskFull(Fault):
         missing = self._missing()
         have = _filling.size_of(self.path)
         if have is None and self._leave() and missing <= 0:
-            text = "%s has %d bytes free already, and %d are to be left: nothing to fill; leave less"
+            text = "%s has only %d bytes free already, and %d are to be left: nothing to fill; leave less"
             free = _filling.room(os.path.dirname(self.path))[1]
             raise Failed(text % (self.params["path"], free, self._leave()))
         have = have or 0

@@ -62,7 +62,7 @@ class InodesFull(Fault):
     def inject(self):
         missing = self._missing()
         if self._files() is None and self.params["leave"] and missing <= 0:
-            text = "%s has %d inodes free already, and %d are to be left: nothing to use up; leave less"
+            text = "%s has only %d inodes free already, and %d are to be left: nothing to use up; leave less"
             free = missing + self.params["leave"]
             raise Failed(text % (self.params["path"], free, self.params["leave"]))
         if missing + len(self._files() or ()) > self.params["most"]:
