@@ -23,9 +23,6 @@ from remedy.modules import ModuleSpec, check, find, prepare
 from remedy.playbook import Task
 from remedy.template import Layer, Pending, Scope, UnknownValue
 
-_OPS = {"raw": "raw", "controller": "here"}
-"""How a step is carried out, by the place of its module: by the transport, by the engine, else by the agent."""
-
 READ_ONLY = ("diagnose", "diagnose again")
 
 
@@ -198,7 +195,11 @@ class Builder:
         task, spec = entry.task, entry.task.spec
         source = TaskSource(self._run.contents, self._play, task, scope)
         parts = prepare(spec, params, source)
-        entry.secret = entry.secret or source.secret or self._run.secrets.mask(params) != params
+        # A password that logs in is no part of what is changed: the journal seals it, and states are shown.
+        logs_in = {param.name for param in spec.params if param.secret}
+        shown = {name: value for name, value in params.items() if name not in logs_in}
+        entry.secret = entry.secret or source.secret or self._run.secrets.mask(shown) != shown
+        entry.sealed = entry.sealed or any(params.get(name) for name in logs_in)
         return parts
 
     def _control(
@@ -244,7 +245,7 @@ class Builder:
         message = {
             "id": f"{group}.{next(self._numbers)}",
             "group": group,
-            "op": _OPS.get(spec.place, "run"),
+            "op": "run",
             "module": spec.import_name,
             "params": params,
             "check": checked,

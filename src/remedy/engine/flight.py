@@ -56,7 +56,8 @@ class Item:
 class Entry:
     """One task in flight; `partial`: one item of a loop that goes item by item, and does not count yet.
 
-    `delay` (between the tries of `until`) and `pause` (between the items of a loop) are in seconds.
+    `delay` (between the tries of `until`) and `pause` (between the items of a loop) are in seconds. `secret`: a secret
+    is in what changes, `sealed`: one is in the parameters.
     """
 
     task: Task
@@ -69,6 +70,7 @@ class Entry:
     ignore: bool = False
     no_log: bool = False
     secret: bool = False
+    sealed: bool = False
     check: bool = False
     maybe: bool = False
     committed: bool = False

@@ -6,7 +6,7 @@ So write-ahead, check mode and convergence are the same for a database behind a 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,13 +17,16 @@ from remedy.agent.outcome import plain
 from remedy.engine.context import PlayContext
 from remedy.engine.flight import Entry, Item
 from remedy.engine.keywords import identity_of
+from remedy.engine.sessions import Closes
 from remedy.engine.state import HostState
 from remedy.engine.walk import Walk
 from remedy.errors import InputError, RemedyError, Unreachable
 from remedy.events import Warned
 from remedy.modules import check, find
+from remedy.modules.controller._site import T
 from remedy.transport import Identity, Line, NoService, Target
 from remedy.transport.reach import Address, lost
+from remedy.transport.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from remedy.engine.worker import Worker
@@ -105,25 +108,45 @@ class _Place:
         self._target = target
         self._identity = identity
         self._apart = apart
-        self._lines: list[Line] = []
+        self._lines: list[Closes] = []
         self.name = target.name
         self.address = target.address
         self.user = identity.user if identity is not None else (target.user or "")
 
     def reach(self, addresses: Sequence[Address]) -> Line:
         """Return a line to a service; raises Failed where none answers."""
+        line = self._reach(addresses)
+        self._lines.append(line)
+        self._worker.round_trips += 1
+        return line
+
+    def tunnel(self, addresses: Sequence[Address], name: str) -> Tunnel:
+        """Return a private Unix socket that leads to a service; where none answers, its `failed` says why."""
+        tunnel = Tunnel(lambda: self._reach(addresses), name)
+        self._lines.append(tunnel)
+        self._worker.round_trips += 1
+        return tunnel
+
+    def held(self, key: Hashable, open: Callable[[], T]) -> T:
+        """Return the session that the run keeps under a key, opened where there is none."""
+        before = len(self._lines)
+
+        def below() -> list[Closes]:
+            lines, self._lines[before:] = self._lines[before:], []
+            return lines
+
+        return self._worker.sessions.take((self.name, self.user, key), open, below)
+
+    def _reach(self, addresses: Sequence[Address]) -> Line:
         connector = self._worker.run.connector
         try:
-            line = connector.reach(self._target, addresses, self._identity, apart=self._apart)
+            return connector.reach(self._target, addresses, self._identity, apart=self._apart)
         except NoService as error:
             raise Failed(str(error)) from None
         except Unreachable as error:
             if self._apart:
                 raise Failed(f"{self.name}: {error.message}") from None
             raise Gone(error) from None
-        self._lines.append(line)
-        self._worker.round_trips += 1
-        return line
 
     def cut(self, line: Line, error: BaseException) -> NoReturn:
         """A line broke: where the connection is gone, nobody knows what took effect."""
@@ -132,7 +155,7 @@ class _Place:
         raise Gone(lost(line.connection, error))
 
     def close(self) -> None:
-        """Close every line."""
+        """Close every line that no session keeps."""
         lines, self._lines = self._lines, []
         for line in lines:
             line.close()

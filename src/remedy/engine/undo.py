@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, groupby
 from typing import Any, Protocol
 
 from remedy.document import Map, Text
@@ -75,11 +75,13 @@ class UndoWalk(Walk):
 
     def requests(self) -> Iterator[Request]:
         """Undo the changes, then run the handlers that they had notified."""
-        flight = Flight([self._entry(change) for change in self._changes])
-        yield flight
-        self.settle(flight)
-        if any(item.status == SKIPPED for entry in flight.entries for item in entry.items):
-            self._state.unfinished = True
+        entries = [self._entry(change) for change in self._changes]
+        for _, together in groupby(entries, lambda entry: entry.task.spec.place):
+            flight = Flight(list(together))
+            yield flight
+            self.settle(flight)
+            if any(item.status == SKIPPED for entry in flight.entries for item in entry.items):
+                self._state.unfinished = True
         self._program = (Stage("handlers"),)
         yield from super().requests()
 
@@ -94,6 +96,9 @@ class UndoWalk(Walk):
     def _entry(self, change: Undoable) -> Entry:
         position = Position("rollback")
         spec = find(change.module.rpartition(".")[2])
+        logs_in = [change.params[each.name] for each in spec.params
+                   if each.secret and change.params.get(each.name)]  # fmt: skip
+        self._run.secrets.add(logs_in)
         task = Task(
             position=position,
             name=Text(f"undo: {change.task}"),
@@ -124,7 +129,7 @@ class UndoWalk(Walk):
         item = Item(0, message=message, identity=self._identity(change), kind="resource")
         words = Keywords.of(task, ())
         entry = Entry(task, cursor, words, scope, "rollback", [item], no_log=change.secret)
-        entry.check = self._check
+        entry.check, entry.sealed = self._check, bool(logs_in)
         return entry
 
     def _identity(self, change: Undoable) -> Identity | None:

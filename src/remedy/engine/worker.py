@@ -20,6 +20,7 @@ from remedy.engine.heard import Ear
 from remedy.engine.here import run_here
 from remedy.engine.ledger import planned
 from remedy.engine.results import name_of_command, text_of_command
+from remedy.engine.sessions import Sessions
 from remedy.engine.state import HostState
 from remedy.engine.walk import Walk
 from remedy.errors import Interrupted, LinkLost, Refused, RemedyError, Unreachable
@@ -44,6 +45,7 @@ class Worker:
         self._machines = machines
         self._slots = slots
         self._closing: threading.Thread | None = None
+        self.sessions = Sessions()
         self.round_trips = 0
 
     # -- driving
@@ -83,9 +85,15 @@ class Worker:
         """Begin to end the host's agent and connection; nobody waits for one that hangs. A second call joins in."""
         if self._closing is None:
             name = f"close {self.state.name}"
-            self._closing = threading.Thread(target=self.contact.close, name=name, daemon=True)
+            self._closing = threading.Thread(target=self._close, name=name, daemon=True)
             self._closing.start()
         return self._closing
+
+    def _close(self) -> None:
+        try:
+            self.sessions.close()
+        finally:
+            self.contact.close()
 
     def _one(self, play: PlayContext, walk: Walk, request: Request, barriers: Barriers) -> None:
         if self.run.stop.is_set():
@@ -151,8 +159,8 @@ class Worker:
             if item.message is not None and not item.done
         }
         walk.settle(flight)
-        op = (items[0].message or {})["op"]
-        if op == "raw":  # it travels alone: all items are the same task's
+        place = places[str((items[0].message or {})["id"])][0].task.spec.place
+        if place == "raw":  # it travels alone: all items are the same task's
             self._announce(play, flight)
             for each in items:
                 self._raw(play, walk, flight, *places[str((each.message or {})["id"])])
@@ -162,11 +170,11 @@ class Worker:
             walk.ledger.arrived(entry, item, message)
             walk.settle(flight)
 
-        if op == "here":
+        if place == "controller":
             self._hear(play)
         self._announce(play, flight)
         try:
-            if op == "here":
+            if place == "controller":
                 for entry, item in places.values():
                     arrived(entry, item, run_here(self, play, walk, entry, item))
                 return
@@ -247,6 +255,7 @@ class Worker:
                 become={} if identity is None else identity.means(),
                 notify=[str(name) for name in entry.task.notify],
                 secret=entry.no_log or entry.secret,
+                sealed=entry.sealed,
             )
         )
 

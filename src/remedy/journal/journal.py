@@ -114,10 +114,11 @@ class Journal:
     def _line(self, event: Event) -> bytes:
         if isinstance(event, Intent) and event.kind == "sweep" and event.kept and not event.secret:
             return write_line(self._said, self._saved.take(event))
-        if not isinstance(event, Intent) or (event.kept is None and not event.secret):
+        sealed = isinstance(event, Intent) and (event.secret or event.sealed)
+        if not isinstance(event, Intent) or (event.kept is None and not sealed):
             return write_line(self._said, event)
         content = {name: getattr(event, name) for name in sorted(_APART)}
-        blob = self._blobs.add(content, self._seal if event.secret else None)
+        blob = self._blobs.add(content, self._seal if sealed else None)
         return write_line(self._said, event, without=_APART, blob=blob)
 
     # -- writing: one thread at a time, and never while the others cannot speak

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import select
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +70,19 @@ class Line:
             close()
 
         self._release = both
+
+    @property
+    def ended(self) -> bool:
+        """Say whether the service or the connection has ended the line, as far as that is known here; asks nobody."""
+        if self._closed or not self.connection.alive:
+            return True
+        if not isinstance(self._raw, socket.socket):  # a channel of Paramiko's
+            return bool(self._raw.closed or self._raw.eof_received)
+        try:
+            readable, _, _ = select.select([self._raw], [], [], 0)
+            return bool(readable) and not self._raw.recv(1, socket.MSG_PEEK)
+        except (OSError, ValueError):
+            return True
 
     def abort(self) -> None:
         """Free whoever waits on the line; never blocks."""

@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from remedy.agent.kinds import Failed, Param
-from remedy.modules.controller._mysql import FILES, LOGIN_PARAMS, LOGIN_VARIABLES, Login, Session, login_of
+from remedy.modules.controller._mysql import (
+    FILES,
+    LOGIN_PARAMS,
+    LOGIN_VARIABLES,
+    Login,
+    Session,
+    login_of,
+    session,
+)
 from remedy.modules.controller._replicas import (
     Answer,
     Replica,
@@ -262,9 +270,9 @@ def _replica_login(login: Login, params: dict[str, Any], host: str, port: int) -
 
 
 def opened(site: Site, params: dict[str, Any]) -> tuple[Login, Session]:
-    """Return how to log in, and a session."""
+    """Return how to log in, and the run's session."""
     login = login_of(site, params)
-    return login, Session(site, login)
+    return login, session(site, login)
 
 
 def _freed(verdicts: Sequence[Verdict]) -> int:

@@ -54,13 +54,17 @@ class Asks(Protocol):
 
 
 class Session:
-    """One session of a server; `id` is its number there, `version` what the server calls itself."""
+    """One session of a server; `id` is its number there, `version` what the server calls itself.
+
+    `site` is the host of the step that asks: a session may be held from step to step.
+    """
 
     def __init__(self, site: Site, login: Login) -> None:
         import pymysql  # where it is used: a run without databases need not pay for it
         from pymysql.cursors import DictCursor
 
-        self._site = site
+        self.site = site
+        self._broken = False
         self._errors = pymysql.err
         self._line = site.reach(login.addresses)
         stream: Any = self._line  # as good as a socket for PyMySQL
@@ -84,6 +88,11 @@ class Session:
         self.version = str(said["version"])
         self.server_id = int(said["server_id"])
 
+    @property
+    def alive(self) -> bool:
+        """Say whether it can be asked, as far as is known here."""
+        return not self._broken and not self._line.ended
+
     def rows(self, sql: str, *, seconds: float = SECONDS) -> list[dict[str, Any]]:
         """Return the rows of a statement; raises Failed: cause timeout after `seconds`, else the server's own words."""
         self._client._read_timeout = seconds
@@ -95,11 +104,12 @@ class Session:
             number = error.args[0] if error.args else 0
             if number not in (0, 2006, 2013, 2014):
                 raise Failed(_words(error), mysql_error=number) from None
+            self._broken = True
             if "timed out" in str(error):
                 raise Failed(
                     f"the server gave no answer within {seconds:g} s to: {sql}", cause="timeout"
                 ) from None
-            self._site.cut(self._line, error)
+            self.site.cut(self._line, error)
         except self._errors.MySQLError as error:
             raise Failed(_words(error), mysql_error=error.args[0] if error.args else 0) from None
 
@@ -116,7 +126,9 @@ class Session:
         return self.rows("SHOW FULL PROCESSLIST")
 
     def close(self) -> None:
-        """Close it."""
+        """Close it; the server is told, so that it does not count as aborted."""
+        if self.alive:
+            self._client.close()
         self._line.close()
 
     def _refused(self, error: Exception, login: Login) -> Failed:
@@ -126,12 +138,19 @@ class Session:
             1698: "; the server asks who connects: add become: true, or set login_user and login_password",
             1040: "; no connection is free",
         }
-        where = f"{login.user} at {self._line.address} of {self._site.name}"
+        where = f"{login.user} at {self._line.address} of {self.site.name}"
         if number in (2003, 2013) and not self._line.connection.alive:
-            self._site.cut(self._line, error)
+            self.site.cut(self._line, error)
         return Failed(
             f"MySQL lets {where} not in: {_words(error)}{hints.get(number, '')}", mysql_error=number
         )
+
+
+def session(site: Site, login: Login) -> Session:
+    """Return the run's session on a server: opened by the first step that needs it, and kept to the run's end."""
+    found = site.held(login, lambda: Session(site, login))
+    found.site = site
+    return found
 
 
 def login_of(site: Site, params: dict[str, Any]) -> Login:

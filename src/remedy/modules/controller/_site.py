@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NoReturn, Protocol
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from remedy.transport.line import Line
 from remedy.transport.reach import Address
+from remedy.transport.tunnel import Tunnel
+
+
+class Held(Protocol):
+    """A session that may outlive a step: whether it can still be used, and its end."""
+
+    @property
+    def alive(self) -> bool:
+        """Say whether it can be used, without asking the service."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+T = TypeVar("T", bound=Held)
 
 
 class Site(Protocol):
@@ -23,6 +40,20 @@ class Site(Protocol):
 
     def reach(self, addresses: Sequence[Address]) -> Line:
         """Return a line to the first address of a service that answers; raises Failed where none does."""
+        ...
+
+    def tunnel(self, addresses: Sequence[Address], name: str) -> Tunnel:
+        """Return a private Unix socket of this machine, called `name`, that leads to the service.
+
+        For clients that want a path to connect to. It ends with the step, or with what `held` keeps.
+        """
+        ...
+
+    def held(self, key: Hashable, open: Callable[[], T]) -> T:
+        """Return the session that this run keeps on the host under `key`, opened by `open` where there is none.
+
+        It stays open from step to step until the run ends; one that is not `alive` any more is opened anew.
+        """
         ...
 
     def ask(self, module: str, *, finishing: bool = False, **params: Any) -> dict[str, Any]:

@@ -31,10 +31,7 @@ class Binlogs(Probe):
     def read(self) -> dict[str, Any]:
         """Return what was found."""
         login, server = _binlogs.opened(self.host, self.params)
-        try:
-            found = _binlogs.survey(self.host, server, login, self.params)
-            # Asked only where it matters: it takes another program on the host.
-            short = found.disk["free"] < _binlogs.LEAST
-            return {**found.told(), "lendable": _binlogs.lendable(self.host, found.disk)[0] if short else None}
-        finally:
-            server.close()
+        found = _binlogs.survey(self.host, server, login, self.params)
+        # Asked only where it matters: it takes another program on the host.
+        short = found.disk["free"] < _binlogs.LEAST
+        return {**found.told(), "lendable": _binlogs.lendable(self.host, found.disk)[0] if short else None}

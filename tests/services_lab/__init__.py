@@ -1,0 +1,1 @@
+"""Modules and runbooks on real databases and caches in lab hosts; `make drills` runs them, for `make test` has no time."""
