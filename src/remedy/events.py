@@ -106,7 +106,8 @@ class Intent(Event):
     `change` identifies the change within the run. `kind` is resource, sweep, action or command. `want` of a sweep is
     its list, as {item, reason, size, identity}. `kept` is what `undo` takes (may hold bytes), None where it cannot be
     undone (`irreversible` then says why). `params` are the module's parameters. `become` is the identity it ran as.
-    `secret` asks for encryption of `kept` and `params`.
+    `secret` asks for encryption of `kept` and `params`. `lent`: the change is for the time of the task, and the agent
+    takes it back where the run cannot.
     """
 
     host: str
@@ -126,6 +127,7 @@ class Intent(Event):
     become: dict[str, Any]
     notify: list[str]
     secret: bool = False
+    lent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -247,6 +247,7 @@ class Worker:
                 become={} if identity is None else identity.means(),
                 notify=[str(name) for name in entry.task.notify],
                 secret=entry.no_log or entry.secret,
+                lent=bool(message.get("lent")),
             )
         )
 
