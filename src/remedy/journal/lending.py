@@ -65,7 +65,8 @@ class Loans:
             try:
                 opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
                 try:
-                    os.write(opened, json.dumps([loan.host, loan.object]).encode("ascii") + b"\n")
+                    line = json.dumps([loan.host, loan.object]).encode("ascii")
+                    os.write(opened, b"\n" + line + b"\n")  # what stands before it may be torn
                 finally:
                     os.close(opened)
             except OSError as error:
