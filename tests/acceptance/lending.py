@@ -52,14 +52,14 @@ def nothing_left_alive(db: Database, remedy: Popen[str], proxy: CuttingProxy) ->
 
 
 @contextmanager
-def lent(operator: Operator, db: Database, ending: Ending, *flags: str) -> Iterator[str]:
+def lent(operator: Operator, db: Database, ending: Ending) -> Iterator[str]:
     """Play until the reserve is lent, and end it there; yields the run's id once nobody is at work on the host."""
     proxy = CuttingProxy((db.address, 22))
     try:
         before = runs(operator)
         operator.add(db.host, db.lab.host(db.host), proxy.port)
         under = (sys.executable, "-c", _STANDS_STILL)
-        with operator.start("play", "disk-full", "--yes", *flags, under=under) as process:
+        with operator.start("play", "disk-full", "--yes", under=under) as process:
             try:
                 db.shell(_LENT, timeout=30)
                 ending(db, process, proxy)

@@ -243,6 +243,9 @@ def test_a_purge_that_hangs_is_ended_and_the_report_says_so(
     assert f"{len(files) - 3} of {len(files) - 3} binary logs are still there" in purge["reason"]
     assert "PURGE" not in full.sql("SHOW FULL PROCESSLIST")
     assert full.binlogs() == files
+    # What had hung behind it answers, on the disk that still is full.
+    told = full.sql("SHOW BINARY LOGS", 10).splitlines()
+    assert [line.partition("\t")[0] for line in told] == files
     full.shell(f"rm {FILLER} {FOLDER}/.rest*")
     writes_again(full)
 
@@ -292,6 +295,8 @@ def test_whatever_ends_it_while_the_reserve_is_lent(lab: Lab, full: Database, tm
         with lent(who, full, ending) as run:
             is_back(full, reserve)
             as_before(who, run, "--check")
+            told = (who.state / "runs" / run / "journal.jsonl").read_text()
+            assert (ending is remedy_killed) != ("is still lent: the host puts it back by itself" in told)
     as_before(who, run)
     nobody_left(full)
     again = heal(operator)

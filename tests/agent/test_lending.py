@@ -143,7 +143,16 @@ def test_a_time_that_is_over_puts_it_back(loan: Loan) -> None:
     loan.wait("old")
     again = loan.set("old")
     assert (again["status"], again["change"]) == ("ok", None)
-    assert loan.lend()["status"] == "changed"
+
+
+def test_what_is_lent_again_is_not_for_the_keeper_of_the_first_time(loan: Loan) -> None:
+    loan.lend(0.3)
+    loan.wait("old")
+    first = loan.keeper()
+    loan.set("old")
+    loan.lend()
+    until(lambda: first not in loan.processes(), 9)
+    assert loan.path.read_text() == "new"
 
 
 def test_a_signal_to_the_keeper_is_the_end_of_the_host(loan: Loan) -> None:

@@ -153,6 +153,7 @@ class Host(object):
     def alone(self):
         """Work on in a process that nobody talks to (see lending.py)."""
         self._talk = _Nobody()
+        self._limit = None
 
     def in_child(self, function, timeout):
         """Return what `function()` returns (plain data) from a process of its own; raises what it raises.

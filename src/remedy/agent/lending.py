@@ -16,6 +16,7 @@ from remedy.agent.process import close_all_but
 
 _READY, _SETTLED = b"r", b"s"
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_START = 10.0  # seconds for a process to start
 _PAUSES = (0.5, 0.5, 1, 1, 2, 5, 10, 20, 30, 60)  # seconds between two looks
 _SURE = 3.0  # seconds for a write that was under way when the worker was killed to come to its end
 
@@ -38,7 +39,7 @@ class Lent(object):
     def fall_due(self, seconds):
         """Let the change be taken back now; wait for it."""
         os.close(self._hold)
-        select.select([self._done], [], [], seconds)
+        _wait([self._done], seconds)
         os.close(self._done)
 
     def _close(self):
@@ -72,7 +73,7 @@ def promise(module, have, want, kept, seconds):
     os.close(told)
     os.close(end)
     os.waitpid(pid, 0)
-    if os.read(done, 1) != _READY:
+    if not _wait([done], _START) or os.read(done, 1) != _READY:
         os.close(hold)
         os.close(done)
         raise Failed("not lent: the process that puts it back did not start")
@@ -87,12 +88,10 @@ def _keep(told, end, seconds, put_back):
     for number in _SIGNALS:
         signal.signal(number, _nothing)  # the wake-up tells; to be told twice changes nothing
     os.write(end, _READY)
-    poll = select.poll()
-    poll.register(told, select.POLLIN)
-    poll.register(woken, select.POLLIN)
-    found = [descriptor for descriptor, _ in poll.poll(int(seconds * 1000))]
+    found = _wait([told, woken], seconds)
     if told in found and os.read(told, 1) == _SETTLED:
         return
+    waiting = [] if told in found else [told]  # the worker lives where only the time is over
     ended, waits = time.monotonic(), True
     for pause in _PAUSES:
         if _tried(put_back):
@@ -101,7 +100,15 @@ def _keep(told, end, seconds, put_back):
                 waits = False
             if time.monotonic() - ended >= _SURE:
                 return
-        time.sleep(pause)
+        if _wait(waiting, pause):
+            if os.read(told, 1) == _SETTLED:
+                return
+            waiting = []
+
+
+def _wait(descriptors, seconds):
+    """Return which of the descriptors have something to read, or have come to their end; [] after the time."""
+    return select.select(descriptors, [], [], seconds)[0]
 
 
 def _nothing(number, frame):

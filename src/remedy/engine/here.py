@@ -151,6 +151,7 @@ class HostSite(_Place):
         self._item = item
         self._numbers = count(1)
         self._others: list[_Place] = []
+        self._lent: set[str] = set()
         self.check = bool((item.message or {}).get("check"))
         self.clock_skew = worker.state.clock_skew
         self.warn = talk.warn
@@ -177,6 +178,10 @@ class HostSite(_Place):
         if name != module:
             params = dict(check(find(module), params, None, templates_allowed=False))
         frame = self._carry(name, params, finishing=finishing, more={} if lent is None else {"lent": lent})
+        if lent is not None and frame.get("change"):
+            self._lent.add(str(frame["object"]))
+        elif frame["status"] != "failed":
+            self._lent.discard(str(frame.get("object")))
         result = dict(frame.get("result") or {})
         if frame["status"] == "failed":
             cause = result.pop("cause", None)
@@ -254,6 +259,9 @@ class HostSite(_Place):
 
     def close(self) -> None:
         """Close every line, to other hosts too."""
+        for name in sorted(self._lent):
+            look = f"`remedy rollback {self._worker.run.id} --check` tells whether it has"
+            self.warn(f"{name} is still lent: the host puts it back by itself; {look}")
         super().close()
         others, self._others = self._others, []
         for other in others:
