@@ -106,7 +106,8 @@ class Intent(Event):
     `change` identifies the change within the run. `kind` is resource, sweep, action or command. `want` of a sweep is
     its list, as {item, reason, size, identity}. `kept` is what `undo` takes (may hold bytes), None where it cannot be
     undone (`irreversible` then says why). `params` are the module's parameters. `become` is the identity it ran as.
-    `secret` asks for encryption of `kept` and `params`, and for hidden states; `sealed` for encryption alone.
+    `secret` asks for encryption of `kept` and `params`, and for hidden states; `sealed` for encryption alone. `lent`:
+    the change is for the time of the task, and the agent takes it back where the run cannot.
     """
 
     host: str
@@ -127,6 +128,7 @@ class Intent(Event):
     notify: list[str]
     secret: bool = False
     sealed: bool = False
+    lent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,6 +60,46 @@ class Connector(Protocol):
         ...
 
 
+class Loan(Protocol):
+    """A change that an earlier run made for a time, as its journal tells it; the object was `before`."""
+
+    @property
+    def run(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def module(self) -> str: ...
+    @property
+    def object(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def before(self) -> Any: ...
+
+
+class Loans(Protocol):
+    """What earlier runs lent, and nobody has seen put back."""
+
+    def of(self, host: str, warn: Callable[[str], None]) -> Sequence[Loan]:
+        """Return the loans on a host; `warn` is told what cannot be read."""
+        ...
+
+    def back(self, loan: Any) -> None:
+        """Remember that it was seen put back; raises RemedyError."""
+        ...
+
+
+class NoLoans:
+    """Nothing was lent."""
+
+    def of(self, host: str, warn: Callable[[str], None]) -> Sequence[Loan]:
+        """Return none."""
+        return ()
+
+    def back(self, loan: Any) -> None:
+        """Nothing to remember."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
     """What one run consists of."""
@@ -74,6 +114,7 @@ class RunContext:
     bus: Bus
     recorder: Recorder
     connector: Connector
+    loans: Loans = field(default_factory=NoLoans)
     decrypt: Any = None
     sources: tuple[str, ...] = ()
     approver: Approver = nobody

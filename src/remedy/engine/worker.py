@@ -256,6 +256,7 @@ class Worker:
                 notify=[str(name) for name in entry.task.notify],
                 secret=entry.no_log or entry.secret,
                 sealed=entry.sealed,
+                lent=bool(message.get("lent")),
             )
         )
 

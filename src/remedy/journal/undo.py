@@ -31,7 +31,7 @@ class UndoStep:
     either side of it, and what a failed rollback of the run made of it. `before` is what it should become.
     `undone` are the states from before earlier changes of the run: there this one is taken back already.
     `notify` are the handlers that the change notified. `undone_by` is the rollback that has undone it already.
-    `secret`: hide the states.
+    `secret`: hide the states. `lent`: the change was for the time of a task alone.
     """
 
     host: str
@@ -50,6 +50,7 @@ class UndoStep:
     secret: bool
     undone_by: str | None
     undone: tuple[Any, ...] = ()
+    lent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,6 +194,7 @@ def _step(record: RunRecord, told: _Told, undone_by: str | None, left: Sequence[
         notify=tuple(intent.notify),
         secret=intent.secret,
         undone_by=undone_by,
+        lent=bool(intent.lent),
     )
 
 
