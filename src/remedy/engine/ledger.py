@@ -144,7 +144,7 @@ class Ledger:
         }.get(kind, "")
         self._run.bus.emit(
             Changed(
-                host=self._state.name,
+                host=item.host or self._state.name,
                 change=str(change.get("id") or message.get("id", "")),
                 play=self._play.play.title,
                 section=entry.section,
@@ -162,6 +162,7 @@ class Ledger:
                 predicted=predicted,
                 items=[] if hidden else _largest(change.get("items") or ()),
                 happened=str(change.get("happened") or ""),
+                delegated_by="" if item.host is None else self._state.name,
             )
         )
 
@@ -269,6 +270,7 @@ class Ledger:
                 rescued=rescued,
                 reads=any(item.reads for item in items),
                 no_log=entry.no_log,
+                delegated=entry.delegates,
             )
         )
 
@@ -282,6 +284,7 @@ def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
         items=tuple(change.get("items") or ()),
         bytes=change.get("bytes_freed"),
         kept=tuple(item.kept),
+        host=item.host or "",
     )
 
 
