@@ -172,7 +172,8 @@ class Builder:
         if entry.check:
             if hangs_on(self._variables.under_way, params):
                 raise Pending(f"what '{task.title}' may hang on")
-            if reason := hangs_on(self._state.commands, params):
+            host = None if state is self._state else state.name
+            if reason := hangs_on(self._play.commands(self._state, host), params):
                 about = " ".join(names_in(params)) if spec.may_change else ""
                 return [Item(index, layers, value, status=UNKNOWN, reason=reason, about=about)]
         for part in parts:

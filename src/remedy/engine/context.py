@@ -152,6 +152,12 @@ class PlayContext:
         """Return what the run knows about a host that may belong to none of its plays."""
         return self.states.get(host.name) or self.run.others.state(host)
 
+    def commands(self, state: HostState, host: str | None) -> list[tuple[str, str]]:
+        """Return what check mode has left out on the host that a task touches (None: its own, which is `state`)."""
+        if host is None or state.quiet:  # a check pass leaves no trace on another host
+            return state.commands
+        return self.other(self.run.inventory.named(host)).commands
+
     def vars_files(self, scope: Scope) -> tuple[Layer, ...]:
         """Read the play's vars_files; of a list of alternatives the first that exists counts."""
         layers = []

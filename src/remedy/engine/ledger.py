@@ -54,11 +54,13 @@ class Ledger:
             result["skipped"] = True
             if entry.check and item.kind == "command" and item.reason == _LEFT_OUT:
                 item.left_out = True
-                self._state.commands.append((left_out_by(entry.task.title), text_of_command(item)))
+                left_out = left_out_by(entry.task.title), text_of_command(item)
+                self._play.commands(self._state, item.host).append(left_out)
         item.result = result
-        if item.status == FAILED and entry.check and self._state.commands:
+        commands = self._play.commands(self._state, item.host)
+        if item.status == FAILED and entry.check and commands:
             item.status = UNKNOWN
-            item.reason = f"{item.reason} (perhaps it {self._state.commands[-1][0]})"
+            item.reason = f"{item.reason} (perhaps it {commands[-1][0]})"
             item.about = " ".join(names_in((item.message or {}).get("params", {})))
         self._judge(entry, item)
         if change and item.status in (CHANGED, FAILED):
@@ -175,7 +177,7 @@ class Ledger:
             if item.effect is not None:
                 item.effect()
             if item.about:
-                self._state.commands.append((item.reason, item.about))
+                self._play.commands(self._state, item.host).append((item.reason, item.about))
         status = _overall(items)
         result = combined(items, entry.looped)
         failed = status == FAILED

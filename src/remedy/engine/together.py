@@ -64,19 +64,24 @@ class Together:
         """Say, before waiting for the others, which task the host has come to."""
         self._turns.come(_key(node, cursor), self._state.name)
 
-    def news(self, upto: tuple[int, ...]) -> Failure | None:
-        """Take what others have done for this host so far; return the failure that it shares, if there is one."""
+    def news(self, upto: tuple[int, ...]) -> News | None:
+        """Take what others have done for this host so far; return what failed, if anything: it failed for all."""
         shared = None
         for news in self._turns.news(self._state.name, upto):
             self._state.variables.update(news.variables)
             self._state.facts.update(news.facts)
             self._state.notified.update(news.notified)
             if news.failure is not None and shared is None:
-                shared = news.failure
-                if not self._state.quiet:
-                    text = f"'{shared.task}' failed on {news.by}, and it runs once for all hosts of its batch: all fail"
-                    self._play.run.bus.emit(Warned(message=text, host=self._state.name))
+                shared = news
         return shared
+
+    def share(self, cursor: Cursor, news: News) -> Cursor | None:
+        """Return where another host's failure leads, which is this one's as well."""
+        failure = news.failure or Failure("", {})
+        if not self._state.quiet and not cursor.rescues():
+            text = f"'{failure.task}' failed on {news.by}, and it runs once for all hosts of its batch: all fail"
+            self._play.run.bus.emit(Warned(message=text, host=self._state.name))
+        return self._walk.fall(cursor, failure)
 
     def take(self, node: Task | Include, cursor: Cursor, words: Keywords) -> Going:
         """Do a task that all hosts of the batch have come to, or let another host do it; return the next cursor."""
@@ -125,12 +130,12 @@ class Together:
 
     def _follow(self, key: Key, node: Task | Include, cursor: Cursor) -> Going:
         yield Await(key)
-        failure = self.news(cursor.position)
+        failed = self.news(cursor.position)
         after = cursor.advance()
-        if failure is None and isinstance(node, Include):
+        if failed is None and isinstance(node, Include):
             yield Barrier(after.position)  # what is included runs on the one host, and may be for all as well
-            failure = self.news(after.position)
-        return after if failure is None else self._walk.fall(cursor, failure)
+            failed = self.news(after.position)
+        return after if failed is None else self.share(cursor, failed)
 
     def _flag(self, node: Task | Include, cursor: Cursor, words: Keywords) -> bool:
         scope = self._variables.scope(node if isinstance(node, Task) else None, cursor)

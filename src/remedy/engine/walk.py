@@ -114,8 +114,8 @@ class Walk:
                 if cursor is here:
                     yield Barrier(here.position)
                     self._variables.barrier_passed = True
-                    if (failure := self._together.news(here.position)) is not None:
-                        cursor = self.fall(here, failure)
+                    if (failed := self._together.news(here.position)) is not None:
+                        cursor = self._together.share(here, failed)
             except NeedsHello as needs:
                 cursor = yield from self._land(here)
                 if cursor is here:
@@ -168,8 +168,8 @@ class Walk:
                 self._ended = True
                 return cursor
             self._variables.barrier_passed = True
-            if (failure := self._together.news(cursor.position)) is not None:
-                return self.fall(cursor, failure)
+            if (failed := self._together.news(cursor.position)) is not None:
+                return self._together.share(cursor, failed)
         if together:
             after = yield from self._together.take(node, cursor, words)
         else:
