@@ -186,6 +186,7 @@ class FakeConnector:
     def raw(self, target: Any, command: str, identity: Any, timeout: float) -> tuple[int, bytes, bytes]:
         """Answer with the command's own text; `false` fails."""
         self.raws.append(command)
+        self.targets.append(target)
         return int(command.startswith("false")), command.encode(), b""
 
     def close(self, host: str) -> None:

@@ -360,6 +360,31 @@ def test_check_mode_knows_whose_command_was_left_out(tmp_path: Path) -> None:
     assert done(played, "h2")[-1] == ("below", [], "unknown")
 
 
+def test_raw_goes_there_too(tmp_path: Path) -> None:
+    text = tasks("    - {raw: uptime, delegate_to: out, register: r}\n    - command: '{{ r.stdout }}'\n")
+    played = play(tmp_path, text, inventory_text=INVENTORY, select="h1")
+    assert (played.targets[0].name, played.targets[0].port) == ("out", 2222)
+    assert played.hosts["h1"].steps() == ["uptime"]
+
+
+def test_the_clock_that_counts_is_the_other_hosts(tmp_path: Path) -> None:
+    text = tasks("    - {old_files: {paths: /tmp, age: 7d}, delegate_to: out}\n")
+    played = play(tmp_path, text, inventory_text=INVENTORY, select="h1", behaviour=plain, mode="check")
+    assert played.code == 0, played.memory.of(TaskDone)
+    assert "clock_skew" in played.hosts["out"].batches[0][0]["params"]
+    assert [each.name for each in played.targets] == ["out"]
+
+
+def test_a_module_of_the_control_machine_works_for_the_other_host(tmp_path: Path) -> None:
+    text = tasks("    - {mysql_binlogs: , delegate_to: h2, become: true}\n")
+    played = play(tmp_path, text, inventory_text=INVENTORY, select="h1")
+    (failed,) = played.memory.of(TaskDone)
+    assert (failed.host, failed.delegated, failed.status) == ("h1", ["h2"], "failed")
+    assert played.hosts["h2"].steps(), "what it asks of the host it asks there"
+    assert [each["user"] for each in played.hosts["h2"].identities] == ["postgres"]
+    assert {each.name for each in played.targets} == {"h2"}
+
+
 # -- bad input
 
 

@@ -291,7 +291,8 @@ def test_bad_input_of_the_first_host_ends_the_run_before_it_begins(tmp_path: Pat
 
 def test_a_missing_include_fails_all(tmp_path: Path) -> None:
     text = tasks(
-        "    - {command: a, register: r}\n    - {include_tasks: '{{ r.stdout }}-gone.yml', run_once: true}\n    - command: b\n"
+        "    - {command: a, register: r}\n    - {include_tasks: '{{ r.stdout }}-gone.yml', run_once: true}\n"
+        "    - command: b\n"
     )
     played = play(tmp_path, text, hosts=2)
     assert played.code == 2

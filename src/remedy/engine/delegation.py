@@ -71,7 +71,9 @@ class Delegation:
             self._known[state.name] = known
         connection = self._known[state.name].scope(task, cursor)
         seen = Mapped(connection.with_values("delegated", {"inventory_hostname": self._state.name}))
-        return Delegate(state, connection, Layer("delegated", {"ansible_delegated_vars": {name: seen}}, data=True))
+        return Delegate(
+            state, connection, Layer("delegated", {"ansible_delegated_vars": {name: seen}}, data=True)
+        )
 
 
 def delegated(play: PlayContext, name: str, where: Position) -> HostState:
@@ -136,6 +138,8 @@ def _passes(play: PlayContext, state: HostState, task: Task) -> list[Scope]:
 def _is_local(play: PlayContext, state: HostState) -> bool:
     try:
         scope = play.target_scope(state)
-        return Target.from_variables(state.name, Mapped(scope), play.run.options.defaults).connection == "local"
+        return (
+            Target.from_variables(state.name, Mapped(scope), play.run.options.defaults).connection == "local"
+        )
     except (InputError, Pending, UnknownValue, NeedsBarrier):
         return False

@@ -79,7 +79,9 @@ class Together:
         """Return where another host's failure leads, which is this one's as well."""
         failure = news.failure or Failure("", {})
         if not self._state.quiet and not cursor.rescues():
-            text = f"'{failure.task}' failed on {news.by}, and it runs once for all hosts of its batch: all fail"
+            text = (
+                f"'{failure.task}' failed on {news.by}, and it runs once for all hosts of its batch: all fail"
+            )
             self._play.run.bus.emit(Warned(message=text, host=self._state.name))
         return self._walk.fall(cursor, failure)
 

@@ -67,7 +67,9 @@ class Undoing:
     @property
     def crosses(self) -> bool:
         """Say whether a change on one host has notified the handlers of another."""
-        return any(each.notify and each.notified != name for name, steps in self.hosts.items() for each in steps)
+        return any(
+            each.notify and each.notified != name for name, steps in self.hosts.items() for each in steps
+        )
 
 
 def empty_play(title: str) -> Play:
@@ -147,7 +149,9 @@ class UndoWalk(Walk):
         scope = self._variables.scope(task, cursor)
         item = Item(0, message=message, identity=self._identity(change), kind="resource")
         words = Keywords.of(task, ())
-        entry = Entry(task, cursor, words, scope, "rollback", [item], host=self._state.name, no_log=change.secret)
+        entry = Entry(
+            task, cursor, words, scope, "rollback", [item], host=self._state.name, no_log=change.secret
+        )
         entry.check = self._check
         return entry
 

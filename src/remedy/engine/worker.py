@@ -84,6 +84,7 @@ class Worker:
         except BaseException as error:
             # One host's surprise must not take the others' run with it; the exit code still says "internal".
             self.state.broken = error
+            self._gone = LinkLost("link_lost", "an internal error has ended its work", host=self.state.name)
             self.run.bus.emit(Warned(message=f"internal error: {error!r}", host=self.state.name))
         finally:
             self._slots.release()
@@ -113,7 +114,9 @@ class Worker:
             if request.entries:
                 barriers.at(self.state.name, request.entries[0].cursor.position)
             items = request.items()
-            self._on(play, items[0].host if items else None, lambda there: there._fly(play, walk, request))
+            if not items:
+                return walk.settle(request)
+            self._on(play, items[0].host, lambda there: there._fly(play, walk, request), walk, request)
         elif isinstance(request, Hello):
             self._on(play, request.host, lambda there: there._hear(play))
         elif isinstance(request, Pause):
@@ -143,25 +146,41 @@ class Worker:
 
     # -- on this host, or on the one that a task is delegated to
 
-    def _on(self, play: PlayContext, name: str | None, do: Callable[[Worker], None]) -> None:
-        """Let a host's worker do something with its link, in this thread."""
+    def _on(
+        self,
+        play: PlayContext,
+        name: str | None,
+        do: Callable[[Worker], None],
+        walk: Walk | None = None,
+        flight: Flight | None = None,
+    ) -> None:
+        """Let a host's worker do something with its link, in this thread; `flight` is what is lost without it."""
         if name is None:
             self._alone(do)
             return
         there = self._crew.worker(delegated(play, name, play.play.position))
-        before = there.round_trips
+
+        def serve(there: Worker) -> None:
+            before = there.round_trips
+            if there._gone is not None:  # nobody waits twice for a host that does not answer
+                if walk is not None and flight is not None:
+                    walk.lost(flight, f"{there._gone.message}; nothing was sent")
+                raise there._gone
+            try:
+                do(there)
+            except Unreachable as error:
+                there._gone = error
+                raise
+            finally:
+                self.round_trips += there.round_trips - before
+                there.round_trips = before
+
         try:
-            there._refuse()
-            there._alone(do)
+            there._alone(serve)
         except Unreachable as error:
-            there._gone = there._gone or error
-            what = error.message.removeprefix(f"host {name}: ")
             hint = unknown_name(play, there.state) or error.hint
-            text = f"'{name}', which a task is delegated to: {what}"
+            text = f"'{name}', which a task is delegated to: {error.message}"
             raise Unreachable(error.reason, text, hint=hint, host=self.state.name) from error
-        finally:
-            self.round_trips += there.round_trips - before
-            there.round_trips = before
 
     def _alone(self, do: Callable[[Worker], None]) -> None:
         """Use the link when nobody else does."""
@@ -175,13 +194,6 @@ class Worker:
             do(self)
         finally:
             self._busy.release()
-
-    def _refuse(self) -> None:
-        """Raise Unreachable where this host has been found to be out of reach: nobody waits for that twice."""
-        if self._gone is not None:
-            raise self._gone
-        if self.state.broken is not None:
-            raise LinkLost("link_lost", "an internal error has ended its work", host=self.state.name)
 
     def _gate(self, play: PlayContext) -> None:
         """Without --yes, make a check pass over the fix and let all hosts' plans be judged together."""
@@ -212,9 +224,6 @@ class Worker:
 
     def _fly(self, play: PlayContext, walk: Walk, flight: Flight) -> None:
         items = flight.items()
-        if not items:
-            walk.settle(flight)
-            return
         places: Places = {
             item.message["id"]: (entry, item)
             for entry in flight.entries
@@ -234,8 +243,9 @@ class Worker:
         try:
             if op in ("here", "raw"):  # it travels alone: all items are the same task's
                 for entry, item in places.values():
-                    here = run_here(self, play, walk, entry, item) if op == "here" else run_raw(self, play, item)
-                    arrived(entry, item, here)
+                    raw = op == "raw"
+                    done = run_raw(self, play, item) if raw else run_here(self, play, walk, entry, item)
+                    arrived(entry, item, done)
                 return
             self.contact.carry(play, items)
             self.round_trips += 1
@@ -382,10 +392,5 @@ class Worker:
         )
 
     def _report_trips(self) -> None:
-        self.run.bus.emit(
-            RoundTrips(
-                host=self.state.name,
-                setup_trips=self.contact.setup_trips,
-                round_trips=self.round_trips,
-            )
-        )
+        setup = self.contact.setup_trips
+        self.run.bus.emit(RoundTrips(host=self.state.name, setup_trips=setup, round_trips=self.round_trips))
