@@ -15,11 +15,11 @@ from remedy.engine.bus import Bus, Recorder
 from remedy.engine.keywords import Keywords, number_of
 from remedy.engine.options import Options
 from remedy.engine.source import Contents
-from remedy.engine.state import HostState
+from remedy.engine.state import HostState, Others
 from remedy.engine.variables import Variables
 from remedy.errors import InputError, Position, Refused
 from remedy.events import Warned
-from remedy.inventory import Inventory
+from remedy.inventory import Host, Inventory
 from remedy.playbook import Include, Node, Play, Task, load_tasks, walk
 from remedy.project import Project
 from remedy.secret import Secrets
@@ -121,6 +121,7 @@ class RunContext:
     extra_vars: Layer = field(default_factory=lambda: Layer("extra vars", {}))
     contents: Contents = field(default_factory=Contents)
     stop: threading.Event = field(default_factory=threading.Event)
+    others: Others = field(default_factory=Others)
 
 
 class PlayContext:
@@ -158,6 +159,7 @@ class PlayContext:
         self.fatal = any(
             bool(each.any_errors_fatal) for node, outer in nodes for each in (play, *outer, node)
         )
+        self.delegates = any(each.delegate_to for node, outer in nodes for each in (*outer, node))
         self.lockstep = len(batch) > 1 and (
             play.strategy == "linear" or self.fatal or play.max_fail_percentage is not None
         )
@@ -180,13 +182,22 @@ class PlayContext:
             return False
         return spec.may_ask
 
-    def inventory_layers(self, name: str) -> tuple[Layer, ...]:
+    def inventory_layers(self, host: Host) -> tuple[Layer, ...]:
         """Return the layers that the inventory gives a host (the third to the tenth of Ansible's order)."""
         with self._guard:
-            if name not in self._layers:
-                host = self.run.inventory.host(name)
-                self._layers[name] = tuple(self.run.inventory.layers(host, self.playbook_dir))
-            return self._layers[name]
+            if host.name not in self._layers:
+                self._layers[host.name] = tuple(self.run.inventory.layers(host, self.playbook_dir))
+            return self._layers[host.name]
+
+    def other(self, host: Host) -> HostState:
+        """Return what the run knows about a host that may belong to none of its plays."""
+        return self.states.get(host.name) or self.run.others.state(host)
+
+    def commands(self, state: HostState, host: str | None) -> list[tuple[str, str]]:
+        """Return what check mode has left out on the host that a task touches (None: its own, which is `state`)."""
+        if host is None or state.quiet:  # a check pass leaves no trace on another host
+            return state.commands
+        return self.other(self.run.inventory.named(host)).commands
 
     def vars_files(self, scope: Scope) -> tuple[Layer, ...]:
         """Read the play's vars_files; of a list of alternatives the first that exists counts."""
