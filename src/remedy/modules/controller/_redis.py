@@ -49,7 +49,7 @@ LOGIN_VARIABLES = {
 Words = Sequence[str | int]
 
 _HINTS = {
-    "NOAUTH": "; it asks for a password: set login_password (redis_login_password), and login_user where it has accounts",
+    "NOAUTH": "; it asks for a password: set login_password (redis_login_password)",
     "WRONGPASS": "; the password or the account is wrong: one attempt was made",
     "MAXCLIENTS": "; every connection that maxclients allows is taken",
     "LOADING": "; it reads its data from disk, and answers when that is done",
@@ -127,6 +127,10 @@ class Session:
         return not self._broken and not self._line.ended
 
     @property
+    def _where(self) -> str:
+        return f"Redis at {self._line.address} of {self.site.name}"
+
+    @property
     def product(self) -> str:
         """Return who made the server: Redis, Valkey."""
         return "Valkey" if self.server.get("server_name") == "valkey" else "Redis"
@@ -171,7 +175,7 @@ class Session:
             asked = _shown(commands[len(answers)])
             if isinstance(error, redis.TimeoutError | TimeoutError):
                 raise Failed(
-                    f"Redis at {self._line.address} of {self.site.name} gave no answer within {seconds:g} s to: {asked}",
+                    f"{self._where} gave no answer within {seconds:g} s to: {asked}",
                     cause="timeout",
                     redis_error="TIMEOUT",
                 ) from None
@@ -264,7 +268,7 @@ class Session:
 
     def _not_let_in(self, failed: Failed, login: Login) -> None:
         code = failed.result.get("redis_error")
-        where = f"Redis at {self._line.address} of {self.site.name}"
+        where = self._where
         if code == "NOPASSWORD":
             self.site.warn(f"{where} asks for no password, though one is given: it lets everybody in")
         elif code == "NOACL":
@@ -277,7 +281,7 @@ class Session:
         return [self._renamed.get(str(first).upper(), first), *rest]
 
     def _refused(self, text: str, words: Words) -> Failed:
-        return refusal(text, str(words[0]).upper(), f"Redis at {self._line.address} of {self.site.name}")
+        return refusal(text, str(words[0]).upper(), self._where)
 
 
 class Refusal:

@@ -123,7 +123,8 @@ def connection(stream: Stream) -> tuple[Any, type[Exception]]:
         def _connect(self) -> Any:
             return stream
 
-    client = Over(
+    over: Any = Over  # redis-py's constructors have no types
+    client: Any = over(
         host="",
         protocol=2,
         parser_class=Parser,

@@ -1,7 +1,7 @@
 """Ask a Redis or Valkey server for an answer: PING, or with `write` a real write.
 
-`write` sets a key of remedy's own, remedy:write:NUMBER, that lasts a minute, reads it back and removes it. It fails with
-the server's own words where the server refuses: OOM, MISCONF, READONLY. Returns `ping`, and `wrote`.
+`write` sets a key of remedy's own, remedy:write:NUMBER, that lasts a minute, reads it back and removes it. It fails
+with the server's own words where the server refuses: OOM, MISCONF, READONLY. Returns `ping`, and `wrote`.
 """
 
 from __future__ import annotations
