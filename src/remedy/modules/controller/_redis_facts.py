@@ -9,8 +9,10 @@ from remedy.agent.kinds import Failed
 from remedy.modules.controller._redis import Session, fields, parsed
 
 HOST = "remedy.modules.target._redis_host"
-_SETTINGS = ("save", "appendonly", "dir", "maxclients", "maxmemory", "maxmemory-policy", "timeout",
-             "stop-writes-on-bgsave-error", "min-replicas-to-write", "replica-read-only", "slave-read-only")  # fmt: skip
+_SETTINGS = (
+    *("save", "appendonly", "dir", "maxclients", "maxmemory", "maxmemory-policy", "timeout"),
+    *("stop-writes-on-bgsave-error", "min-replicas-to-write", "replica-read-only", "slave-read-only"),
+)
 
 
 def facts(server: Session) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def too_wide(pattern: str) -> str | None:
     if not pattern:
         return "the pattern is empty"
     if literal == 0:
-        return f"the pattern '{pattern}' would match every key, or nearly: name what its keys begin with, such as cache:*"
+        return f"the pattern '{pattern}' would match every key, or nearly: name more, such as cache:*"
     return None
 
 

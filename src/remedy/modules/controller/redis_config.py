@@ -256,8 +256,8 @@ class Setting(Resource):
         files = (self._host or facts.host_of(server))["open_files"]
         if files and files["hard"] is not None and wanted + _SPARE_FILES > files["hard"]:
             raise Failed(
-                f"maxclients {wanted} + {_SPARE_FILES} that Redis needs itself = {wanted + _SPARE_FILES} open files, and "
-                f"it may have {files['hard']}: raise LimitNOFILE of its unit first, or name at most "
+                f"maxclients {wanted} + {_SPARE_FILES} that Redis needs itself = {wanted + _SPARE_FILES} open files, "
+                f"and it may have {files['hard']}: raise LimitNOFILE of its unit first, or name at most "
                 f"{files['hard'] - _SPARE_FILES}"
             )
         if wanted < 1:

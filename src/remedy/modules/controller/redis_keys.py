@@ -135,7 +135,7 @@ class Delete(Sweep):
     def drain(self, item: Item) -> int | str:
         """Delete the keys of one pattern; return the bytes that the server uses less."""
         server = self._server()
-        pattern, db, run = item.identity
+        pattern, _, run = item.identity
         if server.server.get("run_id") != run:
             return "the server was started anew since: what it holds may be other keys"
         server.primary()

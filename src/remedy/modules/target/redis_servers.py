@@ -27,13 +27,12 @@ _SHOWN = (
     " appendfilename appenddirname logfile stop-writes-on-bgsave-error replicaof slaveof"
 ).split()
 _PROBLEMS = (
-    ("disk", re.compile(r"No space left on device", re.IGNORECASE)),
-    ("append-only", re.compile(r"(Bad file format|Unexpected end of file) reading the append only file|AOF.*truncated")),
-    ("dump", re.compile(r"Short read or OOM loading DB|Wrong signature trying to load|RDB.*(corrupt|CRC error)|Internal "
-                        r"error in RDB", re.IGNORECASE)),
-    ("memory", re.compile(r"Out Of Memory allocating|Can't allocate|Cannot allocate memory", re.IGNORECASE)),
-    ("permission", re.compile(r"(Can't|Cannot|Could not) (open|chdir|create|read)[^\n]*Permission denied", re.IGNORECASE)),
-)  # fmt: skip
+    ("disk", r"No space left on device"),
+    ("append-only", r"(Bad file format|Unexpected end of file) reading the append only file|AOF.*truncated"),
+    ("dump", r"Short read or OOM loading DB|Wrong signature trying to load|RDB.*(corrupt|CRC error)"),
+    ("memory", r"Out Of Memory allocating|Can't allocate|Cannot allocate memory"),
+    ("permission", r"Can('t|not) (open|chdir|create|read).*Permission denied"),
+)
 _CONFIG = re.compile(r"at line (\d+)\n\s*>>> '(.*)'\n\s*(.*)")
 
 PARAMS = (
@@ -245,7 +244,7 @@ class Servers(Probe):
         if found["state"] == "stopped":
             return None  # somebody stopped it: its log is about what was before
         for kind, shape in _PROBLEMS:
-            said = [line for line in found["log"] if shape.search(line)]
+            said = [line for line in found["log"] if re.search(shape, line, re.IGNORECASE)]
             if said:
                 return {"kind": kind, "text": said[-1].strip()}
         return None
