@@ -289,4 +289,4 @@ class Evicting(Setting):
 
     def key(self) -> str:
         """Return what it is, and what it will do: approval shows this."""
-        return super().key() + " (from now on keys are deleted in silence when it is full)"
+        return f"{super().key()} = {self.value}: keys are deleted in silence when it is full"

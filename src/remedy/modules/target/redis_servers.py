@@ -38,9 +38,11 @@ _CONFIG = re.compile(r"at line (\d+)\n\s*>>> '(.*)'\n\s*(.*)")
 PARAMS = (
     Param("unit", help="The unit of the server that is meant; .service is meant without a suffix."),
     Param("container", help="The container that is meant, by its name."),
-    Param("port", "int", default=6379, help="The port that is meant."),
+    Param("port", "int", help="The port that is meant; else 6379."),
     Param("log_lines", "int", default=15, help="How many of the last lines of its log to return."),
 )
+
+VARIABLES = {"unit": "redis_unit", "container": "redis_container", "port": "redis_login_port"}
 
 EXAMPLES = """
 - redis_servers:
@@ -79,12 +81,12 @@ class Servers(Probe):
             found = [each for each in found if each["unit"] == name or name in each["names"]]
         elif container:
             found = [each for each in found if each["container"] == container]
-        on_port = [each for each in found if each["port"] == self.params["port"]]
+        on_port = [each for each in found if each["port"] == (self.params["port"] or 6379)]
         # One that runs before one that is only installed.
         on_port.sort(key=lambda each: each["state"] in ("stopped", "failed"))
         if on_port:
             return on_port[0]
-        return found[0] if len(found) == 1 and (unit or container or self.params["port"] == 6379) else None
+        return found[0] if len(found) == 1 and not (self.params["port"] and not unit and not container) else None
 
     def _of_units(self):
         if not booted():
