@@ -172,6 +172,8 @@ class Session:
                     answers.append(self._refused(str(error), words))
         except (redis.RedisError, OSError, EOFError) as error:
             self._broken = True
+            if answers and isinstance(answers[-1], Failed):
+                raise answers[-1] from None  # it says why, and hangs up
             asked = _shown(commands[len(answers)])
             if isinstance(error, redis.TimeoutError | TimeoutError):
                 raise Failed(
@@ -350,7 +352,8 @@ def refusal(text: str, command: str, where: str) -> Failed:
     if code == "NOPERM":
         return Failed(f"{where} refuses {command}: {text}; grant it: ACL SETUSER ... +{command.lower()}",
                       "permission", redis_error=code)  # fmt: skip
-    return Failed(f"{where} refuses {command}: {text}{_HINTS.get(code, '')}", redis_error=code)
+    does = "lets nobody in" if code in ("MAXCLIENTS", "DENIED") else f"refuses {command}"
+    return Failed(f"{where} {does}: {text}{_HINTS.get(code, '')}", redis_error=code)
 
 
 def parsed(text: str) -> dict[str, str]:
