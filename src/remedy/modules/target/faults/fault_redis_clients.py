@@ -9,6 +9,7 @@ from remedy.agent.kinds import Failed, Param
 from remedy.modules.target.faults._daemon import Daemon
 from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
 from remedy.modules.target.faults._redis import LOGIN, Redis
+from remedy.modules.target.faults._until import until
 
 PARAMS = (
     Param("leave", "int", default=0, help="How many connections stay free."),
@@ -92,6 +93,7 @@ class Clients(Fault):
 
     def lift(self):
         self.daemon.stop()
+        until(lambda: self._state() != "full", "Redis is to let somebody in again")
         with Redis(self.params["port"], self.params["password"]) as redis:
             was = redis.ask("GET", self.note)
             if was is not None:

@@ -24,6 +24,7 @@ EXAMPLES = """
 """
 
 _BATCH = 100
+_BEYOND = 512 << 10
 
 
 def check_params(params):
@@ -72,18 +73,29 @@ class Memory(Fault):
                 % (wanted or "any number of", self.params["most"])
             )
         used = int(_info(redis, "memory")["used_memory"])
-        if used > wanted:
+        if used >= wanted:
             raise Failed("it uses %d bytes already: give a larger maxmemory" % used)
         redis.ask("SET", self.prefix + "was", "%s %s %d" % (limit, policy, wanted), "NX")
-        redis.ask("CONFIG", "SET", "maxmemory", wanted)
+        # Filled a little beyond the limit, because what connections use counts, too, and comes and goes.
+        redis.ask("CONFIG", "SET", "maxmemory", wanted + _BEYOND)
         redis.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
-        number = 0
-        while not self._full():
-            commands = []
-            for _ in range(_BATCH):
-                commands.append(("SET", "%s%d" % (self.prefix, number), "x" * self.params["size"]))
-                number += 1
-            redis.ask_all(commands)
+        number = self._fill(0, _BATCH)
+        redis.close()  # a batch's own buffers have counted
+        self._redis = None
+        self._fill(number, 1)
+        self.redis.ask("CONFIG", "SET", "maxmemory", wanted)
+
+    def _fill(self, number, batch):
+        """Write keys until one is refused; return the number of the next."""
+        value = "x" * self.params["size"]
+        while True:
+            commands = [("SET", "%s%d" % (self.prefix, number + at), value) for at in range(batch)]
+            refused = [answer for answer in self.redis.ask_all(commands) if isinstance(answer, Failed)]
+            number += batch
+            if refused:
+                if "OOM" not in refused[0].message:
+                    raise refused[0]
+                return number
 
     def lift(self):
         redis = self.redis
@@ -118,15 +130,10 @@ class Memory(Fault):
             return False
 
     def _full(self):
-        """Say whether it refuses one more key of this size; what it takes goes again."""
-        probe = self.prefix + "probe"
-        answer = self.redis.ask_all([("SET", probe, "x" * self.params["size"])])[0]
-        if isinstance(answer, Failed):
-            if "OOM" in answer.message:
-                return True
-            raise answer
-        self.redis.ask("DEL", probe)
-        return False
+        """Say whether it is at its limit."""
+        told = _info(self.redis, "memory")
+        limit = int(self.redis.ask("CONFIG", "GET", "maxmemory")[1])
+        return bool(limit) and int(told["used_memory"]) >= limit
 
 
 def _info(redis, section):
