@@ -177,6 +177,7 @@ class HostSite(_Place):
         self._lent: set[str] = set()
         self.check = bool((item.message or {}).get("check"))
         self.clock_skew = worker.state.clock_skew
+        self.foreseen = worker.state.foreseen
         self.warn = talk.warn
         self.stopping = talk.stopping
         self._deadline: float | None = None

@@ -190,11 +190,23 @@ systemctl enable -q mariadb
 
 QUEUE = Layer("queue", packages=("redis-server", "rabbitmq-server"))
 
+CACHE = Layer(
+    "cache",
+    packages=("redis-server",),
+    script="""
+# Another host may be its replica; the rest is Debian's, with its save points.
+sed -i -e 's/^bind .*/bind 0.0.0.0/' -e 's/^protected-mode .*/protected-mode no/' /etc/redis/redis.conf
+systemctl enable -q redis-server
+""",
+)
+
 ROLES: Mapping[str, Role] = {
     "base": Role((BASE,)),
     "app": Role((BASE, APP)),
     "db": Role((BASE, DB), disks={"/var/lib/mysql": "400M"}),
     "queue": Role((BASE, QUEUE)),
+    # A root that may end connections, as on any machine: the network is the host's own.
+    "cache": Role((BASE, CACHE), nspawn=("--capability=CAP_NET_ADMIN",)),
     "docker": Role(
         (BASE, DOCKER),
         # runc asks for a session keyring; iptables and the bridge need the host's own network, writable.
@@ -203,4 +215,4 @@ ROLES: Mapping[str, Role] = {
         disks={"/var/lib/docker": "300M"},  # overlays do not stack on the overlay that the root is
     ),
 }
-"""A new role is one line, such as `"cache": Role((BASE, Layer("cache", ("redis-server",))))`."""
+"""A new role is one line, such as `"proxy": Role((BASE, Layer("proxy", ("haproxy",))))`."""

@@ -19,7 +19,7 @@ from remedy.lab.roles import ROLES
 from remedy.lab.spec import read_spec
 from remedy.lab.tools import Say, quiet
 
-ROLE_NAMES = {"mysql": "db", "mariadb": "db", "redis": "queue", "rabbitmq": "queue"}
+ROLE_NAMES = {"mysql": "db", "mariadb": "db", "redis": "cache", "rabbitmq": "queue"}
 """What a drill may call a role beside the lab's own names."""
 
 _BOOT_SECONDS = 120.0
