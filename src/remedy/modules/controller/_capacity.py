@@ -32,7 +32,10 @@ _NAMES = ", ".join(f"'{name}'" for name in (*_EACH, *_ONCE, *_FILES))
 
 @dataclass(frozen=True)
 class Capacity:
-    """What bounds max_connections; sizes are bytes. `files` is the server's limit, `kept` what tables and the rest need."""
+    """What bounds max_connections; sizes are bytes.
+
+    `files` is the server's limit, `kept` what tables and the rest need of it.
+    """
 
     each: int
     once: int

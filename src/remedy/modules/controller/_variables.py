@@ -85,7 +85,9 @@ def persisted(server: Asks, names: list[str]) -> dict[str, str]:
     rows = server.rows(
         "SELECT VARIABLE_NAME AS name, VARIABLE_VALUE AS value FROM performance_schema.persisted_variables"
     )
-    return {str(row["name"]).lower(): plain(row["value"]) for row in rows if str(row["name"]).lower() in names}
+    return {
+        str(row["name"]).lower(): plain(row["value"]) for row in rows if str(row["name"]).lower() in names
+    }
 
 
 def out_of_range(server: Session, name: str, value: str) -> str | None:
@@ -100,9 +102,13 @@ def out_of_range(server: Session, name: str, value: str) -> str | None:
                     return f"{name} cannot be {value}: expected {least} to {most}"
             elif number is None and least and most and not allowed and Decimal(most) > Decimal(least):
                 return f"{name} cannot be '{value}': expected a number from {least} to {most}"
-            elif allowed and number is None and str(row.get("type")).upper() in ("ENUM", "BOOLEAN"):
-                if value.upper() not in allowed.upper().split(","):
-                    return f"{name} cannot be '{value}': expected one of {allowed}"
+            elif (
+                allowed
+                and number is None
+                and str(row.get("type")).upper() in ("ENUM", "BOOLEAN")
+                and value.upper() not in allowed.upper().split(",")
+            ):
+                return f"{name} cannot be '{value}': expected one of {allowed}"
     return None
 
 
@@ -127,7 +133,8 @@ def _read_only(server: Session, name: str) -> bool:
     if not is_mariadb(server.version):
         return False  # MySQL says it in the error of SET, before anything has changed
     rows = server.rows(
-        "SELECT READ_ONLY AS only_read FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = %s", args=(name,)
+        "SELECT READ_ONLY AS only_read FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = %s",
+        args=(name,),
     )
     return any(str(row["only_read"]).upper() == "YES" for row in rows)
 

@@ -1,9 +1,9 @@
 """Prove that a new connection to MySQL or MariaDB succeeds, as an application's would.
 
-With `app_user` it is the application's own login, at the server's address (`app_host`, `app_port`: as seen from the host) or its
-socket, and one statement. Without it another session of the account that remedy uses is opened, and the server must
-say that it has taken an ordinary slot, not the one kept for administrators. Fails where none is to be had. Returns
-`proved` (in words), `ordinary` and `seconds`.
+With `app_user` it is the application's own login, at the server's address (`app_host`, `app_port`: as seen from the
+host) or its socket, and one statement. Without it another session of the account that remedy uses is opened, and the
+server must say that it has taken an ordinary slot, not the one kept for administrators. Fails where none is to be
+had. Returns `proved` (in words), `ordinary` and `seconds`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Logi
 PARAMS = (
     Param("app_user", help="The application's account. Else the variable mysql_app_user."),
     Param("app_password", secret=True, help="Its password. Else the variable mysql_app_password."),
-    Param("app_host", help="Where it logs in, as seen from the host. Else the variable mysql_app_host, else like login_host."),
+    Param("app_host", help="Where it logs in, as seen from the host. Else the variable mysql_app_host, else as "
+          "login_host says."),
     Param("app_port", "int", default=3306, help="The port there."),
     *LOGIN_PARAMS,
 )  # fmt: skip

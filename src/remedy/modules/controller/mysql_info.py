@@ -1,12 +1,13 @@
 """Tell how a MySQL or MariaDB server is: its version, connections, room for more, timeouts, error counters.
 
-Returns `version`, `variant` (MySQL, MariaDB), `uptime` (seconds), `door` (where it came in, where every connection was
-taken; "" otherwise), `connections` (used, allowed, percent, peak: the most at once since the start; refused: for want of one, None:
-the server does not count; by_user, by_host, by_command, by_state; aborted_clients, aborted_connects), `sleepers` (those
-idle for `idle` and longer), `in_transaction` (those of them in a transaction), `long` (statements that run for `long` and
-longer), `capacity` (per_connection, server and memory: bytes; by_memory, by_open_files, most: connections),
-`timeouts`, `files` (now, soft, hard: descriptors), `drift` (variables whose live value is not what the next start reads) and
-`target`: a max_connections with room for what there is, within `capacity.most` (never less than now).
+Returns `version`, `variant` (MySQL, MariaDB), `uptime` (seconds), `door` (where it came in, where every connection
+was taken; "" otherwise), `connections` (used, allowed, percent, peak: the most at once since the start; refused: for
+want of one, None: the server does not count; by_user, by_host, by_command, by_state; aborted_clients,
+aborted_connects), `sleepers` (those idle for `idle` and longer), `in_transaction` (those of them in a transaction),
+`long` (statements that run for `long` and longer), `capacity` (per_connection, server and memory: bytes; by_memory,
+by_open_files, most: connections), `timeouts`, `files` (now, soft, hard: descriptors), `drift` (variables whose live
+value is not what the next start reads) and `target`: a max_connections with room for what there is, within
+`capacity.most` (never less than now).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Sess
 PARAMS = (
     Param("idle", "duration", default=300, help="From when on an idle session is a sleeper."),
     Param("long", "duration", default=60, help="From when on a statement is a long one."),
-    Param("memory_limit", "percent", default="90%", help="How much of the host's memory the server may need where every "
-          "connection uses its buffers."),
+    Param("memory_limit", "percent", default="90%", help="How much of the host's memory the server may need where "
+          "every connection uses its buffers."),
     *LOGIN_PARAMS,
 )  # fmt: skip
 VARIABLES = LOGIN_VARIABLES

@@ -1,10 +1,10 @@
 """Look at the sessions of a MySQL or MariaDB server, or end those that all criteria match.
 
-Criteria combine with AND; the oldest goes first. Without `reads: true` at least one is needed, and what they match is
-ended by KILL. Never: the server's own threads, replication, the event scheduler, remedy's own sessions. A session in a
-transaction stays, and is named with the rows that ending it would roll back, unless `in_transaction` is true. Just
-before the KILL each one is looked at again, by id, user, host and the moment since which it has been at what it is at: one
-that has done something in between stays.
+Criteria combine with AND; the oldest goes first. Without `reads: true` at least one is needed, and what they match
+is ended by KILL. Never: the server's own threads, replication, the event scheduler, remedy's own sessions. A session
+in a transaction stays, and is named with the rows that ending it would roll back, unless `in_transaction` is true.
+Just before the KILL each one is looked at again, by id, user, host and the moment since which it has been at what it
+is at: one that has done something in between stays.
 
 Returns `sessions` (id, user, host, db, command, state, seconds, query, transaction: seconds, rows_modified,
 rows_locked): with `reads` those that match, else those that were ended.
@@ -21,7 +21,18 @@ from remedy.modules.controller import _sessions
 from remedy.modules.controller._doors import opened
 from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session
 
-_CRITERIA = ("age", "users", "hosts", "dbs", "commands", "states", "query", "ids", "idle", "idle_in_transaction")
+_CRITERIA = (
+    "age",
+    "users",
+    "hosts",
+    "dbs",
+    "commands",
+    "states",
+    "query",
+    "ids",
+    "idle",
+    "idle_in_transaction",
+)
 _GONE = 5.0  # seconds for a session to be gone after its KILL
 _LOOK = 0.05
 
@@ -93,7 +104,9 @@ class Kill(Sweep):
 
     def key(self) -> str:
         """Return what is swept."""
-        given = [f"{name}: {self.params[name]}" for name in _CRITERIA if self.params[name] not in (None, False, [])]
+        given = [
+            f"{name}: {self.params[name]}" for name in _CRITERIA if self.params[name] not in (None, False, [])
+        ]
         return f"sessions of MySQL ({', '.join(given) or 'idle: false'})"
 
     def find(self) -> list[Item]:
@@ -150,7 +163,7 @@ class Kill(Sweep):
         until = time.monotonic() + _GONE
         while any(int(row["Id"]) == each.id for row in server.processes()):
             if time.monotonic() > until or self.host.stopping():
-                self.host.warn(f"{each.name} is told to end and still there: {each.costs or 'its statement ends first'}")
+                self.host.warn(f"{each.name} is told to end, and still there: {each.costs or each.doing}")
                 return
             time.sleep(_LOOK)
 
@@ -169,7 +182,12 @@ def _matches(each: _sessions.Client, params: dict[str, Any]) -> bool:
         return False
     if params["idle_in_transaction"] and not (each.idle and each.transaction is not None):
         return False
-    lists = (("users", each.user), ("hosts", _address(each.host)), ("dbs", each.db), ("commands", each.command))
+    lists = (
+        ("users", each.user),
+        ("hosts", _address(each.host)),
+        ("dbs", each.db),
+        ("commands", each.command),
+    )
     if any(params[name] and value not in params[name] for name, value in lists):
         return False
     if params["states"] and not any(text.lower() in each.state.lower() for text in params["states"]):

@@ -1,12 +1,12 @@
 """Look at a global variable of MySQL or MariaDB, or set it: live, for the next start, or both.
 
 Names and parameters are those of community.mysql.mysql_variables. `mode: persist` sets it live and so that it
-outlives a restart: MySQL from 8.0 by SET PERSIST, MariaDB and MySQL 5.7 by a drop-in beside the server's option files
-(mysql_option, a change of its own) and SET GLOBAL. Both are read again; a difference between them is told as `drift`, and
-put right. A rollback brings back both, with RESET PERSIST where nothing was persisted before.
+outlives a restart: MySQL from 8.0 by SET PERSIST, MariaDB and MySQL 5.7 by a drop-in beside the server's option
+files (mysql_option, a change of its own) and SET GLOBAL. Both are read again; a difference between them is told as
+`drift`, and put right. A rollback brings back both, with RESET PERSIST where nothing was persisted before.
 
-Values out of the variable's range are refused before anything is changed, and so is a max_connections beyond what the
-host's memory (`memory_limit`) or the open files allow, with the arithmetic: the server itself says nothing then.
+Values out of the variable's range are refused before anything is changed, and so is a max_connections beyond what
+the host's memory (`memory_limit`) or the open files allow, with the arithmetic: the server itself says nothing then.
 Without `value` it only reads. Returns `live`, `persistent` (what the next start reads; None: the server's default),
 `drift`, `where` (what sets it for the next start) and `msg` (the live value, as community.mysql).
 """
@@ -66,8 +66,8 @@ class Look(Probe):
 class Variable(Resource):
     """One variable; its state is what `mode` looks after.
 
-    Where a drop-in keeps it, `file` says only whether the next start reads what this task wants: the drop-in is an object
-    of its own, and is taken back before this one.
+    Where a drop-in keeps it, `file` says only whether the next start reads what this task wants: the drop-in is an
+    object of its own, and is taken back before this one.
     """
 
     deadline = 120
@@ -138,8 +138,11 @@ class Variable(Resource):
         def shown(state: dict[str, Any]) -> str:
             lines = []
             for name, value in state.items():
-                text = {"agrees": self.value, "differs": "something else"}.get(value, value) if name == "file" else value
-                lines.append(f"{self.variable} = {'(not set)' if text is None else text}  # {parts[name]}\n")
+                if name == "file":
+                    value = self.value if value == "agrees" else "something else"
+                lines.append(
+                    f"{self.variable} = {'(not set)' if value is None else value}  # {parts[name]}\n"
+                )
             return "".join(lines)
 
         return {"before": shown(have), "after": shown(want)}
@@ -168,7 +171,9 @@ class Variable(Resource):
         server = opened(self.host, self.params)
         found = self._found()
         if self.params["mode"] != "persist_only" and found.read_only:
-            raise Failed(f"{self.variable} cannot be set while the server runs: use mode: persist_only, and restart it")
+            raise Failed(
+                f"{self.variable} cannot be set while the server runs: use mode: persist_only, and restart it"
+            )
         wrong = _variables.out_of_range(server, self.variable, self.value)
         if wrong:
             raise Failed(f"{wrong}; nothing was changed")

@@ -1,4 +1,4 @@
-"""What a process listens on, and who is connected there: its sockets, found by their inodes in /proc/PID/net."""
+"""What a process listens on: its sockets, found by their inodes in /proc/PID/net."""
 
 import os
 import re
@@ -6,23 +6,15 @@ import socket
 import struct
 
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
-_LISTENS, _ESTABLISHED = "0A", "01"
+_LISTENS = "0A"
 
 
 def places(pid):
     """Return what a process listens on, sorted: paths of Unix sockets, and [address, port]."""
     mine = set(descriptors(pid).values())
     found = [path for inode, path in _unix(pid) if inode in mine]
-    found += [list(here) for inode, here, _ in _tcp(pid, _LISTENS) if inode in mine]
+    found += [list(here) for inode, here in _tcp(pid) if inode in mine]
     return sorted(found, key=str)
-
-
-def clients(pid):
-    """Return the TCP connections of a process: [(descriptor, (address, port) here, (address, port) there)]."""
-    numbers = {inode: number for number, inode in descriptors(pid).items()}
-    return [
-        (numbers[inode], here, there) for inode, here, there in _tcp(pid, _ESTABLISHED) if inode in numbers
-    ]
 
 
 def descriptors(pid):
@@ -38,11 +30,11 @@ def descriptors(pid):
     return found
 
 
-def _tcp(pid, state):
+def _tcp(pid):
     for name in ("tcp", "tcp6"):
         for words in _table(pid, name):
-            if len(words) > 9 and words[3] == state:
-                yield int(words[9]), _address(words[1]), _address(words[2])
+            if len(words) > 9 and words[3] == _LISTENS:
+                yield int(words[9]), _address(words[1])
 
 
 def _unix(pid):

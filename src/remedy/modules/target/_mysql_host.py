@@ -1,8 +1,9 @@
 """What a controller module must know of a database server's process and host: memory, open files, its option files.
 
-`datadir` says which server is meant. Returns `pid` (None: no such process is seen), `memory` (total: what the host or
-the server's control group has; available, resident: bytes), `open_files` (now, soft, hard), and for each of `options` the value
-that the server would read at its next start (`options`; None: no file sets it), with `sets` (FILE:LINE).
+`datadir` says which server is meant. Returns `pid` (None: no such process is seen), `memory` (total: what the host
+or the server's control group has; available, resident: bytes), `open_files` (now, soft, hard), and for each of
+`options` the value that the server would read at its next start (`options`; None: no file sets it), with `sets`
+(FILE:LINE).
 """
 
 import os
@@ -11,7 +12,9 @@ from remedy.agent.kinds import Param, Probe
 from remedy.modules.target import _mysql_options
 
 PARAMS = (
-    Param("datadir", "path", help="The data folder of the server that is meant; None: the only one there is."),
+    Param(
+        "datadir", "path", help="The data folder of the server that is meant; None: the only one there is."
+    ),
     Param("options", "list", elements="str", help="Options to look for in its option files."),
 )
 _MEMORY = "/sys/fs/cgroup"
@@ -72,9 +75,7 @@ def _limits(pid):
         version_1 = "memory" in controllers.split(",")
         if controllers and not version_1:
             continue
-        root, name = (
-            (_MEMORY + "/memory", "memory.limit_in_bytes") if version_1 else (_MEMORY, "memory.max")
-        )
+        root, name = (_MEMORY + "/memory", "memory.limit_in_bytes") if version_1 else (_MEMORY, "memory.max")
         while True:
             try:
                 with open(root + path.rstrip("/") + "/" + name) as file:

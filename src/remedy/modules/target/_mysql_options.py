@@ -86,8 +86,12 @@ class Options(object):
         program = os.readlink("/proc/%d/exe" % self._pid)
         if program.endswith(" (deleted)"):  # it was upgraded since it started: the new one is what will read
             program = program[: -len(" (deleted)")]
+        if not os.path.exists(program):
+            return False, None  # it sees other files than this host has
         first = [word for word in self.words if word.startswith(("--defaults", "--no-defaults"))]
-        home = [word[5:] for word in _read("/proc/%d/environ" % self._pid).split("\0") if word.startswith("HOME=")]
+        home = [
+            word[5:] for word in _read("/proc/%d/environ" % self._pid).split("\0") if word.startswith("HOME=")
+        ]
         done = self._host.run(
             [program] + first + ["--print-defaults"],
             ok=None,
@@ -106,7 +110,9 @@ class Options(object):
     def _files(self):
         if any(word == "--no-defaults" for word in self.words):
             raise Failed("the server was started with --no-defaults and reads no option file")
-        told = dict(word.split("=", 1) for word in self.words if word.startswith("--defaults") and "=" in word)
+        told = dict(
+            word.split("=", 1) for word in self.words if word.startswith("--defaults") and "=" in word
+        )
         if "--defaults-group-suffix" in told:
             raise Failed(
                 "the server was started with --defaults-group-suffix: which of its groups counts is not known here"
@@ -142,7 +148,9 @@ class Options(object):
             elif line and line[0] not in "#;" and _GROUPS.fullmatch(group):
                 name, equals, value = line.partition("=")
                 found.append(
-                    Entry(*_negated(name, unquoted(value) if equals else None), place="%s:%d" % (path, number))
+                    Entry(
+                        *_negated(name, unquoted(value) if equals else None), place="%s:%d" % (path, number)
+                    )
                 )
         return found
 
@@ -151,7 +159,7 @@ class Options(object):
         if not os.path.isdir(native(folder)):
             return []
         self.folders.append(folder)
-        names = set(text(name) for name in os.listdir(native(folder)))
+        names = {text(name) for name in os.listdir(native(folder))}
         if drop_in is not None and os.path.dirname(drop_in) == folder:
             names.add(os.path.basename(drop_in))
         found = []

@@ -1,11 +1,11 @@
 """Set an option of a MySQL or MariaDB server for its next start, in a drop-in of its own beside its option files.
 
-The drop-in lies in the last folder that the server's option files include, and is called zz-remedy.cnf, so that it is
-read after the others there. What would be read after it, and the server's command line, are looked at first: where
-they set the option otherwise, the task is refused and names the place. After the write the server's own program is
-asked what it reads (--print-defaults); where that is another value, the drop-in is put back and the task fails. The
-server that runs is left as it is: see mysql_variables. Returns `path`, `value` (what the server would read) and `proved`
-(the server's program said so).
+The drop-in lies in the last folder that the server's option files include, and is called zz-remedy.cnf, so that it
+is read after the others there. What would be read after it, and the server's command line, are looked at first:
+where they set the option otherwise, the task is refused and names the place. After the write the server's own
+program is asked what it reads (--print-defaults); where that is another value, the drop-in is put back and the task
+fails. The server that runs is left as it is: see mysql_variables. Returns `path`, `value` (what the server would
+read) and `proved` (the server's program said so).
 """
 
 import os
@@ -90,7 +90,8 @@ class Option(Resource):
 
     def diff(self, have, want):
         before, after = (
-            "" if each["value"] is None else "%s = %s\n" % (self.option, each["value"]) for each in (have, want)
+            "" if each["value"] is None else "%s = %s\n" % (self.option, each["value"])
+            for each in (have, want)
         )
         return {"before": before, "after": after, "before_header": self.path, "after_header": self.path}
 

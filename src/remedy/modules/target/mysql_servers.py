@@ -1,9 +1,9 @@
 """Tell which MySQL and MariaDB servers run on a host, and where their binary logs are.
 
-Looks at processes alone: no server is asked, and nobody logs in. Returns `servers` (pid, program, user, unit, datadir;
-listens: paths of Unix sockets, and [address, port]; binlogs: the folder of its binary logs, None where it writes none
-or this user may not see; container: it has a root of its own, and its folders are named as seen from there) and
-`binlogs`: the folders of those outside containers.
+Looks at processes alone: no server is asked, and nobody logs in. Returns `servers` (pid, program, user, unit,
+datadir; listens: paths of Unix sockets, and [address, port]; binlogs: the folder of its binary logs, None where it
+writes none or this user may not see; container: it has a root of its own, and its folders are named as seen from
+there) and `binlogs`: the folders of those outside containers.
 """
 
 import os

@@ -5,10 +5,10 @@ Enough for an account made for the purpose, with mysql_native_password or cachin
 statement is run in each of them first. https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html
 """
 
-PROGRAM = r'''
+PROGRAM = r"""
 import hashlib, json, socket, struct, sys
 
-class Refused(Exception):
+class LoginError(Exception):
     def __init__(self, number, text):
         Exception.__init__(self, "{} {}".format(number, text))
         self.number = number
@@ -22,7 +22,7 @@ def whole(line, count):
     while len(data) < count:
         part = line.recv(count - len(data))
         if not part:
-            raise Refused(2013, "the server closed the connection")
+            raise LoginError(2013, "the server closed the connection")
         data += part
     return data
 
@@ -31,7 +31,7 @@ def send(line, number, data):
 
 def checked(data):
     if data[:1] == b"\xff":
-        raise Refused(struct.unpack("<H", data[1:3])[0], data[3:].decode("utf-8", "replace"))
+        raise LoginError(struct.unpack("<H", data[1:3])[0], data[3:].decode("utf-8", "replace"))
     return data
 
 def mixed(one, other):
@@ -87,4 +87,4 @@ def ask(line, statement):
 
 with open("%s") as file:
     told = json.load(file)
-'''
+"""

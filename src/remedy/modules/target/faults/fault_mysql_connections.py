@@ -1,10 +1,10 @@
 """Use up the connections of MySQL or MariaDB: a process logs in again and again, and holds the sessions.
 
-They are of an account of their own, remedy_drill_NAME, and idle; `transaction` leaves each in a transaction with `rows`
-changed rows of a schema of the same name. By default it takes every ordinary connection there is; `reserved` takes
-the one kept for administrators, too. The process is the unit `remedy-drill-mysql-NAME`. `absent` ends it, and drops
-account and schema. The client program on the host makes them, as root by the server's socket. Returns `sessions` (held
-now) and `unit`.
+They are of an account of their own, remedy_drill_NAME, and idle; `transaction` leaves each in a transaction with
+`rows` changed rows of a schema of the same name. By default it takes every ordinary connection there is; `reserved`
+takes the one kept for administrators, too. The process is the unit `remedy-drill-mysql-NAME`. `absent` ends it, and
+drops account and schema. The client program on the host makes them, as root by the server's socket. Returns
+`sessions` (held now) and `unit`.
 """
 
 import json
@@ -23,7 +23,7 @@ PARAMS = (
     Param("transaction", "bool", default=False, help="Leave each in an open transaction."),
     Param("rows", "int", default=100, help="How many rows each has changed in it."),
     Param("socket", "path", help="The server's socket; else the one the server names."),
-    Param("address", help="Log in by TCP at this address of the host, not by the socket (MySQL from 8.0: not possible)."),
+    Param("address", help="Log in by TCP at this address of the host, not by the socket (MariaDB)."),
     Param("port", "int", default=3306, help="The port there."),
     name_param("drill"),
     STATE,
@@ -49,7 +49,7 @@ def taken(error):
 try:
     while not told["sessions"] or len(lines) < told["sessions"]:
         one(told["user"])
-except Refused as error:
+except LoginError as error:
     if told["sessions"] or not taken(error):
         raise
 if told["reserved"]:
@@ -104,7 +104,9 @@ class Connections(Fault):
             return self._held(pid) >= self._first()
         if os.path.lexists(self.file):
             return False
-        there = self._ask("SELECT 1 FROM mysql.user WHERE User LIKE '%s%%'" % self.account.replace("_", "\\_"))
+        there = self._ask(
+            "SELECT 1 FROM mysql.user WHERE User LIKE '%s%%'" % self.account.replace("_", "\\_")
+        )
         return False if there else None
 
     def inject(self):
@@ -116,7 +118,7 @@ class Connections(Fault):
             "CREATE TABLE {0}.held (id BIGINT PRIMARY KEY AUTO_INCREMENT, pad CHAR(100)) ENGINE=InnoDB; "
             "CREATE USER {0}@'%' IDENTIFIED BY '{1}'; CREATE USER {0}@localhost IDENTIFIED BY '{1}'; "
             "GRANT ALL ON {0}.* TO {0}@'%'; GRANT ALL ON {0}.* TO {0}@localhost; "
-            "CREATE USER {2}@localhost IDENTIFIED BY '{1}'; GRANT SUPER ON *.* TO {2}@localhost".format(
+            "CREATE USER {2}@'%' IDENTIFIED BY '{1}'; GRANT SUPER ON *.* TO {2}@'%'".format(
                 self.account, password, admin
             )
         )
@@ -125,7 +127,9 @@ class Connections(Fault):
             values = ", ".join(["('held by a drill')"] * max(1, self.params["rows"]))
             statements += ["BEGIN", "INSERT INTO held (pad) VALUES " + values]
         told = {
-            "address": [self.params["address"], self.params["port"]] if self.params["address"] else self._socket(),
+            "address": [self.params["address"], self.params["port"]]
+            if self.params["address"]
+            else self._socket(),
             "user": self.account,
             "password": password,
             "sessions": self.params["sessions"],
@@ -145,9 +149,12 @@ class Connections(Fault):
             os.unlink(self.file)
         users = ", ".join(
             "'%s'@'%s'" % each
-            for each in ((self.account, "%"), (self.account, "localhost"), (self.account + "_a", "localhost"))
+            for each in ((self.account, "%"), (self.account, "localhost"), (self.account + "_a", "%"))
         )
-        self._ask("SET SESSION sql_log_bin = 0; DROP USER IF EXISTS %s; DROP DATABASE IF EXISTS %s" % (users, self.account))
+        self._ask(
+            "SET SESSION sql_log_bin = 0; DROP USER IF EXISTS %s; DROP DATABASE IF EXISTS %s"
+            % (users, self.account)
+        )
 
     def returns(self, have, now):
         pid = self.daemon.pid()
