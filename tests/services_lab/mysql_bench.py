@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from remedy.lab import Lab
 from tests.acceptance.operator import Operator, Result
 from tests.modules.mariadb import Database
-
-from remedy.lab import Lab
 
 OPTION_FILE = "/etc/mysql/mariadb.conf.d/zz-remedy.cnf"
 

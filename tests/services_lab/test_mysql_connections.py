@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from remedy.lab import Lab
 from tests.acceptance.healing import why
 from tests.conftest_lab import HostFactory
 from tests.modules.mariadb import spec
 from tests.services_lab.mysql_bench import OPTION_FILE, Bench, changes, row
-
-from remedy.lab import Lab
 
 pytestmark = pytest.mark.lab
 
@@ -64,14 +64,18 @@ def test_with_every_connection_taken_it_gets_in_frees_and_raises(bench: Bench) -
     assert seconds < 30, f"a new ordinary connection succeeded after {seconds:.1f} s, the goal is 10 s"
     found = {each["id"]: each for each in report["findings"]}
     assert found["mysql-connections"]["title"] == "151 of 151 connections are used, and not one is free"
-    assert found["mysql-connections"]["evidence"]["by_user"] == {"remedy_drill_pool": 146, "remedy_drill_forgotten": 5}
+    assert found["mysql-connections"]["evidence"]["by_user"] == {
+        "remedy_drill_pool": 146,
+        "remedy_drill_forgotten": 5,
+    }
     assert found["mysql-connections"]["resolved"]
     title = found["mysql-idle-transactions"]["title"]
     assert title == "5 idle sessions are in a transaction, with 200 changed rows to roll back"
     # Who is in a transaction stays, and is told with what it would cost.
     kept = [each for task in report["tasks"] for each in task["kept"]]
     assert len(kept) == 5
-    assert all("with 40 changed rows to roll back: in_transaction: true ends such ones" in each["reason"] for each in kept)
+    costs = "with 40 changed rows to roll back: in_transaction: true ends such ones"
+    assert all(costs in each["reason"] for each in kept)
     assert bench.db.sql("SELECT COUNT(*) FROM information_schema.innodb_trx") == "5"
 
     again = bench.runbook("mysql-connections", *SOON)
@@ -107,7 +111,9 @@ def test_the_applications_own_login_is_the_proof_where_it_is_known(bench: Bench)
     )
     assert b"shop secret" not in bench.operator.journal()
     proof = bench.runbook("mysql-connections", *SOON)
-    assert "another session of root took an ordinary slot" in json.dumps(row(proof, "A new connection succeeds"))
+    assert "another session of root took an ordinary slot" in json.dumps(
+        row(proof, "A new connection succeeds")
+    )
     wrong = bench.runbook("mysql-connections", "-e", "mysql_app_user=shop", "-e", "mysql_app_password=wrong")
     assert wrong.code == 2
     assert "Access denied" in row(wrong, "A new connection succeeds")["reason"]
@@ -161,7 +167,9 @@ def test_beyond_memory_and_files_it_refuses_with_the_arithmetic(bench: Bench) ->
     reason = row(far, "Raise max_connections")["reason"]
     assert "max_connections 99000 is more than memory allows: 99000 connections of " in reason
     assert "at most " in reason
-    many = bench.task("mysql_variables", variable="max_connections", value=19_999, mode="persist", memory_limit="100%")
+    many = bench.task(
+        "mysql_variables", variable="max_connections", value=19_999, mode="persist", memory_limit="100%"
+    )
     assert "more than" in many["reason"]
     bench.db.shell("mkdir -p /run/systemd/system/mariadb.service.d; systemctl daemon-reload; "
                    "printf '[Service]\\nLimitNOFILE=1000\\n' > /run/systemd/system/mariadb.service.d/few.conf; "
@@ -212,7 +220,9 @@ def test_drift_between_live_and_file_is_told_and_put_right(bench: Bench) -> None
 
 
 def test_a_login_that_is_refused_is_tried_once_and_told(bench: Bench) -> None:
-    found = bench.diagnose("mysql-connections", "-e", "mysql_login_user=shop", "-e", "mysql_login_password=wrong")
+    found = bench.diagnose(
+        "mysql-connections", "-e", "mysql_login_user=shop", "-e", "mysql_login_password=wrong"
+    )
     assert set(found) == {"mysql-unknown"}
     assert "Access denied" in found["mysql-unknown"]["evidence"]
     assert bench.db.sql("SHOW GLOBAL STATUS LIKE 'Access_denied_errors'").split()[1] == "1"

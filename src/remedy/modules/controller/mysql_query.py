@@ -72,7 +72,7 @@ def check_params(params: dict[str, Any]) -> str | None:
 
 
 def kind(params: dict[str, Any]) -> type[Probe] | type[Command]:
-    return Read if reads(params.get("query")) else Run
+    return Read if params.get("reads") is True or reads(params.get("query")) else Run
 
 
 def statements(query: Any) -> list[Any]:
