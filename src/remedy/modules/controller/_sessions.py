@@ -74,8 +74,8 @@ class Client:
 
     @property
     def costs(self) -> str:
-        """What ending it would roll back; "" where nothing."""
-        if self.transaction is None:
+        """What ending it would roll back; "" where nothing: a statement that only reads is a transaction, too."""
+        if self.transaction is None or not (self.idle or self.transaction.modified):
             return ""
         about = self.transaction
         return f"in a transaction of {about.seconds} s with {about.modified} changed rows to roll back"
@@ -90,7 +90,8 @@ class Client:
             "command": self.command,
             "state": self.state,
             "seconds": self.seconds,
-            "query": self.query[:1000],
+            "query": self.query[:4000],
+            "never": self.untouchable,
             "transaction": None
             if self.transaction is None
             else {
@@ -101,12 +102,21 @@ class Client:
         }
 
 
-def clients(server: Asks, own: Sequence[int] = (), id: int | None = None) -> list[Client]:
-    """Return the sessions (or one by its id), the longest in their state first; `own` are this run's."""
+def clients(server: Asks, own: Sequence[int] = ()) -> list[Client]:
+    """Return the sessions, the longest in their state first; `own` are this run's."""
     may_see(server)
     ours = {int(number) for number in own}
     with suppress(Failed):  # switched off, or not for this account
         ours |= {int(row["id"] or 0) for row in server.rows(_OURS)}
+    return _now(server, ours, None)
+
+
+def again(server: Asks, id: int) -> Client | None:
+    """Return a session that was looked at before as it is now, None where it is gone; quick."""
+    return next(iter(_now(server, frozenset(), id)), None)
+
+
+def _now(server: Asks, ours: set[int] | frozenset[int], id: int | None) -> list[Client]:
     open_ones = transactions(server)
     now = int(server.rows("SELECT UNIX_TIMESTAMP() AS now")[0]["now"])
     rows = server.rows("SHOW FULL PROCESSLIST")

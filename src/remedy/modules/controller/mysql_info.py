@@ -24,7 +24,7 @@ from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Sess
 PARAMS = (
     Param("idle", "duration", default=300, help="From when on an idle session is a sleeper."),
     Param("long", "duration", default=60, help="From when on a statement is a long one."),
-    Param("memory_limit", "percent", default="90%", help="How much of the host's memory the server may need where "
+    Param("memory_limit", "percent", default=90, help="How much of the host's memory the server may need where "
           "every connection uses its buffers."),
     *LOGIN_PARAMS,
 )  # fmt: skip

@@ -7,7 +7,7 @@ Just before the KILL each one is looked at again, by id, user, host and the mome
 is at: one that has done something in between stays.
 
 Returns `sessions` (id, user, host, db, command, state, seconds, query, transaction: seconds, rows_modified,
-rows_locked): with `reads` those that match, else those that were ended.
+rows_locked; never: why nobody may end it, "" otherwise): with `reads` those that match, else those that were ended.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Kill(Sweep):
     deadline = 300
     happened = "ended"
     _told: dict[str, dict[str, Any]] | None = None
-    _ended: set[int] | None = None
+    _ended: dict[int, _sessions.Client] | None = None
 
     def key(self) -> str:
         """Return what is swept."""
@@ -113,10 +113,10 @@ class Kill(Sweep):
         """Return the sessions that match, the oldest first; those that stay say why."""
         server = opened(self.host, self.params)
         self._told = self._told or {}
-        self._ended = self._ended if self._ended is not None else set()
+        self._await(server)
         items, taking = [], 0
         for each in _matching(_sessions.clients(server, [server.id]), self.params):
-            if each.id in self._ended:
+            if self._ended and each.id in self._ended:
                 continue  # it rolls back still
             why = self._stays(each)
             if not why and self.params["limit"] and taking >= self.params["limit"]:
@@ -130,18 +130,16 @@ class Kill(Sweep):
     def drain(self, item: Item) -> int | str:
         """End one, if it has been at the same since it was found."""
         server = opened(self.host, self.params)
-        again = _sessions.clients(server, [server.id], id=int(item.identity[0]))
-        if not again:
+        now = _sessions.again(server, int(item.identity[0]))
+        if now is None:
             return "it has ended by itself"
-        if not _sessions.same(item.identity, again[0].identity):
-            return f"it has done something since: it is {again[0].doing}"
-        why = self._stays(again[0])
+        if not _sessions.same(item.identity, now.identity):
+            return f"it has done something since: it is {now.doing}"
+        why = self._stays(now)
         if why:
             return why
-        server.end(again[0].id, query=False)
-        if self._ended is not None:
-            self._ended.add(again[0].id)
-        self._await(server, again[0])
+        server.end(now.id, query=False)
+        self._ended = {**(self._ended or {}), now.id: now}
         return 0
 
     def returns(self, taken: list[Item], kept: list[Item]) -> dict[str, Any]:
@@ -154,16 +152,20 @@ class Kill(Sweep):
             return each.untouchable
         if each.user in (self.params["keep_users"] or ()):
             return f"sessions of {each.user} are kept (keep_users)"
-        if each.transaction is not None and not self.params["in_transaction"]:
+        if each.costs and not self.params["in_transaction"]:
             return f"it is {each.costs}: in_transaction: true ends such ones, too"
         return ""
 
-    def _await(self, server: Session, each: _sessions.Client) -> None:
-        """Wait a moment until it is gone: one that rolls back may take as long as its work did."""
+    def _await(self, server: Session) -> None:
+        """Wait a moment until those that were ended are gone: one that rolls back may take as long as its work did."""
         until = time.monotonic() + _GONE
-        while any(int(row["Id"]) == each.id for row in server.processes()):
+        while self._ended:
+            there = {int(row["Id"]) for row in server.processes()} & set(self._ended)
+            if not there:
+                return
             if time.monotonic() > until or self.host.stopping():
-                self.host.warn(f"{each.name} is told to end, and still there: {each.costs or each.doing}")
+                for each in (self._ended[number] for number in sorted(there)):
+                    self.host.warn(f"{each.name} is told to end, and still there: {each.costs or each.doing}")
                 return
             time.sleep(_LOOK)
 

@@ -27,7 +27,7 @@ PARAMS = (
     Param("value", "raw", help="What it shall be; without it nothing is changed."),
     Param("mode", default="global", choices=("global", "persist", "persist_only"), help="Live alone, live and for "
           "every start, or for the next start alone (for what cannot be set live)."),
-    Param("memory_limit", "percent", default="90%", help="max_connections: how much of the host's memory the server "
+    Param("memory_limit", "percent", default=90, help="max_connections: how much of the host's memory the server "
           "may need where every connection uses its buffers."),
     *LOGIN_PARAMS,
 )  # fmt: skip

@@ -1,14 +1,15 @@
 """What a controller module must know of a database server's process and host: memory, open files, its option files.
 
-`datadir` says which server is meant. Returns `pid` (None: no such process is seen), `memory` (total: what the host
-or the server's control group has; available, resident: bytes), `open_files` (now, soft, hard), and for each of
-`options` the value that the server would read at its next start (`options`; None: no file sets it), with `sets`
-(FILE:LINE).
+`free` are the bytes that an ordinary user may still write where its data lie. `datadir` says which server is meant.
+Returns `pid` (None: no such process is seen), `memory` (total: what the host or the server's control group has;
+available, resident: bytes), `open_files` (now, soft, hard), and for each of `options` the value that the server
+would read at its next start (`options`; None: no file sets it), with `sets` (FILE:LINE).
 """
 
 import os
 
 from remedy.agent.kinds import Param, Probe
+from remedy.agent.paths import native
 from remedy.modules.target import _mysql_options
 
 PARAMS = (
@@ -28,6 +29,11 @@ class MysqlHost(Probe):
     def read(self):
         pid = _mysql_options.process(self.params["datadir"])
         found = {"pid": pid, "memory": _memory(pid), "open_files": _files(pid), "options": {}, "sets": {}}
+        try:
+            room = os.statvfs(native(self.params["datadir"] or "/proc/%s/cwd" % pid))
+            found["free"] = room.f_bavail * room.f_frsize
+        except OSError:
+            pass  # no such folder on this host
         if self.params["options"]:
             entries = _mysql_options.Options(self.host, pid).entries()
             for name in self.params["options"]:
