@@ -203,7 +203,8 @@ systemctl enable -q redis-server
 ROLES: Mapping[str, Role] = {
     "base": Role((BASE,)),
     "app": Role((BASE, APP)),
-    "db": Role((BASE, DB), disks={"/var/lib/mysql": "400M"}),
+    # A root that may end connections, as on any machine: the network is the host's own.
+    "db": Role((BASE, DB), nspawn=("--capability=CAP_NET_ADMIN",), disks={"/var/lib/mysql": "400M"}),
     "queue": Role((BASE, QUEUE)),
     # A root that may end connections, as on any machine: the network is the host's own.
     "cache": Role((BASE, CACHE), nspawn=("--capability=CAP_NET_ADMIN",)),
