@@ -78,8 +78,10 @@ def test_one_cause(lab: Lab, hosts: tuple[Host, Host], tmp_path: Path, cause: st
     assert diagnosed.report["changes"] == []
     advice = found(diagnosed)[SHOP, "disk-full"]["advice"]
     assert advice.partition("The most files: ")[2].startswith(case.crowd + " (" if case.crowd else "")
-    if case.spare:  # what is left is for its owner
-        ballast = f"{case.mount.rstrip('/')}/ballast ("
+    if (
+        case.spare and case.mount != "/"
+    ):  # what is left is for its owner; an overlay does not tell where a file lies
+        ballast = f"{case.mount}/ballast ("
         assert advice.partition(ballast)[2].partition(")")[0].endswith("owner root"), advice
     [evidence] = [found(diagnosed)[SHOP, name]["evidence"] for name in case.findings]
     named = {row["item"].partition(" (")[0] for row in evidence}
