@@ -29,6 +29,15 @@ _AGENTS = "pgrep -x python3 | sort -n"  # the agent, its worker, the keeper of t
 _LENT = f'until [ "$({RESERVE})" = 0 ]; do sleep .05; done'
 _BACK = f'until [ "$({RESERVE})" = "$1" ]; do sleep .05; done'
 
+# What disk-full comes to on a database host, without its looking around.
+PURGE = """
+- hosts: all
+  become: true
+  gather_facts: false
+  tasks:
+    - mysql_binlog_purge: {keep: 3d, keep_files: 3, end_writers: true, lend_reserve: true}
+"""
+
 Ending = Callable[[Database, Popen[str], CuttingProxy], object]
 
 
@@ -52,14 +61,14 @@ def nothing_left_alive(db: Database, remedy: Popen[str], proxy: CuttingProxy) ->
 
 
 @contextmanager
-def lent(operator: Operator, db: Database, ending: Ending) -> Iterator[str]:
+def lent(operator: Operator, db: Database, ending: Ending, play: str = "disk-full") -> Iterator[str]:
     """Play until the reserve is lent, and end it there; yields the run's id once nobody is at work on the host."""
     proxy = CuttingProxy((db.address, 22))
     try:
         before = runs(operator)
         operator.add(db.host, db.lab.host(db.host), proxy.port)
         under = (sys.executable, "-c", _STANDS_STILL)
-        with operator.start("play", "disk-full", "--yes", under=under) as process:
+        with operator.start("play", play, "--yes", under=under) as process:
             try:
                 db.shell(_LENT, timeout=30)
                 ending(db, process, proxy)
