@@ -75,14 +75,14 @@ class Pair:
         self.replica.until(there, "1")
         self.replica.until(f"SELECT COUNT(*) FROM shop.kv WHERE id = {id}", "1")
 
-    def insert(self, *ids: int, note: str = "the primary's") -> None:
+    def insert(self, *ids: int, note: str = "of the primary") -> None:
         """Write rows on the primary, each a transaction of its own."""
         self.primary.sql("".join(f"INSERT INTO shop.kv VALUES ({id}, '{note}');" for id in ids))
 
     def duplicate(self, *ids: int) -> None:
         """Write rows on the replica alone, so that the primary's of the same key fail there."""
         self.replica.sql(
-            "SET sql_log_bin = 0;" + "".join(f"INSERT INTO shop.kv VALUES ({id}, 'the replica''s');" for id in ids)
+            "SET sql_log_bin = 0;" + "".join(f"INSERT INTO shop.kv VALUES ({id}, 'of the replica');" for id in ids)
         )
 
     def status(self) -> dict[str, str]:
