@@ -115,6 +115,7 @@ def test_servers_are_found_among_the_processes(bench: Bench, pair: tuple[Databas
             "pid": int(bench.primary.lab.run(host, ["pidof", "mariadbd"]).stdout),
             **{"program": "mariadbd", "user": "mysql", "unit": "mariadb.service"},
             **{"datadir": FOLDER, "binlogs": FOLDER, "container": False},
+            "listens": ["/run/mysqld/mysqld.sock", ["0.0.0.0", 3306]],
         }
         assert found["servers"] == [server]
         assert found["binlogs"] == [FOLDER]
