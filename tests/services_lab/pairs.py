@@ -14,6 +14,17 @@ from tests.acceptance.operator import Operator, Result
 KINDS = ("mariadb-gtid", "mariadb-positions", "mysql-gtid", "mysql-positions")
 _MODES = {"ON": ("OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"), "OFF": ("ON_PERMISSIVE", "OFF_PERMISSIVE", "OFF")}
 
+# A statement's SLEEP is repeated on the replica where the statement itself is in the binary log.
+_LOAD = r"""
+client=$1; clients=$2; each=$3; pause=$4
+for k in $(seq 100 $((99 + clients))); do
+  { echo "SET binlog_format = STATEMENT;"
+    for n in $(seq $each); do echo "UPDATE shop.kv SET note = CONCAT('busy', SLEEP($pause)) WHERE id = $k;"; done
+  } | $client &
+done
+wait
+"""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -105,6 +116,24 @@ class Pair:
         rows = self.replica.sql("SELECT id, note FROM shop.kv ORDER BY id").splitlines()
         return {int(line.split("\t")[0]): line.split("\t")[1] for line in rows}
 
+    def load(self, transactions: int, milliseconds: int, clients: int = 8) -> None:
+        """Write transactions that each take a while, also on the replica; return when the primary is done with them."""
+        self.primary.sql("".join(f"REPLACE INTO shop.kv VALUES ({100 + each}, 'busy');" for each in range(clients)))
+        self.primary.lab.run(self.primary.host, ["sh", "-c", _LOAD, "sh", self.primary.client, str(clients),
+                             str(transactions // clients), str(milliseconds / 1000)], timeout=120)  # fmt: skip
+
+    def lag(self) -> int | None:
+        """Return the seconds that the replica says it is behind."""
+        said = self.status()["Seconds_Behind_" + ("Master" if self.mariadb else "Source")]
+        return None if said == "NULL" else int(said)
+
+    def late(self, seconds: int) -> None:
+        """Wait until the replica is so late."""
+        end = time.monotonic() + 60
+        while (self.lag() or 0) <= seconds:
+            assert time.monotonic() < end, f"the replica is only {self.lag()} s behind"
+            time.sleep(0.2)
+
     def _maria(self, workers: int) -> None:
         for server in (self.replica, self.primary):
             server.lab.run(server.host, ["systemctl", "start", "mariadb"])
@@ -171,3 +200,8 @@ class Bench:
         book = [{"hosts": on or self.pair.replica.host, "gather_facts": False, "tasks": [task]}]
         path = self.operator.write("playbooks/one.yml", json.dumps(book))
         return self.operator.here("play", str(path), *(flags or ("--yes",)))
+
+    def book(self, *flags: str, command: str = "play", **variables: Any) -> Result:
+        """Run the runbook on both hosts, in this process."""
+        more = [word for name, value in variables.items() for word in ("-e", json.dumps({name: value}))]
+        return self.operator.here(command, "mysql-replication", *more, *(("--yes",) if command == "play" else ()), *flags)

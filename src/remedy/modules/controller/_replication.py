@@ -95,6 +95,11 @@ class Channel:
         """Say whether something is received that is not applied."""
         return bool(self.missing) if self.missing is not None else self.read != self.applied
 
+    @property
+    def late(self) -> int | None:
+        """Return the lag beyond the delay that is set."""
+        return None if self.lag is None else max(0, self.lag - self.delay)
+
     def cause(self) -> tuple[str, str]:
         """Return what holds it up (a word, see mysql_replication) and a sentence on it."""
         told = "; ".join(text for text in (self.sql_error[1], self.io_error[1], *self.doing) if text)
@@ -127,6 +132,7 @@ class Channel:
             "sql": "yes" if self.sql else "no",
             "lag": self.lag,
             "delay": self.delay,
+            "late": self.late,
             "io_error": {"number": self.io_error[0], "text": self.io_error[1]},
             "sql_error": {"number": self.sql_error[0], "text": self.sql_error[1]},
             "gtid": self.gtid,

@@ -44,7 +44,7 @@ def objection(replica: Replica, channel: Channel, stop: Failing) -> str | None:
 def skip(site: Site, replica: Replica, channel: Channel, stop: Failing) -> str:
     """Pass by the transaction, start the SQL thread, and return how it was done."""
     # A session of its own: what it sets for itself must not stay with the run's.
-    own = Session(site, replica.login)
+    own = Session(site, replica.login())
     try:
         if way(replica.words, stop) == "empty":
             return _empty(own, replica, channel, stop)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from remedy.agent.kinds import Failed
-from remedy.modules.controller._mysql import Session, login_of, session
+from remedy.modules.controller._doors import opened
+from remedy.modules.controller._mysql import Login, Session, login_of
 from remedy.modules.controller._replication import Channel, Words, channels, words_of
 from remedy.modules.controller._site import Site
 
@@ -21,12 +22,16 @@ class Replica:
     """A server seen as a replica."""
 
     def __init__(self, site: Site, params: dict[str, Any]) -> None:
-        self.login = login_of(site, params)
-        self.session: Session = session(site, self.login)
+        self.session: Session = opened(site, params)
         self.words: Words = words_of(self.session.version)
         self.only: str | None = params.get("channel")
         self.seconds = float(params.get("timeout") or 60)
         self._site = site
+        self._params = params
+
+    def login(self) -> Login:
+        """Return how to log in, for a session beside the run's."""
+        return login_of(self._site, self._params)
 
     def channels(self) -> list[Channel]:
         """Return the channels that are meant; none where the server is no replica."""
