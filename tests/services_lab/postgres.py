@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.operator import Operator, Result
-
 from remedy.lab import Lab
+from tests.acceptance.operator import Operator, Result
 
 DATA = "/var/lib/postgresql/15/main"
 
 # A session is a psql that reads from a pipe nobody writes to any more; its first statement is the argument.
 _HOLD = r"""
 for k in $(seq "$2"); do
-  (printf '%s\n' "$1"; sleep 3600) | PGPASSWORD="$3" setsid psql -qAtX "$4" > /dev/null 2>&1 &
+  ( (printf '%s\n' "$1"; exec sleep 3600) | PGPASSWORD="$3" exec psql -qAtX "$4" ) < /dev/null > /dev/null 2>&1 &
 done
 """
 
@@ -111,8 +110,10 @@ class Postgres:
 
     def login(self, role: str = "app", password: str = "app secret") -> str:
         """Log in as an ordinary role; return what the server says."""
-        script = 'PGPASSWORD="$1" psql -AtX "host=127.0.0.1 user=$2 dbname=$2 connect_timeout=5" -c "SELECT 1" 2>&1 || true'
-        return self.shell(script, password, role).strip()
+        where = "host=127.0.0.1 user=$2 dbname=$2 connect_timeout=5"
+        return self.shell(
+            f'PGPASSWORD="$1" psql -AtX "{where}" -c "SELECT 1" 2>&1 || true', password, role
+        ).strip()
 
 
 class Bench:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from remedy.lab import Lab
 from tests.conftest_lab import HostFactory
 from tests.services_lab.postgres import Bench, Postgres
 
-from remedy.lab import Lab
-
 pytestmark = pytest.mark.lab
 
-WHO = "SELECT current_user AS who, inet_server_port() AS port, (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls"
+WHO = (
+    "SELECT current_user AS who, inet_server_port() AS port, "
+    "(SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls"
+)
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +98,6 @@ def test_who_is_not_let_in_is_told_why(bench: Bench, server: Postgres, tmp_path:
     reason = plain.one("postgresql_query", query=WHO)["reason"]
     assert "Peer authentication failed" in reason
     assert "add become: true" in reason
-    assert 'role "nobody" does not exist' in bench.one("postgresql_query", query=WHO, login_user="nobody",
-        login_password="x", login_unix_socket="/var/run/postgresql")["reason"] + 'role "nobody" does not exist'  # fmt: skip
     reason = bench.one("postgresql_query", query=WHO, login_db="nowhere")["reason"]
     assert 'database "nowhere" does not exist' in reason
     reason = bench.one("postgresql_query", query=WHO, login_port=5433)["reason"]
@@ -134,21 +135,24 @@ def test_verify_full_takes_the_right_certificate_and_refuses_any_other(bench: Be
     # The right authority, and another name than the one that is asked for.
     done = bench.one("postgresql_query", query=WHO, **{**full, "login_host": "127.0.0.1"},
                      ca_cert=str(authority / "right.crt"))  # fmt: skip
-    assert 'server certificate for "pg.example" does not match host name' in done["reason"]
+    assert re.search('server certificate for "pg.example".* does not match host name', done["reason"])
     assert ask(bench, **login, ssl_mode="require")["tls"]
     assert not ask(bench, **login)["tls"]
 
 
 def test_a_server_that_stops_answering_is_left_in_time(bench: Bench, server: Postgres) -> None:
     began = time.monotonic()
-    done = bench.one("postgresql_query", query="SELECT count(*) FROM generate_series(1, 1e12)", reads=True,
-                     **{})  # fmt: skip
-    assert done["status"] == "failed"
-    assert time.monotonic() - began < 180
-    assert "ended the statement" in done["reason"]
+    endless = "SELECT count(*) FROM generate_series(1, 100000) a CROSS JOIN generate_series(1, 100000) b"
+    done = bench.tasks({"postgresql_query": {"query": endless, "reads": True}, "timeout": 2})
+    assert time.monotonic() - began < 10
+    (found,) = done.report["tasks"]
+    assert found["status"] == "failed"
+    assert "the server ended the statement after " in found["reason"]
 
 
-def test_a_frozen_server_does_not_hang_the_run(server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_server_does_not_hang_the_run(
+    server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("remedy.modules.controller._postgres._GRACE", 1.0)
     bench = Bench(tmp_path, server)
     freeze = "postgresql_query", {"query": "SELECT 1 AS x, pg_backend_pid() AS pid", "reads": True}
@@ -202,7 +206,8 @@ def test_what_only_reads_can_do_nothing_else(bench: Bench) -> None:
         done = bench.tasks({"postgresql_query": {"query": query, "reads": True}})
         assert done.code == 5, query
         assert "does not only read" in done.stderr
-    bench.tasks({"postgresql_query": {"query": "CREATE FUNCTION add_one() RETURNS void LANGUAGE sql AS 'CREATE TABLE bad (n int)'"}})
+    make = "CREATE FUNCTION add_one() RETURNS void LANGUAGE sql AS 'CREATE TABLE bad (n int)'"
+    bench.tasks({"postgresql_query": {"query": make}})
     done = bench.one("postgresql_query", query="SELECT add_one()", reads=True)
     assert "read-only transaction (25006)" in done["reason"]
 
@@ -215,4 +220,3 @@ def test_info_tells_who_is_connected(bench: Bench, server: Postgres) -> None:
     assert found["connections"]["max"] == 20
     assert found["settings"]["max_connections"]["setting"] == "20"
     assert found["databases"]["app"]["owner"] == "app"
-    assert os.getpid()

@@ -66,8 +66,8 @@ class _Door:
 
     def _run(self, work: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments, name="remedy-tunnel", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)  # one that has not begun cannot be waited for
 
     def _accept(self) -> None:
         while True:

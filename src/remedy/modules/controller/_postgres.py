@@ -190,12 +190,12 @@ class Session:
         state = error.sqlstate
         if self._expired:
             return Failed(
-                f"the server gave no answer within {seconds:g} s, and was left: whether the statement took effect is "
+                f"the server gave no answer within {seconds:.3g} s, and was left: whether the statement took effect is "
                 f"not known: {_short(sql)}", cause="timeout",
             )  # fmt: skip
         if state == "57014" and took >= seconds * 0.9:
             return Failed(
-                f"the server ended the statement after {seconds:g} s: {_short(sql)}", "timeout", sqlstate=state
+                f"the server ended the statement after {seconds:.3g} s: {_short(sql)}", "timeout", sqlstate=state
             )
         if self._client.closed or not self.alive:
             if self._door.line is not None and not self._door.line.connection.alive:
