@@ -119,6 +119,9 @@ class Postgres:
 class Bench:
     """Servers, and the operator who plays on them, in this process."""
 
+    changed = ""
+    """The newest run that changed something."""
+
     def __init__(self, folder: Path, *servers: Postgres, **variables: Any) -> None:
         self.servers = servers
         lab = servers[0].lab
@@ -129,7 +132,10 @@ class Bench:
         """Play tasks on one server, the first unless another is named."""
         book = [{"hosts": on or self.servers[0].host, "gather_facts": False, "tasks": list(tasks)}]
         path = self.operator.write("playbooks/bench.yml", json.dumps(book))
-        return self.operator.here("play", str(path), *flags)
+        done = self.operator.here("play", str(path), *flags)
+        if done.report.get("changes") and done.report["run"]["mode"] == "apply":
+            self.changed = done.report["run"]["id"]
+        return done
 
     def one(self, module: str, *flags: str, on: str | None = None, **params: Any) -> dict[str, Any]:
         """Play one task; return its entry of the report, with `result`."""

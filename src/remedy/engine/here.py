@@ -185,6 +185,7 @@ class HostSite(_Place):
         self._others: list[_Place] = []
         self.check = bool((item.message or {}).get("check"))
         self.clock_skew = worker.state.clock_skew
+        self.foreseen = worker.state.foreseen
         self.warn = talk.warn
         self.stopping = talk.stopping
         self._deadline: float | None = None

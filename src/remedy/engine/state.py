@@ -37,7 +37,8 @@ class HostState:
 
     `commands` are what check mode left out, as (the reason for what hangs on it, text). `notified` maps a
     handler's name to whether it surely runs. `heard`: the handshake came. `quiet`: a check pass. `unfinished`:
-    a rollback left something as it is.
+    a rollback left something as it is. `foreseen`: what a rollback in check mode would have made of objects that
+    controller modules look after.
     """
 
     host: Host
@@ -56,6 +57,7 @@ class HostState:
     changes: int = 0
     predicted: int = 0
     quiet: bool = False
+    foreseen: dict[str, Any] = field(default_factory=dict)
 
     _unsure: set[int] = field(default_factory=set)
 

@@ -9,8 +9,7 @@ _LARGEST = 1 << 20  # bytes of a file that are read
 
 PARAMS = (
     Param("passfile", "path", help="A .pgpass to read; it may be missing."),
-    Param("pid", "int", help="A process of the server, whose limits are read."),
-    Param("memory", "bool", default=False, help="Whether memory is asked for."),
+    Param("data", "path", help="The server's data folder: memory and limits are told, and what its control file says."),
     Param("env_files", "list", elements="str", help="Files with NAME=VALUE, of which names of pools are returned."),
 )
 
@@ -29,12 +28,28 @@ class PostgresHost(Probe):
         found = {"passfile": None, "ignored": None}
         if self.params.get("passfile"):
             found.update(_passfile(os.path.expanduser(self.params.get("passfile"))))
-        if self.params.get("pid"):
-            found["open_files"] = _open_files(self.params.get("pid"))
-        if self.params.get("memory"):
-            found["memory"] = _memory()
+        if self.params.get("data"):
+            found.update(self._server(self.params.get("data")))
         if self.params.get("env_files"):
             found["pools"] = [_pools(os.path.expanduser(path)) for path in self.params.get("env_files")]
+        return found
+
+    def _server(self, data):
+        """Return memory, limits, and the settings that a standby must not fall below ("control")."""
+        found = {"memory": _memory(), "tasks": None, "file_max": _number("/proc/sys/fs/file-max"), "control": {}}
+        try:
+            pid = int(_text(os.path.join(data, "postmaster.pid")).split()[0])
+            program = os.readlink("/proc/%d/exe" % pid)
+            found["tasks"] = _tasks(pid)
+        except (OSError, IOError, ValueError, IndexError):
+            return found  # it runs in a container, or on another host
+        tool = os.path.join(os.path.dirname(program), "pg_controldata")
+        if os.path.exists(tool):
+            done = self.host.run([tool, "-D", data], ok=None, c_locale=True, timeout=20)
+            for line in done.stdout.decode("utf-8", "replace").splitlines():
+                name, _, value = line.partition(" setting:")
+                if value.strip().isdigit():
+                    found["control"][name.strip()] = int(value)
         return found
 
 
@@ -48,16 +63,25 @@ def _passfile(path):
         return {}
 
 
-def _open_files(pid):
-    """Return the soft limit of open files of a process, None where it cannot be told."""
-    try:
-        for line in _text("/proc/%d/limits" % pid).splitlines():
-            if line.startswith("Max open files"):
-                soft = line.split()[3]
-                return int(soft) if soft.isdigit() else None
-    except (OSError, IOError):
-        pass
+def _tasks(pid):
+    """Return how many processes the server's cgroup may have, None where there is no limit."""
+    for line in _text("/proc/%d/cgroup" % pid).splitlines():
+        number, controllers, path = line.split(":", 2)
+        if "pids" in controllers.split(","):
+            return _number("/sys/fs/cgroup/pids%s/pids.max" % path.rstrip("/"))
+        if number == "0":
+            limit = _number("/sys/fs/cgroup%s/pids.max" % path.rstrip("/"))
+            if limit is not None:
+                return limit
     return None
+
+
+def _number(path):
+    try:
+        text = _text(path).strip()
+    except (OSError, IOError):
+        return None
+    return int(text) if text.isdigit() else None
 
 
 def _memory():
@@ -69,12 +93,9 @@ def _memory():
             sizes[name] = int(rest.split()[0]) << 10
     total, available = sizes.get("MemTotal", 0), sizes.get("MemAvailable", sizes.get("MemFree", 0))
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            limit = _text(path).strip()
-        except (OSError, IOError):
-            continue
-        if limit.isdigit() and 0 < int(limit) < total:
-            total, available = int(limit), min(available, int(limit))
+        limit = _number(path)
+        if limit and limit < total:
+            total, available = limit, min(available, limit)
     return {"total": total, "available": available}
 
 
