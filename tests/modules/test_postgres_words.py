@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from remedy.modules.controller._pgpass import password_of
 from remedy.modules.controller._postgres import literal, plain, quoted
 from remedy.modules.controller._reading import objection
-from remedy.modules.target._postgres_host import PostgresHost
+from remedy.modules.target.postgresql_pools import Pools
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,8 @@ def test_pools_are_told_without_their_passwords(tmp_path: Path) -> None:
         "DATABASE_URL=postgres://app:secret@db/shop\nexport DB_POOL_SIZE=20\nDB_MAX_OVERFLOW='10' # more\n"
         "POOL_PASSWORD=123secret\nCONN_MAX_AGE=none\nOTHER=5\n"
     )
-    params = {"env_files": [str(path), "/no/such/.env"]}
-    one, two = PostgresHost(params, None).read()["pools"]
+    found = Pools({"env_files": [str(path), "/no/such/.env"]}, None).read()
+    one, two = found["pools"]
+    assert (one["connections"], found["total"]) == (30, 30)
     assert one["settings"] == {"DB_POOL_SIZE": "20", "DB_MAX_OVERFLOW": "10", "CONN_MAX_AGE": "none"}
     assert two["error"] == "No such file or directory"

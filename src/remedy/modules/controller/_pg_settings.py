@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from remedy.agent.kinds import Failed
+from remedy.modules.controller._postgres import Session
 
 # What a standby must have at least as high as its primary: with less its recovery pauses, or it does not start.
 # https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-ADMIN
@@ -124,6 +125,16 @@ class Capacity:
         return max(0, int(self.memory * self.share / 100) - self.once) // self.each
 
     @property
+    def most(self) -> int:
+        """The most connections there is room for."""
+        bounds = [self.by_memory, 262143]
+        if self.tasks is not None:
+            bounds.append(max(0, self.tasks - self.others))
+        if self.file_max is not None:
+            bounds.append(self.file_max // self.settings["max_files_per_process"])
+        return min(bounds)
+
+    @property
     def others(self) -> int:
         """Processes beside the connections."""
         named = ("autovacuum_max_workers", "max_worker_processes", "max_wal_senders")
@@ -171,3 +182,10 @@ def size(count: float) -> str:
         if count >= bytes_:
             return f"{count / bytes_:.3g} {unit}"
     return f"{count:.0f} bytes"
+
+
+def capacity(server: Session, told: dict[str, Any], share: float) -> Capacity:
+    """Return what bounds max_connections of a server; `told` is what its host says."""
+    rows = server.rows("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(NEEDED)])
+    settings = {row["name"]: int(row["setting"]) for row in rows}
+    return Capacity(settings, told["memory"]["total"], share, told["tasks"], told["file_max"], server.version)

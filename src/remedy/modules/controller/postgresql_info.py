@@ -1,23 +1,37 @@
 """Tell what a PostgreSQL server is and has.
 
-Returns `version` (full, raw, major, minor), `in_recovery`, `superuser` (whether the login is one), and what `filter`
-names: `connections` (max, superuser_reserved, reserved, used, free_for_all, by_state, by_user), `databases` (name:
+Returns `version` (full, raw, major, minor), `in_recovery`, `superuser` (whether the login is one), `port`, and what
+`filter` names: `connections` (max, superuser_reserved, reserved, allowed: for any role, used, free, free_for_all,
+percent: of those allowed that are taken, by_state, by_user, by_client), `room` (memory and processes per connection;
+most: so many connections there is room for; target: half as many again as there may be, within it), `databases` (name:
 owner, size, age of its oldest transaction id, connection_limit), `roles` (name: superuser, canlogin, replication,
-connection_limit), `settings` (name: setting, unit, source, pending_restart; of the names in `settings`, else those that
-differ from the default), `replications` (standbys), `repl_slots`, `tablespaces`, `extensions`.
+connection_limit), `settings` (name: setting, unit, source, context, pending_restart; of the names in `settings`, else
+those that differ from the default), `pending` (settings that wait for a restart), `replications` (standbys),
+`repl_slots`, `tablespaces`, `extensions`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from remedy.agent.kinds import Param, Probe
-from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, plain
+from remedy.agent.kinds import Failed, Param, Probe
+from remedy.modules.controller._pg_settings import capacity
+from remedy.modules.controller._postgres import (
+    APPLICATION,
+    HOST,
+    LOGIN_PARAMS,
+    LOGIN_VARIABLES,
+    Session,
+    opened,
+    plain,
+)
 
-_PARTS = ("connections", "databases", "roles", "settings", "replications", "repl_slots", "tablespaces", "extensions")
+_PARTS = ("connections", "room", "databases", "roles", "settings", "pending", "replications", "repl_slots", "tablespaces",
+          "extensions")  # fmt: skip
 PARAMS = (
     Param("filter", "list", elements="str", choices=_PARTS, help="What is asked for; nothing: all."),
     Param("settings", "list", elements="str", help="Settings that are asked for."),
+    Param("memory_share", "percent", default=80, help="So much of the host's memory the server may have (room)."),
     *LOGIN_PARAMS,
 )
 VARIABLES = LOGIN_VARIABLES
@@ -40,6 +54,7 @@ _SQL = {
     "location FROM pg_tablespace ORDER BY 1",
     "extensions": "SELECT extname AS name, extversion AS version FROM pg_extension ORDER BY 1",
 }
+_PENDING = "SELECT name FROM pg_settings WHERE pending_restart ORDER BY 1"
 _NAMED = ("databases", "roles", "tablespaces", "extensions")
 
 
@@ -57,16 +72,29 @@ class Info(Probe):
             "version": version,
             "in_recovery": server.rows("SELECT pg_is_in_recovery() AS yes")[0]["yes"],
             "superuser": server.superuser,
+            "port": self.params["login_port"],
         }
         for part in self.params["filter"] or _PARTS:
             if part == "connections":
                 found[part] = connections(server)
+            elif part == "room":
+                found[part] = self._room(server)
+            elif part == "pending":
+                found[part] = [row["name"] for row in server.rows(_PENDING)]
             elif part == "settings":
                 found[part] = settings(server, self.params["settings"])
             else:
                 rows = [plain(row) for row in server.rows(_SQL[part], seconds=30)]
                 found[part] = {row.pop("name"): row for row in rows} if part in _NAMED else rows
         return found
+
+    def _room(self, server: Session) -> dict[str, Any]:
+        data = server.rows("SELECT current_setting('data_directory', true) AS data")[0]["data"]
+        if data is None:
+            raise Failed("room takes a superuser, or membership in pg_read_all_settings")
+        can = capacity(server, self.host.ask(HOST, data=data), float(self.params["memory_share"]))
+        now = can.settings["max_connections"]
+        return {**can.told(), "most": can.most, "target": max(now, min(-(-now * 3 // 2), can.most))}
 
 
 def connections(server: Session) -> dict[str, Any]:
@@ -77,26 +105,29 @@ def connections(server: Session) -> dict[str, Any]:
     # From version 10 on the view shows the server's own processes, too; walsenders have slots of their own since 12.
     walsender = "" if server.major >= 12 else ", 'walsender'"
     rows = server.rows(
-        "SELECT usename AS user, datname AS database, COALESCE(state, 'unknown') AS state, count(*) AS count "
-        f"FROM pg_stat_activity WHERE backend_type IN ('client backend'{walsender}) GROUP BY 1, 2, 3"
+        "SELECT COALESCE(usename, '?') AS by_user, COALESCE(host(client_addr), 'local') AS by_client, "
+        "COALESCE(state, 'unknown') AS by_state, count(*) AS count FROM pg_stat_activity WHERE backend_type IN "
+        f"('client backend'{walsender}) AND application_name <> '{APPLICATION}' GROUP BY 1, 2, 3"
     )
-    by_state: dict[str, int] = {}
-    by_user: dict[str, int] = {}
-    for row in rows:
-        by_state[row["state"]] = by_state.get(row["state"], 0) + int(row["count"])
-        by_user[row["user"] or "?"] = by_user.get(row["user"] or "?", 0) + int(row["count"])
-    used = sum(by_state.values())
-    return {
+    # remedy's own sessions are not counted: they end with the run.
+    used = sum(int(row["count"]) for row in rows)
+    allowed = most - superuser - reserved
+    found = {
         "max": most,
         "superuser_reserved": superuser,
         "reserved": reserved,
+        "allowed": allowed,
         "used": used,
         "free": max(0, most - used),
-        # The session that asks is one of them, and ends.
-        "free_for_all": max(0, most - superuser - reserved - (used - 1)),
-        "by_state": dict(sorted(by_state.items())),
-        "by_user": dict(sorted(by_user.items(), key=lambda each: -each[1])),
+        "free_for_all": max(0, allowed - used),
+        "percent": round(100 * used / max(1, allowed), 1),
     }
+    for name in ("by_state", "by_user", "by_client"):
+        counts: dict[str, int] = {}
+        for row in rows:
+            counts[row[name]] = counts.get(row[name], 0) + int(row["count"])
+        found[name] = dict(sorted(counts.items(), key=lambda each: -each[1]))
+    return found
 
 
 def settings(server: Session, names: list[str] | None) -> dict[str, Any]:

@@ -20,8 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from remedy.agent.kinds import REQUIRED, Failed, Param, Resource
-from remedy.modules.controller import _pg_settings
-from remedy.modules.controller._pg_settings import AS_PRIMARY, LISTS, Capacity, canonical
+from remedy.modules.controller._pg_settings import AS_PRIMARY, LISTS, Capacity, canonical, capacity
 from remedy.modules.controller._postgres import (
     HOST,
     LOGIN_PARAMS,
@@ -265,13 +264,6 @@ class Setting(Resource):
                     f"the standby {standby} runs with {name} {has}: raise it there first, and restart it; else its "
                     "recovery pauses as soon as this server runs with more"
                 )
-
-
-def capacity(server: Session, told: dict[str, Any], share: float) -> Capacity:
-    """Return what bounds max_connections of a server; `told` is what its host says."""
-    rows = server.rows("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(_pg_settings.NEEDED)])
-    settings = {row["name"]: int(row["setting"]) for row in rows}
-    return Capacity(settings, told["memory"]["total"], share, told["tasks"], told["file_max"], server.version)
 
 
 def _setting_of(other: Site, login: Login, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a controller module must know of a PostgreSQL server's host: .pgpass, memory, limits, settings of pools."""
+"""What a controller module must know of a PostgreSQL server's host: .pgpass, memory, limits, pools."""
 
 import os
 import re
@@ -10,7 +10,6 @@ _LARGEST = 1 << 20  # bytes of a file that are read
 PARAMS = (
     Param("passfile", "path", help="A .pgpass to read; it may be missing."),
     Param("data", "path", help="The server's data folder: memory and limits are told, and what its control file says."),
-    Param("env_files", "list", elements="str", help="Files with NAME=VALUE, of which names of pools are returned."),
 )
 
 _POOL = re.compile(
@@ -30,8 +29,6 @@ class PostgresHost(Probe):
             found.update(_passfile(os.path.expanduser(self.params.get("passfile"))))
         if self.params.get("data"):
             found.update(self._server(self.params.get("data")))
-        if self.params.get("env_files"):
-            found["pools"] = [_pools(os.path.expanduser(path)) for path in self.params.get("env_files")]
         return found
 
     def _server(self, data):
@@ -99,8 +96,9 @@ def _memory():
     return {"total": total, "available": available}
 
 
-def _pools(path):
+def pools(path):
     """Return the pool settings of one file: numbers alone, so that no password leaves the host."""
+    path = os.path.expanduser(path)
     try:
         lines = _text(path).splitlines()
     except (OSError, IOError) as error:
