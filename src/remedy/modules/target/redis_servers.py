@@ -86,7 +86,9 @@ class Servers(Probe):
         on_port.sort(key=lambda each: each["state"] in ("stopped", "failed"))
         if on_port:
             return on_port[0]
-        return found[0] if len(found) == 1 and not (self.params["port"] and not unit and not container) else None
+        return (
+            found[0] if len(found) == 1 and not (self.params["port"] and not unit and not container) else None
+        )
 
     def _of_units(self):
         if not booted():
@@ -109,7 +111,26 @@ class Servers(Probe):
                     continue
                 if status["LoadState"] in ("loaded", "masked"):
                     by_id.setdefault(status["Id"], (status, []))[1].append(name)
-        return [self._of_unit(units, status, names) for _, (status, names) in sorted(by_id.items())]
+        return [
+            self._of_unit(units, status, names)
+            for _, (status, names) in sorted(by_id.items())
+            if self._meant(status, names)
+        ]
+
+    def _meant(self, status, names):
+        """Say whether a unit is to run: one that is disabled and stopped is not, nor one whose program has gone."""
+        unit = self.params["unit"]
+        if status["ActiveState"] not in ("inactive", "deactivating") or (
+            unit and unit in [n.split(".")[0] for n in names] + names
+        ):
+            return True
+        installed = any(self.host.which(program) for program in _redis_host.PROGRAMS)
+        return installed and status.get("UnitFileState") in (
+            "enabled",
+            "enabled-runtime",
+            "generated",
+            "linked",
+        )
 
     def _of_unit(self, units, status, names):
         unit = status["Id"]
