@@ -213,7 +213,8 @@ def test_facts_of_a_replica_and_of_one_that_loads() -> None:
 LIST_5 = (
     "id=3 addr=10.0.0.1:5000 fd=8 name= age=900 idle=800 flags=N db=0 sub=0 psub=0 multi=-1 qbuf=0 obl=0 oll=0 "
     "omem=0 events=r cmd=get\n"
-    "id=4 addr=10.0.0.2:5000 fd=9 name=worker age=900 idle=700 flags=b db=0 sub=0 psub=0 multi=-1 cmd=blpop\n"
+    "id=4 addr=10.0.0.2:5000 fd=9 name=worker age=900 idle=700 flags=b db=0 sub=0 psub=0 multi=-1 "
+    "cmd=blpop\n"
     "id=6 addr=10.0.0.3:5000 fd=9 name= age=900 idle=900 flags=P db=0 sub=1 psub=0 multi=-1 cmd=subscribe\n"
     "id=7 addr=10.0.0.4:6379 fd=9 name= age=900 idle=900 flags=S db=0 sub=0 psub=0 multi=-1 cmd=replconf\n"
     "id=8 addr=10.0.0.5:5000 fd=9 name= age=900 idle=600 flags=x db=0 sub=0 psub=0 multi=2 cmd=set\n"

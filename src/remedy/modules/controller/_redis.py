@@ -111,7 +111,7 @@ class Session:
         self._broken = False
         self._renamed = dict(login.renamed)
         self._line = _reach(site, login)
-        self._stream: Stream = Stream(self._line, login.password)
+        self._stream: Stream = Stream(self._line)
         try:
             if login.tls:
                 self._stream = Tls(self._line, _context(login), login.name)
@@ -180,6 +180,12 @@ class Session:
                     f"{self._where} gave no answer within {seconds:g} s to: {asked}",
                     cause="timeout",
                     redis_error="TIMEOUT",
+                ) from None
+            if isinstance(error, redis.InvalidResponse):
+                raise Failed(
+                    f"{self._where} does not speak as Redis does: is it another service, or does it want TLS "
+                    "(redis_tls)?",
+                    redis_error="TLS",
                 ) from None
             try:
                 self.site.cut(self._line, error)
