@@ -137,7 +137,7 @@ class Index(Resource):
         """Create it, or drop it, watched from a second session."""
         how = " ALGORITHM=INPLACE LOCK=NONE" if self.params["online"] else ""
         if want is None:
-            self._watched(f"DROP INDEX `{self.name}` ON {self.table}{how}")
+            self._watched(f"ALTER TABLE {self.table} DROP INDEX `{self.name}`{how.replace(' ', ', ')}")
             return
         self._room()
         columns = ", ".join(re.sub(rf"^({_NAME})", r"`\1`", each) for each in want["columns"])
