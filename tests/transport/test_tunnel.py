@@ -196,6 +196,7 @@ def test_a_line_that_is_asked_for_while_the_connection_ends(cuttable, path, monk
             outcome.append(error)
 
     asking = threading.Thread(target=ask)
+    begun = threading.Event()
     unlink = paramiko.Channel._unlink
 
     def in_between(channel: paramiko.Channel) -> None:
@@ -204,6 +205,7 @@ def test_a_line_that_is_asked_for_while_the_connection_ends(cuttable, path, monk
         if not asking.ident:
             before = len(transport.channel_events)
             asking.start()
+            begun.set()
             while asking.is_alive() and len(transport.channel_events) == before:
                 time.sleep(0.001)
 
@@ -212,6 +214,7 @@ def test_a_line_that_is_asked_for_while_the_connection_ends(cuttable, path, monk
     line.settimeout(10)
     while line.recv(100):
         pass
+    assert begun.wait(20)
     asking.join(20)
     assert isinstance(outcome[0], LinkLost | Unreachable)
     line.close()

@@ -80,6 +80,8 @@ class Session:
             cursorclass=DictCursor,
             read_timeout=SECONDS,
             program_name="remedy",
+            # The line is inside SSH up to the host; and a server that offers TLS would be taken at its word.
+            ssl_disabled=True,
         )
         try:
             self._client.connect(stream)
