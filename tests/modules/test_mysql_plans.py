@@ -38,6 +38,30 @@ MYSQL_57: dict[str, Any] = {
     }
 }  # fmt: skip
 
+MYSQL_9 = {
+    "query": "/* select#1 */ select count(0) AS `count(*)` from `d`.`events` `e` where ...",
+    "query_plan": {
+        "inputs": [
+            {
+                "inputs": [{"alias": "e", "operation": "Table scan on e", "table_name": "events", "schema_name": "d",
+                            "access_type": "table", "used_columns": ["customer", "note"], "estimated_rows": 3000.0}],
+                "condition": "((e.customer = 1) and (e.note > 5) and (sleep(1) = 0))",
+                "access_type": "filter",
+                "estimated_rows": 1.0,
+            },
+            {"access_type": "index", "index_access_type": "index_lookup", "table_name": "t", "estimated_rows": 1.0},
+        ],
+        "operation": "Aggregate: count(0)",
+        "access_type": "aggregate",
+    },
+    "json_schema_version": "2.0",
+}  # fmt: skip
+
+
+def test_plans_of_mysql_9() -> None:
+    (scan,) = of_plan(MYSQL_9, "SELECT COUNT(*) FROM events e WHERE customer = 1 AND note > 5", "other")
+    assert (scan.db, scan.table, scan.rows, scan.columns) == ("d", "events", 3000, ("customer", "note"))
+
 
 def test_equality_first_then_one_range_and_never_a_difference() -> None:
     query = "SELECT * FROM shop.orders AS o JOIN customers c ON c.id = o.customer WHERE o.state = 'open'"

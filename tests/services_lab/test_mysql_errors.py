@@ -73,3 +73,9 @@ def test_a_server_that_does_not_run_is_told(bench: Bench) -> None:
     found = bench.diagnose("mysql-errors", "-e", NOWHERE)
     assert set(found) == {"mysql-error-2003"}
     assert "Servers that run here: none" in found["mysql-error-2003"]["advice"]
+
+
+def test_a_server_at_an_unusual_place_is_found_there(bench: Bench) -> None:
+    bench.db.shell("printf '[mysqld]\\nsocket=/run/mysqld/other.sock\\nport=3400\\n' > "
+                   "/etc/mysql/mariadb.conf.d/70-place.cnf; systemctl restart mariadb")  # fmt: skip
+    assert bench.task("mysql_info")["result"]["variant"] == "MariaDB"

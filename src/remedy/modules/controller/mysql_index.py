@@ -23,7 +23,7 @@ from remedy.modules.controller._doors import enter, opened
 from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session, login_of
 
 PARAMS = (
-    Param("explain", "list", elements="raw", help="Statements to explain: texts, or mappings with query and db."),
+    Param("explain", "list", elements="raw", help="Statements to explain: texts, or mappings (query or sample; db)."),
     Param("table", help="The table that gets an index: TABLE or DB.TABLE."),
     Param("columns", "list", elements="str", help="Its columns in order; NAME(10) takes the first 10 characters."),
     Param("name", help="The index's name; else TABLE_COLUMNS."),
@@ -76,8 +76,9 @@ class Explain(Probe):
         server = opened(self.host, self.params)
         found, unknown, seen = [], [], set()
         for each in self.params["explain"]:
-            query, db = (each.get("query"), each.get("db")) if isinstance(each, dict) else (each, None)
-            text, home = str(query or ""), str(db or self.params["login_db"] or "")
+            about = each if isinstance(each, dict) else {"query": each}
+            text = str(about.get("query") or about.get("sample") or "")
+            home = str(about.get("db") or self.params["login_db"] or "")
             if (text, home) in seen:
                 continue
             seen.add((text, home))
