@@ -22,16 +22,16 @@ _OLDEST = {True: (10, 3), False: (5, 7)}
 _NOT_SQL = (33060,)  # MySQL's X protocol
 
 
-def opened(site: Site, params: dict[str, Any]) -> Session:
+def opened(site: Site, params: dict[str, Any], *, looks: bool = False) -> Session:
     """Return the run's session on the server; raises Failed with `mysql_error` 1040 where no door is free.
 
-    In check mode that is Unknown: an earlier task may free a slot.
+    In check mode that is Unknown, for an earlier task may free a slot, unless the module only `looks`.
     """
     login = login_of(site, params)
     try:
         found = site.held(login, lambda: enter(site, login))
     except Failed as failed:
-        if site.check and failed.result.get("mysql_error") == FULL:
+        if site.check and not looks and failed.result.get("mysql_error") == FULL:
             raise Unknown(f"every connection is taken, so nobody could look: {failed.message}") from None
         raise
     found.site = site

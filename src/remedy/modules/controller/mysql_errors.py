@@ -76,7 +76,7 @@ class Errors(Probe):
         log: dict[str, Any] = {"source": None, "why": "the server was not asked where it is"}
         told: dict[str, Any] = {"door": "", "refused": None}
         try:
-            server = opened(self.host, self.params)
+            server = opened(self.host, self.params, looks=True)
         except Failed as failed:
             number = int(failed.result.get("mysql_error") or 0)
             if number not in (FULL, NO_SERVICE):

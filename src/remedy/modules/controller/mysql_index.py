@@ -73,7 +73,7 @@ class Explain(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return what they read as a whole."""
-        server = opened(self.host, self.params)
+        server = opened(self.host, self.params, looks=True)
         found, unknown, seen = [], [], set()
         for each in self.params["explain"]:
             about = each if isinstance(each, dict) else {"query": each}

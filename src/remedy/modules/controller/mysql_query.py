@@ -96,7 +96,7 @@ class Read(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return the rows, read in a read-only transaction."""
-        server = opened(self.host, self.params)
+        server = opened(self.host, self.params, looks=True)
         _enter(server, self.params)
         server.rows("START TRANSACTION READ ONLY")
         try:
