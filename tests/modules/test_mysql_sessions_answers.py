@@ -117,7 +117,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     """Let modules have a server without a login."""
 
     def use(server: Server, module: Any) -> None:
-        monkeypatch.setattr(module, "opened", lambda site, params: server)
+        monkeypatch.setattr(module, "opened", lambda site, params, **_: server)
 
     return use
 

@@ -128,6 +128,15 @@ def test_where_not_even_an_administrator_gets_in(bench: Bench) -> None:
     assert "the session kept for administrators is taken, too" in found["mysql-locked-out"]["evidence"]
     assert "mysql_end_client" in found["mysql-locked-out"]["advice"]
     assert bench.runbook("mysql-connections", *SOON).code == 2
+    planned = bench.operator.here(
+        "play", "mysql-connections", "--check", *SOON, "-e", "mysql_end_client=true"
+    )
+    assert {each["id"] for each in planned.report["findings"]} == {"mysql-locked-out"}
+    assert [each["object"] for each in planned.report["changes"]] == [
+        "idle clients of MySQL (a transaction that is open is rolled back)"
+    ]
+    assert row(planned, "Get in")["status"] == "unknown"
+    assert refused(bench)
     done = bench.runbook("mysql-connections", *SOON, "-e", "mysql_end_client=true")
     assert done.code == 0, why(done)
     (ended,) = row(done, "End the connection of the longest silent client")["result"]["clients"]

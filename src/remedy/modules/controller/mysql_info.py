@@ -24,6 +24,8 @@ from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Sess
 PARAMS = (
     Param("idle", "duration", default=300, help="From when on an idle session is a sleeper."),
     Param("long", "duration", default=60, help="From when on a statement is a long one."),
+    Param("freed", "bool", default=False, help="In check mode it is not known, rather than a failure, that nobody gets "
+          "in: a task before it would have freed a connection."),
     Param("memory_limit", "percent", default=90, help="How much of the host's memory the server may need where "
           "every connection uses its buffers."),
     *LOGIN_PARAMS,
@@ -56,7 +58,7 @@ class Info(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return what was found."""
-        server = opened(self.host, self.params)
+        server = opened(self.host, self.params, looks=not self.params["freed"])
         live = _variables.values(server, [*_LASTING, "datadir"])
         status = {str(row["Variable_name"]): str(row["Value"]) for row in server.rows("SHOW GLOBAL STATUS")}
         host = self.host.ask(_variables.HOST, datadir=live["datadir"], options=list(_LASTING))

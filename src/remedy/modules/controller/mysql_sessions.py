@@ -87,7 +87,7 @@ class Look(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return those that match."""
-        server = opened(self.host, self.params)
+        server = opened(self.host, self.params, looks=True)
         found = _matching(_sessions.clients(server, [server.id]), self.params)
         shown = found[: self.params["limit"]] if self.params["limit"] else found
         return {"sessions": [each.told() for each in shown], "matching": len(found)}

@@ -59,7 +59,9 @@ class Look(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return what it is, live and for the next start."""
-        found = _variables.found(self.host, opened(self.host, self.params), str(self.params["variable"]))
+        found = _variables.found(
+            self.host, opened(self.host, self.params, looks=True), str(self.params["variable"])
+        )
         return found.told()
 
 
