@@ -156,6 +156,8 @@ class Pair:
             server.sql("STOP REPLICA; RESET REPLICA ALL; RESET PERSIST")
             if server.sql("SELECT @@global.gtid_mode") != mode:
                 server.sql("".join(f"SET GLOBAL gtid_mode = {each};" for each in _MODES[mode]))
+            if not self.gtid:
+                server.sql("SET PERSIST gtid_mode = OFF")
             server.sql(
                 "SET sql_log_bin = 0; DROP DATABASE IF EXISTS shop; CREATE USER IF NOT EXISTS repl@'%' "
                 "IDENTIFIED BY 'replpw'; GRANT REPLICATION SLAVE ON *.* TO repl@'%'; RESET BINARY LOGS AND GTIDS; "
@@ -205,3 +207,9 @@ class Bench:
         """Run the runbook on both hosts, in this process."""
         more = [word for name, value in variables.items() for word in ("-e", json.dumps({name: value}))]
         return self.operator.here(command, "mysql-replication", *more, *(("--yes",) if command == "play" else ()), *flags)
+
+
+def problems(done: Result) -> list[str]:
+    """Return what failed in a run, for the message of a test."""
+    failed = [each for each in done.report.get("tasks", ()) if each["status"] in ("failed", "unknown")]
+    return [done.stderr, *(f"{each['section']}, {each['task']}: {each['reason']}" for each in failed)]
