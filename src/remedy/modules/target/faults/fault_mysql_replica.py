@@ -1,8 +1,8 @@
-"""Break a replica of MySQL or MariaDB: a row of its own that a later one of the primary collides with, or a stopped thread.
+"""Break a replica of MySQL or MariaDB: a row of its own, with which one of the primary collides, or a stopped thread.
 
-`what: duplicate` waits until the table remedy_drill_NAME.kv of fault_mysql_writes is there, and writes the row `id` into
-it without a binary log: when the primary inserts a row of that id, the SQL thread stops at error 1062. `what: stopped`
-stops the SQL thread. `absent` removes that row where it still is, or starts the thread. Refused on a server that is no
+`what: duplicate` waits until the table remedy_drill_NAME.kv of fault_mysql_writes is there, and writes the row `id`
+into it without a binary log: when the primary inserts a row of that id, the SQL thread stops at error 1062.
+`what: stopped` stops the SQL thread. `absent` removes that row where it still is, or starts the thread. Refused on a server that is no
 replica. As root by the server's socket.
 """
 
@@ -76,7 +76,8 @@ class Duplicate(_Replica):
         while not self._there():
             if time.time() > until:
                 raise Failed(
-                    "%s.kv is not here after %d s: run fault_mysql_writes on the primary first" % (self.schema, _PATIENCE)
+                    "%s.kv is not here after %d s: run fault_mysql_writes on the primary first"
+                    % (self.schema, _PATIENCE)
                 )
             time.sleep(0.1)
         values = (self.schema, self.params["id"], _NOTE)
@@ -90,7 +91,8 @@ class Duplicate(_Replica):
     def _there(self):
         return bool(
             self._ask(
-                "SELECT 1 FROM information_schema.tables WHERE table_schema = '%s' AND table_name = 'kv'" % self.schema
+                "SELECT 1 FROM information_schema.tables WHERE table_schema = '%s' AND table_name = 'kv'"
+                % self.schema
             )
         )
 

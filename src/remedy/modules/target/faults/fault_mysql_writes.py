@@ -97,7 +97,9 @@ class Writes(Fault):
             times = self.params["transactions"] // clients + (number < self.params["transactions"] % clients)
             scripts.append("SET binlog_format = STATEMENT;\n" + statement % (_FIRST + number) * times)
         program = self.host.which("mariadb") or self.host.which("mysql")
-        client = program + " --user=root" + (" --socket=" + self.params["socket"] if self.params["socket"] else "")
+        client = (
+            program + " --user=root" + (" --socket=" + self.params["socket"] if self.params["socket"] else "")
+        )
         self.host.run(["sh", "-c", _RUN, "sh", client] + scripts, timeout=self.host.left() or 120)
 
     def _guard(self):
