@@ -130,7 +130,7 @@ def test_of_parallel_domains_only_the_one_that_failed_is_moved(hosts: None, lab:
     pair.insert(3, 4)
     pair.stopped(1062)
     done = Bench(tmp_path, pair).task(mode="skipevent", errors=[1062])
-    assert (done["status"], done["reason"]) == ("changed", None), done
+    assert done["status"] == "changed", done["reason"]
     assert done["result"]["by"].startswith("gtid_slave_pos = '0-")
     pair.applied(6)
     pair.applied(4)

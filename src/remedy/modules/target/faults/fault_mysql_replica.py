@@ -2,8 +2,8 @@
 
 `what: duplicate` waits until the table remedy_drill_NAME.kv of fault_mysql_writes is there, and writes the row `id`
 into it without a binary log: when the primary inserts a row of that id, the SQL thread stops at error 1062.
-`what: stopped` stops the SQL thread. `absent` removes that row where it still is, or starts the thread. Refused on a server that is no
-replica. As root by the server's socket.
+`what: stopped` stops the SQL thread. `absent` removes that row where it still is, or starts the thread. Refused on a
+server that is no replica. As root by the server's socket.
 """
 
 import time
