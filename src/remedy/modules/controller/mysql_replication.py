@@ -11,13 +11,12 @@ The transaction is looked up in the relay log first, and told in the report befo
 transaction takes its place, elsewhere the skip counter does, or on MariaDB with parallel domains gtid_slave_pos. Source
 and replica differ from then on: compare their tables.
 
-Returns for a replica `is_replica` and `channels`, each with source, io, sql (threads), lag (seconds, None: not known), late (the lag
-beyond a delay that is set),
-missing (transactions received and not applied), read and applied (positions in the source's binary logs),
-retrieved and executed (GTIDs), io_error and sql_error (number, text), held_up_by (nothing, stopped, error, connection,
-space, delay, lock, load) with `why`, and `failing`: the transaction it stopped at (error, text, gtid, place,
-events). Further `workers` (workers, type, commit_order, settings) and `server`. For a primary file, position, gtid,
-is_primary and replicas.
+Returns for a replica `is_replica` and `channels`, each with source, io, sql (threads), lag (seconds, None: not known),
+late (the lag beyond a delay that is set), missing (transactions received and not applied), read and applied (positions
+in the source's binary logs), retrieved and executed (GTIDs), io_error and sql_error (number, text), held_up_by
+(nothing, stopped, error, connection, space, delay, lock, load) with `why`, and `failing`: the transaction it stopped at
+(error, text, gtid, place, events). Further `workers` (workers, type, commit_order, settings) and `server`. For a
+primary file, position, gtid, is_primary and replicas.
 """
 
 from __future__ import annotations
