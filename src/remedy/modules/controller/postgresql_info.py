@@ -26,8 +26,10 @@ from remedy.modules.controller._postgres import (
     plain,
 )
 
-_PARTS = ("connections", "room", "databases", "roles", "settings", "pending", "replications", "repl_slots", "tablespaces",
-          "extensions")  # fmt: skip
+_PARTS = (
+    *("connections", "room", "databases", "roles", "settings", "pending", "replications", "repl_slots"),
+    *("tablespaces", "extensions"),
+)
 PARAMS = (
     Param("filter", "list", elements="str", choices=_PARTS, help="What is asked for; nothing: all."),
     Param("settings", "list", elements="str", help="Settings that are asked for."),
@@ -112,7 +114,7 @@ def connections(server: Session) -> dict[str, Any]:
     # remedy's own sessions are not counted: they end with the run.
     used = sum(int(row["count"]) for row in rows)
     allowed = most - superuser - reserved
-    found = {
+    found: dict[str, Any] = {
         "max": most,
         "superuser_reserved": superuser,
         "reserved": reserved,
