@@ -106,7 +106,10 @@ class Intent(Event):
     `change` identifies the change within the run. `kind` is resource, sweep, action or command. `want` of a sweep is
     its list, as {item, reason, size, identity}. `kept` is what `undo` takes (may hold bytes), None where it cannot be
     undone (`irreversible` then says why). `params` are the module's parameters. `become` is the identity it ran as.
-    `secret` asks for encryption of `kept` and `params`, and for hidden states; `sealed` for encryption alone.
+    `secret` asks for encryption of `kept` and `params`, and for hidden states; `sealed` for encryption alone. `lent`:
+    the change is for the time of the task, and the agent takes it back where the run cannot. `delegated_by` is the
+    host whose task delegates to `host`, "" where the task is its own. `implicit`: `host` stands in no inventory, and
+    is reached by its name.
     """
 
     host: str
@@ -127,6 +130,9 @@ class Intent(Event):
     notify: list[str]
     secret: bool = False
     sealed: bool = False
+    lent: bool = False
+    delegated_by: str = ""
+    implicit: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +140,7 @@ class Changed(Event):
     """A change happened (mode check: is predicted); `after` is the state read back, `change` its Intent.
 
     `items` are the largest of what a sweep took, as {item, reason, size}, size in bytes. `happened` says in a word
-    what an action did to the object: restarted, rotated.
+    what an action did to the object: restarted, rotated. `delegated_by`: as in its Intent.
     """
 
     host: str
@@ -155,6 +161,7 @@ class Changed(Event):
     predicted: bool = False
     items: list[dict[str, Any]] = field(default_factory=list)
     happened: str = ""
+    delegated_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,7 +169,8 @@ class TaskDone(Event):
     """A task ended on a host: status ok, changed, failed, skipped, unknown or not_run.
 
     `result` is what `register` would hold, without what `no_log` hides; `ignored` says that a failure does not
-    count; `rescued` that a rescue section took it; `kept` lists what was left alone, as {item, reason}.
+    count; `rescued` that a rescue section took it; `kept` lists what was left alone, as {item, reason};
+    `delegated` the hosts that it ran on in place of its own.
     """
 
     host: str
@@ -181,6 +189,7 @@ class TaskDone(Event):
     reads: bool = False
     no_log: bool = False
     item: str | None = None
+    delegated: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

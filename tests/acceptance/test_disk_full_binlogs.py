@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,17 @@ from remedy.lab import Disk, Host, Lab
 from remedy.modules.controller import mysql_binlog_purge
 from tests.acceptance.causes import BALLAST
 from tests.acceptance.healing import found, heal, nothing_left, percent, why
+from tests.acceptance.lending import (
+    PURGE,
+    RESERVE,
+    agent_killed,
+    is_back,
+    lent,
+    link_cut,
+    nobody_left,
+    nothing_left_alive,
+    remedy_killed,
+)
 from tests.acceptance.operator import Operator, Result
 from tests.acceptance.shop import EVERYTHING, everything, well
 from tests.conftest_lab import HostFactory
@@ -23,20 +33,13 @@ pytestmark = pytest.mark.lab
 
 DB, REPLICA = "db1", "db2"
 MB = 1 << 20
+STILL_LENT = b"is still lent: the host puts it back by itself"
 FILLER = f"{FOLDER}/.filler"
 # Without its guard the purge is tried where it hangs.
 UNGUARDED = """
 import runpy, sys
 from remedy.modules.controller import mysql_binlog_purge
 mysql_binlog_purge._ENOUGH = 0
-del sys.argv[0]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-# It dies with the reserve lent.
-KILLED = """
-import os, runpy, signal, sys
-from remedy.modules.controller import mysql_binlog_purge
-mysql_binlog_purge.Purge._until_gone = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -55,7 +58,6 @@ for k in $(seq 200); do
 done
 exit 1
 """
-RESERVE = f"tune2fs -l $(findmnt -no SOURCE {FOLDER}) | sed -n 's/Reserved block count: *//p'"
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +245,9 @@ def test_a_purge_that_hangs_is_ended_and_the_report_says_so(
     assert f"{len(files) - 3} of {len(files) - 3} binary logs are still there" in purge["reason"]
     assert "PURGE" not in full.sql("SHOW FULL PROCESSLIST")
     assert full.binlogs() == files
+    # What had hung behind it answers, on the disk that still is full.
+    told = full.sql("SHOW BINARY LOGS", 10).splitlines()
+    assert [line.partition("\t")[0] for line in told] == files
     full.shell(f"rm {FILLER} {FOLDER}/.rest*")
     writes_again(full)
 
@@ -273,21 +278,63 @@ def test_killed_in_the_middle_of_a_purge_and_played_again(lab: Lab, full: Databa
     nothing_left(operator)
 
 
-def test_killed_while_the_reserve_is_lent(lab: Lab, full: Database, tmp_path: Path) -> None:
-    reserve = full.shell(RESERVE)
-    operator = Operator(tmp_path, lab, lab.host(DB))
-    with operator.start("play", "disk-full", "--yes", under=(sys.executable, "-c", KILLED)) as process:
-        process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    assert full.shell(RESERVE).strip() == "0"
-    lab.run(DB, ["flock", "-w", "15", "/run", "true"])
+def as_before(operator: Operator, run: str, *flags: str) -> None:
+    """A rollback of a run finds that what it lent is back."""
+    done = operator.rollback(run, "--yes", *flags)
+    assert done.code == 0, done
+    assert {task["reason"] for task in done.report["tasks"]} == {"already as before the change"}
+    assert done.report["changes"] == []
+
+
+def test_whatever_ends_it_while_the_reserve_is_lent(lab: Lab, full: Database, tmp_path: Path) -> None:
+    """By an agent that is root itself, and by one that starts a child to be root."""
+    reserve = full.shell(RESERVE).strip()
+    operator = Operator(tmp_path, lab)
+    apart = Operator(
+        tmp_path / "apart", lab, ansible_user="operator", ansible_become_password=lab.password("operator")
+    )
+    purge = str(operator.write("playbooks/purge.yml", PURGE))
+    with lent(operator, full, agent_killed, purge) as run:
+        is_back(full, reserve)
+        assert STILL_LENT in operator.journal()
+    as_before(operator, run, "--check")
+    as_before(operator, run)
+    with lent(apart, full, link_cut, purge):
+        is_back(full, reserve)
+        assert STILL_LENT in apart.journal()
+    with lent(operator, full, remedy_killed):
+        is_back(full, reserve)
+    nobody_left(full)
     again = heal(operator)
     assert again.code == 0, why(again)
+    assert (DB, "still-lent") not in found(again)
+    assert full.shell(RESERVE).strip() == reserve
     writes_again(full)
-    first, *_ = sorted(path.name for path in (operator.state / "runs").iterdir())
-    back = operator.rollback(first, "--yes")
-    assert back.code == 0, back
-    assert full.shell(RESERVE) == reserve
+    nothing_left(operator)
+
+
+def test_a_reserve_that_nobody_could_put_back(lab: Lab, full: Database, tmp_path: Path) -> None:
+    """The host had a power cut: only the journal knows what was lent."""
+    reserve = full.shell(RESERVE).strip()
+    operator = Operator(tmp_path, lab)
+    with lent(operator, full, nothing_left_alive) as run:
+        assert full.shell(RESERVE).strip() == "0"
+    told = found(operator.diagnose("disk-full"))[DB, "still-lent"]
+    assert run in told["title"]
+    assert told["evidence"][0]["before"] == {"blocks": int(reserve)}
+    assert told["advice"].endswith(f"so does: remedy rollback {run}")
+
+    healed = heal(operator)
+    assert healed.code == 0, why(healed)
+    assert found(healed)[DB, "still-lent"]["resolved"]
+    assert full.shell(RESERVE).strip() == reserve
+    (back,) = [each for each in healed.report["changes"] if each["task"] == "Put the reserve back"]
+    assert (back["before"], back["after"]) == ({"blocks": 0}, {"blocks": int(reserve)})
+    writes_again(full)
+    nothing_left(operator)
+    as_before(operator, run, "--check")
+    # Seen once, it is forgotten: what somebody decides from now on is no loan.
+    full.shell(f"tune2fs -r 0 $(findmnt -no SOURCE {FOLDER})")
     nothing_left(operator)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from remedy.document import Map
+from remedy.engine.approval import Approver, nobody
 from remedy.engine.bus import Bus
 from remedy.engine.context import RunContext
 from remedy.engine.options import Options
@@ -173,8 +174,10 @@ class FakeConnector:
     def __init__(self, hosts: Mapping[str, FakeHost | Unreachable]) -> None:
         self.hosts = hosts
         self.raws: list[str] = []
+        self.targets: list[Any] = []
 
     def open(self, target: Any, *, start: Any, identity: Any, first: Any) -> FakeLink:
+        self.targets.append(target)
         host = self.hosts[target.name]
         if isinstance(host, Unreachable):
             raise host
@@ -183,6 +186,7 @@ class FakeConnector:
     def raw(self, target: Any, command: str, identity: Any, timeout: float) -> tuple[int, bytes, bytes]:
         """Answer with the command's own text; `false` fails."""
         self.raws.append(command)
+        self.targets.append(target)
         return int(command.startswith("false")), command.encode(), b""
 
     def close(self, host: str) -> None:
@@ -213,6 +217,7 @@ class Played:
     code: int
     memory: Memory
     hosts: dict[str, FakeHost]
+    targets: list[Any] = field(default_factory=list)
 
     def statuses(self, host: str = "h1") -> list[tuple[str, str]]:
         from remedy.events import TaskDone
@@ -230,15 +235,27 @@ def play(
     extra: Mapping[str, Any] | None = None,
     tasks: Mapping[str, str] | None = None,
     locked: Mapping[str, str] | None = None,
+    beside: Sequence[str] = (),
+    inventory_text: str | None = None,
+    select: str = "all",
+    approver: Approver = nobody,
     **options: Any,
 ) -> Played:
-    """Run a playbook's text on h1..hN and return what happened."""
+    """Run a playbook's text on h1..hN and return what happened.
+
+    `inventory_text` is an inventory of its own instead, of which `select` are the run's hosts; `beside` answer too.
+    """
     (folder / "play.yml").write_text(text)
     for name, content in (tasks or {}).items():
         (folder / name).write_text(content)
     project = Project(folder)
     names = [f"h{number}" for number in range(1, hosts + 1)]
-    inventory = load_inventory([",".join(names) + ","], root=folder, vault=None)
+    source = ",".join(names) + ","
+    if inventory_text is not None:
+        source = str(folder / "hosts.yml")
+        (folder / "hosts.yml").write_text(inventory_text)
+    inventory = load_inventory([source], root=folder, vault=None)
+    names = [*(host.name for host in inventory.hosts), *beside]
     secrets = Secrets()
     memory = Memory()
     fakes = {name: FakeHost(name, behaviour) for name in names}
@@ -258,8 +275,9 @@ def play(
         bus=Bus([memory], secrets),
         recorder=memory,
         connector=connector,  # type: ignore[arg-type]
+        approver=approver,
         extra_vars=Layer("extra vars", values),
     )
-    run = Run(context, inventory.select("all"))
+    run = Run(context, inventory.select(select))
     code = run.play(load_playbook(folder / "play.yml", project=project), "test", "me", [])
-    return Played(code, memory, fakes)
+    return Played(code, memory, fakes, connector.targets)

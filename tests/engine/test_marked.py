@@ -175,10 +175,78 @@ def test_an_ordinary_play_needs_no_mark(go: Go, tmp_path: Path, contacts: list[s
     assert (code, contacts) == (4, ["h2"])
 
 
-def test_a_task_is_not_delegated_to_another_host(go: Go, tmp_path: Path, contacts: list[str]) -> None:
-    code, said = go("play", write(tmp_path, f"    - {FAULT}\n      delegate_to: h2\n", hosts="h1"))
-    assert (code, contacts) == (5, [])
-    assert "delegate_to" in said
+DELEGATED = {
+    "a task": {"tasks": f"    - {FAULT}\n      delegate_to: h2\n"},
+    "behind a condition that is false": {"tasks": f"    - {FAULT}\n      delegate_to: h2\n      when: false\n"},
+    "a block": {"tasks": f"    - delegate_to: h2\n      block:\n        - {FAULT}\n"},
+    "a template": {"tasks": f"    - {FAULT}\n      delegate_to: '{{{{ other }}}}'\n", "more": "  vars: {other: h2}\n"},
+    "a loop": {"tasks": f"    - {FAULT}\n      delegate_to: '{{{{ item }}}}'\n      loop: [h1, h2]\n"},
+    "applied": {
+        "tasks": "    - include_tasks: {file: part.yml, apply: {delegate_to: h2}}\n",
+        "part": f"- {FAULT}\n",
+    },
+    "included within": {
+        "tasks": "    - include_tasks: part.yml\n    - block: [{include_tasks: part.yml}]\n      delegate_to: h2\n",
+        "part": f"- {FAULT}\n",
+    },
+    "a handler": {
+        "tasks": "    - ping:\n",
+        "more": f"  handlers:\n    - name: break\n      {FAULT}\n      delegate_to: h2\n",
+    },
+}
+
+
+@pytest.mark.parametrize("place", DELEGATED)
+@pytest.mark.parametrize("flag", ["--yes", "--check"])
+def test_a_fault_that_is_delegated_needs_the_mark_of_the_host_it_breaks(
+    place: str, flag: str, go: Go, tmp_path: Path, contacts: list[str]
+) -> None:
+    code, said = go("play", write(tmp_path, hosts="h1", **DELEGATED[place]), flag)
+    assert (code, contacts) == (3, []), said
+    assert f"{NAME}h2 for that" in said
+
+
+@pytest.mark.parametrize("other", ["localhost", "127.0.0.1", "192.0.2.9"])
+def test_a_host_of_no_inventory_is_not_there_to_be_broken(
+    other: str, go: Go, tmp_path: Path, contacts: list[str]
+) -> None:
+    text = f"    - {FAULT}\n      delegate_to: {other}\n      vars: {{drill: true}}\n"
+    code, said = go("play", write(tmp_path, text, hosts="h1"), "--yes", "-e", "drill=true")
+    assert (code, contacts) == (3, [])
+    assert f"{NAME}{other} for that" in said
+
+
+def test_a_delegated_fault_reaches_a_marked_host_from_one_that_is_not(
+    go: Go, tmp_path: Path, contacts: list[str]
+) -> None:
+    code, said = go("play", write(tmp_path, f"    - {FAULT}\n      delegate_to: h1\n"), "--yes")
+    assert (code, contacts) == (4, ["h1"]), said
+
+
+def test_a_mark_is_not_carried_elsewhere_by_delegation(go: Go, tmp_path: Path, contacts: list[str]) -> None:
+    more = "  vars: {ansible_host: 192.0.2.9}\n"
+    code, said = go("play", write(tmp_path, f"    - {FAULT}\n      delegate_to: h1\n", more=more), "--yes")
+    assert (code, contacts) == (3, [])
+    assert "the way to h1 is not the inventory's" in said
+
+
+def test_a_delegate_that_only_the_run_knows_is_refused_before_the_fault_is_sent(tmp_path: Path) -> None:
+    from remedy.errors import Refused
+    from tests.engine.fake import plain, play
+
+    sent: list[tuple[str, str]] = []
+
+    def watch(host: str, step: dict[str, Any]) -> dict[str, Any]:
+        sent.append((host, step["module"].rpartition(".")[2]))
+        return plain(host, step)
+
+    text = (
+        "- hosts: h1\n  gather_facts: false\n  tasks:\n    - {command: h2, register: r}\n"
+        f"    - {FAULT}\n      delegate_to: '{{{{ r.stdout }}}}'\n"
+    )
+    with pytest.raises(Refused, match="does not mark h2 for that"):
+        play(tmp_path, text, inventory_text=HOSTS, behaviour=watch)
+    assert sent == [("h1", "command")]
 
 
 def test_an_include_that_only_the_run_knows_is_refused_before_its_fault_is_sent(tmp_path: Path) -> None:

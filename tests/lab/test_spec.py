@@ -8,7 +8,8 @@ import pytest
 
 from remedy.errors import InputError
 from remedy.lab import Disk, HostSpec
-from remedy.lab.roles import BASE, Layer, Role
+from remedy.lab.layers import other_suite
+from remedy.lab.roles import BASE, Foreign, Layer, Role
 from remedy.lab.spec import default_file, parse_size, read_specs
 
 
@@ -88,3 +89,33 @@ def test_a_changed_layer_has_another_folder_and_so_have_those_above() -> None:
     assert one.folders()[1] != two.folders()[1]
     assert one.folders()[2] != two.folders()[2]
     assert [name.partition("-")[0] for name in one.folders()] == ["base", "a", "b"]
+
+
+def test_packages_of_another_suite_count_and_a_layer_without_them_keeps_its_folder() -> None:
+    plain, other = Role((Layer("a", ()),)), Role((Layer("a", (), foreign=Foreign("sid", ("x",), "/opt/x")),))
+    assert plain.folders() == ("a-3c3e06298580eb13",)
+    assert other.folders() != plain.folders()
+
+
+@pytest.mark.parametrize(
+    ("sources", "line"),
+    [
+        (
+            "Types: deb\n# URIs: http://old.example/debian\nURIs: http://mirror.example/debian\n"
+            "Suites: bookworm bookworm-updates\nComponents: main\nSigned-By: /usr/share/keyrings/a.gpg\n\n"
+            "Types: deb\nURIs: http://security.example/debian\nSuites: bookworm-security\n",
+            "deb [signed-by=/usr/share/keyrings/a.gpg] http://mirror.example/debian sid main",
+        ),
+        (
+            "# mine\ndeb  http://mirror.example/debian/ bookworm main\n",
+            "deb http://mirror.example/debian/ sid main",
+        ),
+        (
+            "deb http://security.example/d bookworm-security main\ndeb [trusted=yes] file:/srv/deb bookworm main\n",
+            "deb [trusted=yes] file:/srv/deb sid main",
+        ),
+        ("deb http://mirror.example/debian trixie main\n", None),
+    ],
+)
+def test_another_suite_comes_from_the_machines_own_mirror(sources: str, line: str | None) -> None:
+    assert other_suite(sources, "sid") == line

@@ -1,6 +1,7 @@
 """mysql_binlogs and mysql_binlog_purge on real servers: what replicas need stays, and no purge hangs for long.
 
-What hangs, who is ended and what is lent for it is proved with the runbook: tests/acceptance/test_disk_full_binlogs.py.
+What hangs, who is ended and what is lent for it is proved with the runbook:
+tests/acceptance/test_disk_full_binlogs.py.
 """
 
 from __future__ import annotations
@@ -115,6 +116,7 @@ def test_servers_are_found_among_the_processes(bench: Bench, pair: tuple[Databas
             "pid": int(bench.primary.lab.run(host, ["pidof", "mariadbd"]).stdout),
             **{"program": "mariadbd", "user": "mysql", "unit": "mariadb.service"},
             **{"datadir": FOLDER, "binlogs": FOLDER, "container": False},
+            "listens": ["/run/mysqld/mysqld.sock", ["0.0.0.0", 3306]],
         }
         assert found["servers"] == [server]
         assert found["binlogs"] == [FOLDER]

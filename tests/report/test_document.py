@@ -45,10 +45,11 @@ def test_the_shape_is_the_promised_one() -> None:
     assert set(made["findings"][0]) == {"host", "id", "severity", "title", "evidence", "advice", "resolved"}
     assert set(made["changes"][0]) == {
         "host", "task", "module", "object", "before", "after", "diff", "reversible", "reason", "seconds", "bytes_freed",
-            "items", "happened",
+            "items", "happened", "delegated_by",
     }  # fmt: skip
     assert set(made["tasks"][0]) == {
         "host", "play", "section", "task", "module", "status", "reason", "seconds", "result", "kept",
+            "delegated_to",
     }  # fmt: skip
     assert {task["status"] for task in made["tasks"]} == {"ok", "changed", "failed", "skipped", "not_run"}
 

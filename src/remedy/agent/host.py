@@ -150,6 +150,11 @@ class Host(object):
         """Return whether the link is gone: a work of many parts starts no further one."""
         return self._talk.stopping()
 
+    def alone(self):
+        """Work on in a process that nobody talks to (see lending.py)."""
+        self._talk = _Nobody()
+        self._limit = None
+
     def in_child(self, function, timeout):
         """Return what `function()` returns (plain data) from a process of its own; raises what it raises.
 
@@ -159,6 +164,22 @@ class Host(object):
         from remedy.agent.children import call
 
         return call(function, timeout)
+
+
+class _Nobody(object):
+    waited = 0.0
+
+    def need(self, source):
+        raise Failed("there is nobody to ask for content")
+
+    def warn(self, text):
+        pass
+
+    def stopping(self):
+        return False
+
+    def lost(self):
+        return False
 
 
 def _runs(path):

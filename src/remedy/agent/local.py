@@ -197,7 +197,7 @@ class LocalWorker(object):
             return
         patience = 0.0
         if self._step is None:
-            patience = 0.5
+            patience = _PATIENCE  # it goes at once, or puts back what is lent
         elif self._must_finish():
             patience = float("inf")
         elif self._worded:

@@ -73,6 +73,10 @@ def _resource(module, step, talk, outcome):
     kept, irreversible = keep(module, have, step.get("keep_left"))
     change["irreversible"] = irreversible
     talk.ask(outcome.intent(kept=kept, needs=list(module.needs(have, want))))
+    if step.get("lent"):
+        if irreversible is not None:
+            raise Failed("not lent, for it could not be put back: %s" % irreversible)
+        talk.lend(module, have, want, kept)
     with outcome.looking_again(module):
         module.write(have, want)
     now = module.read()

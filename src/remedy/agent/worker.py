@@ -11,6 +11,8 @@ from remedy.agent import process
 from remedy.agent.channel import Pipe
 from remedy.agent.kinds import Failed
 
+_PATIENCE = 2.0  # seconds for what was lent to be taken back; if it takes longer, nobody waits
+
 
 class Gone(BaseException):
     """The link is gone: nothing may be written any more. No Exception, so that no module swallows it."""
@@ -32,6 +34,7 @@ class Talk(object):
         self._step = None
         self._interruptible = True
         self._parent = os.getppid()
+        self._lent = {}
         self.waited = 0.0
 
     def serve(self):
@@ -60,6 +63,8 @@ class Talk(object):
         result = runner.run(step, self._host, self)
         after = self._host.predictions
         result["predicted"] = after if step.get("check") and after != before else None
+        if result["status"] in ("ok", "changed") and not step.get("check") and not step.get("lent"):
+            self._settle(result["object"])
         try:
             self._send(result)
         except (TypeError, ValueError) as error:
@@ -78,6 +83,26 @@ class Talk(object):
         if word.get("refuse") is not None:
             raise Failed(word["refuse"])
         self._host.contents = word.get("contents") or {}
+
+    def lend(self, module, have, want, kept):
+        """Promise that the change of the step is taken back, whatever becomes of this agent; raises Failed."""
+        from remedy.agent import lending
+
+        key = module.key()
+        if key in self._lent:
+            raise Failed("%s is lent already" % key)
+        self._lent[key] = lending.promise(module, have, want, kept, float(self._step["lent"]))
+
+    def _settle(self, key):
+        """A later step has put the object back, or changed it for good."""
+        lent = self._lent.pop(key, None)
+        if lent is not None:
+            lent.settle()
+
+    def leave(self):
+        """Let what is still lent be taken back before the worker is gone, and with it the host's lock."""
+        while self._lent:
+            self._lent.popitem()[1].fall_due(_PATIENCE)
 
     def need(self, source):
         """Return the content of a source; raises Failed when the control machine has none."""
@@ -126,7 +151,11 @@ def work(inn, out, memory):
         process.close_all_but({inn, out})
         signal.signal(signal.SIGTERM, _end)
         signal.signal(signal.SIGHUP, _end)
-        Talk(Pipe(inn, out), memory).serve()
+        talk = Talk(Pipe(inn, out), memory)
+        try:
+            talk.serve()
+        finally:
+            talk.leave()
         code = 0
     except (Gone, Ended):
         code = 0

@@ -78,7 +78,8 @@ def _objects(record: RunRecord, *, every: bool) -> Iterator[str]:
         foreseen = "would change " if event.predicted else ""
         freed = f", {size(event.bytes_freed)} freed" if event.bytes_freed and not event.predicted else ""
         back = "" if event.reversible or event.predicted else f" (cannot be taken back: {event.reason})"
-        yield f"  {foreseen}{event.host}: {event.task}: {event.object}{freed}{back}"
+        whose = f" (a task of {event.delegated_by})" if event.delegated_by else ""
+        yield f"  {foreseen}{event.host}: {event.task}{whose}: {event.object}{freed}{back}"
         yield from _items(event.items, every=every)
     for intent in _open(record):
         yield f"  may have changed {intent.host}: {intent.task}: {intent.object} (its end is not known)"
@@ -106,7 +107,7 @@ def _open(record: RunRecord) -> list[Intent]:
         elif isinstance(event, TaskDone):
             place = event.host, event.section, event.task, event.position
             for key, each in list(waiting.items()):
-                if (each.host, each.section, each.task, each.position) == place:
+                if (each.delegated_by or each.host, each.section, each.task, each.position) == place:
                     del waiting[key]
     return list(waiting.values())
 

@@ -46,13 +46,14 @@ def roll_back(name: str | None, *, check: bool, flags: dict[str, Any]) -> int:
     _introduce(run, plan)
     _tell(plan)
     for host in changed:
-        if host not in {each.name for each in session.inventory.hosts}:
+        if session.inventory.named(host).implicit and not _implicit(plan, host):
             text = f"warning: {host} is no longer in the inventory: its {len(plan.hosts[host])} changes stay"
             click.echo(text, err=True)
-    number = sum(len(plan.hosts[host.name]) for host in chosen)
+    steps = [plan.hosts[host.name] for host in chosen if plan.hosts.get(host.name)]
+    number = sum(map(len, steps))
     what = f"{count(number, 'change')} of run {run.id} by {run.user}, {_ago(run.started)}"
     _approve(
-        f"{what}, on {count(len(chosen), 'host')}", run, named=name is not None, session=session, check=check
+        f"{what}, on {count(len(steps), 'host')}", run, named=name is not None, session=session, check=check
     )
     path = Path(run.started_in, run.playbook)
     undoings = _undoings(session, path, plan, [host.name for host in chosen])
@@ -91,19 +92,30 @@ def _session(run: RunSummary, project: Project, flags: dict[str, Any], *, check:
 def _hosts(session: Session, plan: UndoPlan, changed: Sequence[str]) -> list[Host]:
     """Return the hosts to work on; InputError where none is left."""
     known = {host.name for host in session.inventory.hosts}
-    if not known.intersection(changed):
+    implicit = [host for host in changed if host not in known and _implicit(plan, host)]
+    if not known.intersection(changed) and not implicit:
         raise InputError(
             f"the inventory '{session.named}' has no host '{changed[0]}', which the run {plan.run} changed",
             hint="name the inventory of that run with -i",
         )
-    limited = {host.name for host in session.hosts(["all"])}
-    chosen = [host for host in session.inventory.hosts if host.name in limited and host.name in changed]
-    if not chosen:
+    limited = {host.name for host in session.hosts(["all"])} if known else set()
+    # A change that was delegated may have notified handlers on the host whose task it was.
+    steps = [step for host in changed if host in limited or host in implicit for step in plan.hosts[host]]
+    wanted = {*changed, *(step.notified for step in steps if step.notify)}
+    chosen = [host for host in session.inventory.hosts if host.name in limited and host.name in wanted]
+    if session.limit is None:
+        chosen += [session.inventory.named(name) for name in implicit]
+    if not any(host.name in changed for host in chosen):
         raise InputError(
             f"--limit '{session.limit}' leaves no host that the run {plan.run} changed",
             hint=f"it changed: {', '.join(changed)}",
         )
     return chosen
+
+
+def _implicit(plan: UndoPlan, host: str) -> bool:
+    """Say whether the run reached a host by its name, and no inventory named it even then."""
+    return any(step.implicit for step in plan.hosts[host])
 
 
 def _introduce(run: RunSummary, plan: UndoPlan) -> None:
@@ -153,8 +165,11 @@ def _undoings(session: Session, path: Path, plan: UndoPlan, hosts: Sequence[str]
     plays = _plays(session, path)
     order: dict[str, dict[str, list[UndoStep]]] = {}
     for host in hosts:
-        for step in plan.hosts[host]:
-            order.setdefault(step.play, {}).setdefault(host, []).append(step)
+        for step in plan.hosts.get(host, ()):
+            of_play = order.setdefault(step.play, {})
+            of_play.setdefault(host, []).append(step)
+            if step.notify and step.notified in hosts:
+                of_play.setdefault(step.notified, [])
     titles = [title for title in reversed(list(plays)) if title in order]
     titles += [title for title in order if title not in plays]
     return [Undoing(plays.get(title) or empty_play(title), order[title]) for title in titles]

@@ -19,7 +19,8 @@ class Planned:
     """One step that destroys or interrupts (`guarded`), as the check pass foresaw it.
 
     `items` are what a Sweep would take, as {item, reason, size}; `bytes` what it would free; `kept` what it would
-    leave, as {item, reason}; `unknown`: the check pass could not tell, and the play asks when it comes to it.
+    leave, as {item, reason}; `unknown`: the check pass could not tell, and the play asks when it comes to it. `host` is
+    the one that the step is delegated to, "" where it is the host's whose plan it is.
     """
 
     task: str
@@ -29,10 +30,11 @@ class Planned:
     bytes: int | None = None
     kept: tuple[Mapping[str, Any], ...] = ()
     unknown: bool = False
+    host: str = ""
 
 
 Plans = Mapping[str, Sequence[Planned]]
-"""What would be destroyed or interrupted: host to steps, only hosts with any."""
+"""What would be destroyed or interrupted: the host that is touched to steps, only hosts with any."""
 
 Approver = Callable[[Plans], None]
 """Shows plans to whoever may approve them, one call at a time; raises Refused where the answer is no."""
@@ -101,18 +103,22 @@ class Approval:
                     name: steps for name, steps in self._plans.items() if name not in self._missing
                 }
         if mine:
-            self._put({name: steps for name, steps in self._plans.items() if _certain(steps)})
+            plans = self._by_touched()
+            self._put({name: steps for name, steps in plans.items() if _certain(steps)})
         with self._changed:
             self._changed.wait_for(lambda: self._answered)
             if self._refusal is not None:
                 raise self._refusal
 
     def beyond(self, host: str, step: Planned) -> str | None:
-        """Ask about what the plan did not show; return why it must not be done, None where it may."""
+        """Ask about what the plans did not show; return why it must not be done, None where it may.
+
+        `host` is the one that is touched, whosever task it is.
+        """
         mark = (step.task, step.guarded, step.object)  # a restart that was shown is no leave to stop it
         known = [
             each
-            for each in self._plans.get(host, ())
+            for each in self._by_touched().get(host, ())
             if not each.unknown and (each.task, each.guarded, each.object) == mark
         ]
         shown = {str(item.get("item")) for each in known for item in each.items}
@@ -125,6 +131,13 @@ class Approval:
             except Refused as refused:
                 return refused.message
         return None
+
+    def _by_touched(self) -> dict[str, list[Planned]]:
+        plans: dict[str, list[Planned]] = {}
+        for name, steps in self._plans.items():
+            for step in steps:
+                plans.setdefault(step.host or name, []).append(step)
+        return plans
 
     def _put(self, plans: Plans) -> None:
         # A question that breaks (the terminal is gone, the plan cannot be shown) has no answer: nobody may go on.

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+from remedy.engine.turns import Turns
+
 _PASSED = (float("inf"),)
 
 
 class Barriers:
-    """Where each host of a batch stands; positions are ordered as the tasks are."""
+    """Where each host of a batch stands, and whose turn it is there; positions are ordered as the tasks are."""
 
-    def __init__(self, hosts: Iterable[str]) -> None:
+    def __init__(self, hosts: Iterable[str], *, ahead: bool = False) -> None:
         self._stands: dict[str, tuple[float, ...]] = dict.fromkeys(hosts, ())
+        self.turns = Turns(self._stands, ahead=ahead)
         self._moved = threading.Condition()
         self._open = False
 
@@ -40,9 +43,11 @@ class Barriers:
         with self._moved:
             self._stands[host] = _PASSED
             self._moved.notify_all()
+        self.turns.leave(host)
 
     def open(self) -> None:
         """Let everybody pass: the run is being stopped."""
         with self._moved:
             self._open = True
             self._moved.notify_all()
+        self.turns.open()

@@ -11,6 +11,7 @@ from remedy.document import Map, Text
 from remedy.engine.context import PlayContext
 from remedy.engine.control import Desk
 from remedy.engine.cursor import Cursor
+from remedy.engine.delegation import Delegate, Delegation
 from remedy.engine.flight import FAILED, OK, SKIPPED, UNKNOWN, Entry, Item
 from remedy.engine.keywords import Keywords, environment_of, identity_of, list_of, number_of
 from remedy.engine.marked import refuse
@@ -27,7 +28,14 @@ READ_ONLY = ("diagnose", "diagnose again")
 
 
 class NeedsHello(Exception):
-    """A module wants to know how far the host's clock is off, and the host has not been heard yet."""
+    """A module wants to know how far the host's clock is off, and the host has not been heard yet.
+
+    `host` is the one that the task is delegated to, None its own.
+    """
+
+    def __init__(self, host: str | None = None) -> None:
+        super().__init__(host)
+        self.host = host
 
 
 class Builder:
@@ -40,15 +48,17 @@ class Builder:
         self._variables = variables
         self._check = check
         self._numbers = count(1)
+        self._delegation = Delegation(play, state, check=check)
 
     def entry(self, task: Task, cursor: Cursor, words: Keywords, section: str) -> Entry:
         """Return the task, rendered for this host; raises Pending where it needs a result still on its way.
 
         Raises Refused for a fault that an include has brought to a host which is not there to be broken.
         """
-        refuse(self._play, task, [self._state.name])
+        if not words.values.get("delegate_to"):
+            refuse(self._play, task, [self._state])
         scope = self._variables.scope(task, cursor)
-        entry = Entry(task, cursor, words, scope, section, items=[])
+        entry = Entry(task, cursor, words, scope, section, items=[], host=self._state.name)
         try:
             self._fill(entry)
         except UnknownValue as unknown:
@@ -76,7 +86,7 @@ class Builder:
             item = Item(0, status=UNKNOWN, reason=str(why.reason))
         else:
             item = _failed(0, (), str(why))
-        return Entry(task, cursor, words, scope, section, items=[item])
+        return Entry(task, cursor, words, scope, section, items=[item], host=self._state.name)
 
     def _fill(self, entry: Entry) -> None:
         task, scope, templar = entry.task, entry.scope, self._run.templar
@@ -87,11 +97,21 @@ class Builder:
         entry.ignore = entry.words.flag("ignore_errors", False, templar, scope, task)
         for index, (layers, value) in enumerate(self._passes(entry)):
             inner = scope.with_layers(layers) if layers else scope
+            delegate = self._delegation.of(task, entry.cursor, entry.words, inner)
+            if delegate is not None:
+                refuse(self._play, task, [delegate.state])
+                layers, inner = (*layers, delegate.layer), inner.with_layers((delegate.layer,))
+            elif entry.words.values.get("delegate_to"):
+                refuse(self._play, task, [self._state])
             false = self._false_condition(entry, inner)
             if false is not None:
                 entry.items.append(_skipped(index, layers, value, false))
-            else:
-                entry.items.extend(self._items(entry, inner, index, layers, value, group))
+                continue
+            items = self._items(entry, inner, index, layers, value, group, delegate)
+            if delegate is not None and delegate.name != self._state.name:
+                for item in items:
+                    item.host = delegate.name
+            entry.items.extend(items)
         for item in entry.items:
             item.looped = entry.looped
         for word in ("retries", "delay"):
@@ -126,9 +146,17 @@ class Builder:
         return None
 
     def _items(
-        self, entry: Entry, scope: Scope, index: int, layers: tuple[Layer, ...], value: Any, group: str
+        self,
+        entry: Entry,
+        scope: Scope,
+        index: int,
+        layers: tuple[Layer, ...],
+        value: Any,
+        group: str,
+        delegate: Delegate | None,
     ) -> list[Item]:
         task, spec = entry.task, entry.task.spec
+        state = self._state if delegate is None else delegate.state
         try:
             params = self._params(spec, task, scope)
             if spec.place == "control":
@@ -141,15 +169,16 @@ class Builder:
         if entry.check:
             if hangs_on(self._variables.under_way, params):
                 raise Pending(f"what '{task.title}' may hang on")
-            if reason := hangs_on(self._state.commands, params):
+            host = None if state is self._state else state.name
+            if reason := hangs_on(self._play.commands(self._state, host), params):
                 about = " ".join(names_in(params)) if spec.may_change else ""
                 return [Item(index, layers, value, status=UNKNOWN, reason=reason, about=about)]
         for part in parts:
             if "clock_skew" in spec.internal:
-                if not self._state.heard:
-                    raise NeedsHello
-                part["clock_skew"] = self._state.clock_skew
-        return [self._step(entry, scope, part, index, layers, value, group) for part in parts]
+                if not state.heard:
+                    raise NeedsHello(None if state is self._state else state.name)
+                part["clock_skew"] = state.clock_skew
+        return [self._step(entry, scope, part, index, layers, value, group, delegate) for part in parts]
 
     @property
     def _left_out(self) -> bool:
@@ -228,6 +257,7 @@ class Builder:
         layers: tuple[Layer, ...],
         value: Any,
         group: str,
+        delegate: Delegate | None,
     ) -> Item:
         task, spec, templar = entry.task, entry.task.spec, self._run.templar
         module = spec.kind(params)
@@ -240,10 +270,20 @@ class Builder:
         # Check mode leaves out what the user wrote; a promise to read only, or `check_mode: false`, lets it run.
         checked = entry.check and not reads
         defaults = self._run.options.defaults
-        identity = identity_of(self._state.name, entry.words, templar, scope, defaults, task.position)
+        identity = identity_of(
+            self._state.name if delegate is None else delegate.name,
+            entry.words,
+            templar,
+            scope,
+            defaults,
+            task.position,
+            connection=None if delegate is None else delegate.scope,
+        )
         timeout = entry.words.values.get("timeout")
+        number = f"{group}.{next(self._numbers)}"
         message = {
-            "id": f"{group}.{next(self._numbers)}",
+            # A delegate hears the steps of several hosts, and each host counts its own.
+            "id": f"{self._state.name}:{number}" if delegate is not None else number,
             "group": group,
             "op": "run",
             "module": spec.import_name,

@@ -93,6 +93,7 @@ class Contact:
     def close(self) -> None:
         """End the agent and the connection."""
         link, self._link = self._link, None
+        self._told.clear()
         if link is not None:
             link.close()
         self._run.connector.close(self._state.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,11 +15,11 @@ from remedy.engine.bus import Bus, Recorder
 from remedy.engine.keywords import Keywords, number_of
 from remedy.engine.options import Options
 from remedy.engine.source import Contents
-from remedy.engine.state import HostState
+from remedy.engine.state import HostState, Others
 from remedy.engine.variables import Variables
 from remedy.errors import InputError, Position, Refused
 from remedy.events import Warned
-from remedy.inventory import Inventory
+from remedy.inventory import Host, Inventory
 from remedy.playbook import Include, Node, Play, Task, load_tasks, walk
 from remedy.project import Project
 from remedy.secret import Secrets
@@ -66,6 +66,46 @@ class Connector(Protocol):
         ...
 
 
+class Loan(Protocol):
+    """A change that an earlier run made for a time, as its journal tells it; the object was `before`."""
+
+    @property
+    def run(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def module(self) -> str: ...
+    @property
+    def object(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def before(self) -> Any: ...
+
+
+class Loans(Protocol):
+    """What earlier runs lent, and nobody has seen put back."""
+
+    def of(self, host: str, warn: Callable[[str], None]) -> Sequence[Loan]:
+        """Return the loans on a host; `warn` is told what cannot be read."""
+        ...
+
+    def back(self, loan: Any) -> None:
+        """Remember that it was seen put back; raises RemedyError."""
+        ...
+
+
+class NoLoans:
+    """Nothing was lent."""
+
+    def of(self, host: str, warn: Callable[[str], None]) -> Sequence[Loan]:
+        """Return none."""
+        return ()
+
+    def back(self, loan: Any) -> None:
+        """Nothing to remember."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
     """What one run consists of."""
@@ -80,12 +120,14 @@ class RunContext:
     bus: Bus
     recorder: Recorder
     connector: Connector
+    loans: Loans = field(default_factory=NoLoans)
     decrypt: Any = None
     sources: tuple[str, ...] = ()
     approver: Approver = nobody
     extra_vars: Layer = field(default_factory=lambda: Layer("extra vars", {}))
     contents: Contents = field(default_factory=Contents)
     stop: threading.Event = field(default_factory=threading.Event)
+    others: Others = field(default_factory=Others)
 
 
 class PlayContext:
@@ -123,6 +165,7 @@ class PlayContext:
         self.fatal = any(
             bool(each.any_errors_fatal) for node, outer in nodes for each in (play, *outer, node)
         )
+        self.delegates = any(each.delegate_to for node, outer in nodes for each in (*outer, node))
         self.lockstep = len(batch) > 1 and (
             play.strategy == "linear" or self.fatal or play.max_fail_percentage is not None
         )
@@ -145,13 +188,22 @@ class PlayContext:
             return False
         return spec.may_ask
 
-    def inventory_layers(self, name: str) -> tuple[Layer, ...]:
+    def inventory_layers(self, host: Host) -> tuple[Layer, ...]:
         """Return the layers that the inventory gives a host (the third to the tenth of Ansible's order)."""
         with self._guard:
-            if name not in self._layers:
-                host = self.run.inventory.host(name)
-                self._layers[name] = tuple(self.run.inventory.layers(host, self.playbook_dir))
-            return self._layers[name]
+            if host.name not in self._layers:
+                self._layers[host.name] = tuple(self.run.inventory.layers(host, self.playbook_dir))
+            return self._layers[host.name]
+
+    def other(self, host: Host) -> HostState:
+        """Return what the run knows about a host that may belong to none of its plays."""
+        return self.states.get(host.name) or self.run.others.state(host)
+
+    def commands(self, state: HostState, host: str | None) -> list[tuple[str, str]]:
+        """Return what check mode has left out on the host that a task touches (None: its own, which is `state`)."""
+        if host is None or state.quiet:  # a check pass leaves no trace on another host
+            return state.commands
+        return self.other(self.run.inventory.named(host)).commands
 
     def vars_files(self, scope: Scope) -> tuple[Layer, ...]:
         """Read the play's vars_files; of a list of alternatives the first that exists counts."""

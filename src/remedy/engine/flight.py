@@ -13,6 +13,7 @@ from typing import Any
 
 from remedy.engine.cursor import Cursor
 from remedy.engine.keywords import Keywords
+from remedy.engine.turns import Key
 from remedy.playbook import Task
 from remedy.template import Layer, Scope
 from remedy.transport import Identity
@@ -24,6 +25,7 @@ OK, CHANGED, FAILED, SKIPPED, UNKNOWN, NOT_RUN = "ok", "changed", "failed", "ski
 class Item:
     """One invocation of a module: the protocol's step (None: settled by the engine), then its outcome.
 
+    `host` is the one that it is delegated to, None where it is the task's own.
     `left_out`: a Command that would run, and was not run because the mode is check. `about`: the names that a task
     may change of which check mode cannot tell what it would do. `judged`: the host says ok, the task's keywords do not.
     """
@@ -38,6 +40,7 @@ class Item:
     reads: bool = False
     guarded: str | None = None
     left_out: bool = False
+    host: str | None = None
     about: str = ""
     judged: bool = False
     status: str = ""
@@ -56,8 +59,8 @@ class Item:
 class Entry:
     """One task in flight; `partial`: one item of a loop that goes item by item, and does not count yet.
 
-    `delay` (between the tries of `until`) and `pause` (between the items of a loop) are in seconds. `secret`: a secret
-    is in what changes, `sealed`: one is in the parameters.
+    `host` is whose task it is. `delay` (between the tries of `until`) and `pause` (between the items of a loop) are in
+    seconds. `secret`: a secret is in what changes, `sealed`: one is in the parameters.
     """
 
     task: Task
@@ -66,6 +69,7 @@ class Entry:
     scope: Scope
     section: str
     items: list[Item]
+    host: str = ""
     looped: bool = False
     ignore: bool = False
     no_log: bool = False
@@ -90,6 +94,11 @@ class Entry:
         return any(item.message is not None for item in self.items)
 
     @property
+    def delegates(self) -> list[str]:
+        """Return the hosts that it runs on in place of its own, each once."""
+        return list(dict.fromkeys(item.host for item in self.items if item.host is not None))
+
+    @property
     def notifies(self) -> bool:
         return bool(self.task.notify)
 
@@ -98,6 +107,7 @@ class Entry:
 class Flight:
     """A request of the walk: take these entries to the host, in order, and bring back their outcomes.
 
+    One that is delegated has a single entry, and all of its items go to the same host.
     `landed` is how many of them, from the first, have their outcome and count.
     """
 
@@ -112,7 +122,12 @@ class Flight:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A request of the walk: the handshake is needed (the host's clock) before anything else is sent."""
+    """A request of the walk: the handshake is needed (the host's clock) before anything else is sent.
+
+    `host` is the one that a task is delegated to, None the task's own.
+    """
+
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +135,21 @@ class Barrier:
     """A request of the walk: wait until every other host has come this far."""
 
     position: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """A request of the walk: wait until another host has done a task for all."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """A request of the walk: wait until fewer than `most` hosts are at a task."""
+
+    key: Key
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +164,4 @@ class Gate:
     """A request of the walk: diagnose is over, may the fix begin?"""
 
 
-Request = Flight | Hello | Barrier | Pause | Gate
+Request = Flight | Hello | Barrier | Await | Throttle | Pause | Gate

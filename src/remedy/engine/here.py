@@ -183,6 +183,7 @@ class HostSite(_Place):
         self._item = item
         self._numbers = count(1)
         self._others: list[_Place] = []
+        self._lent: set[str] = set()
         self.check = bool((item.message or {}).get("check"))
         self.clock_skew = worker.state.clock_skew
         self.foreseen = worker.state.foreseen
@@ -202,13 +203,51 @@ class HostSite(_Place):
         """Mask a value in every output from now on."""
         self._worker.run.secrets.add(secret)
 
-    def ask(self, module: str, *, finishing: bool = False, **params: Any) -> dict[str, Any]:
+    def ask(
+        self, module: str, *, finishing: bool = False, lent: float | None = None, **params: Any
+    ) -> dict[str, Any]:
         """Run a target module on the host, as the task's identity; its changes are journaled on their own."""
-        message = self._item.message or {}
         name = module if module.startswith(TARGET) else find(module).import_name
         if name != module:
-            spec = find(module)
-            params = dict(check(spec, params, None, templates_allowed=False))
+            params = dict(check(find(module), params, None, templates_allowed=False))
+        frame = self._carry(name, params, finishing=finishing, more={} if lent is None else {"lent": lent})
+        if lent is not None and frame.get("change"):
+            self._lent.add(str(frame["object"]))
+        elif frame["status"] != "failed":
+            self._lent.discard(str(frame.get("object")))
+        result = dict(frame.get("result") or {})
+        if frame["status"] == "failed":
+            cause = result.pop("cause", None)
+            raise Failed(f"{self.name}: {frame.get('reason') or result.get('msg')}", cause, **result)
+        return result
+
+    def lent(self) -> list[dict[str, Any]]:
+        """Return what earlier runs lent on this host that is still as they left it; what is not is forgotten."""
+        loans = self._worker.run.loans
+        found = []
+        for loan in loans.of(self.name, self.warn):
+            frame = self._carry(loan.module, dict(loan.params), more={"check": True, "lent": None})
+            about = f"{loan.object}, which the run {loan.run} lent,"
+            if frame["status"] == "failed":
+                self.warn(f"{about} cannot be looked at: {frame.get('reason')}")
+            elif frame.get("object") != loan.object:
+                self.warn(f"{about} is not where it was: there is {frame.get('object')} now")
+            elif frame["status"] == "ok":
+                told = {"run": loan.run, "task": loan.task, "object": loan.object, "before": loan.before}
+                module = loan.module.rpartition(".")[2]
+                found.append({**told, "module": module, "params": dict(loan.params)})
+            else:
+                try:
+                    loans.back(loan)
+                except RemedyError as error:
+                    self.warn(str(error))
+        return found
+
+    def _carry(
+        self, name: str, params: dict[str, Any], *, more: dict[str, Any], finishing: bool = False
+    ) -> dict[str, Any]:
+        """Run a step of a target module on the host; return its `result` frame, with its change on the books."""
+        message = self._item.message or {}
         step = {
             **message,
             "id": f"{message['id']}.{next(self._numbers)}",
@@ -217,6 +256,7 @@ class HostSite(_Place):
             "params": params,
             "timeout": None,
             "ignore": True,
+            **more,
         }
         inner = Item(0, message=step, identity=self._item.identity, kind="resource")
         task = replace(self._entry.task, changed_when=None, failed_when=None, register=None)
@@ -225,13 +265,9 @@ class HostSite(_Place):
             frame = self._worker.carry_one(self._play, entry, inner, finishing=finishing)
         except RemedyError as error:
             raise Gone(error) from None
-        if frame.get("change"):
+        if frame.get("change") and step.get("check") == message.get("check"):
             self._walk.ledger.arrived(entry, inner, frame)
-        result = dict(frame.get("result") or {})
-        if frame["status"] == "failed":
-            cause = result.pop("cause", None)
-            raise Failed(f"{self.name}: {frame.get('reason') or result.get('msg')}", cause, **result)
-        return result
+        return frame
 
     def other(self, name: str) -> _Place | None:
         """Return another host of the inventory by its name or address, with its own variables and identity."""
@@ -256,6 +292,9 @@ class HostSite(_Place):
 
     def close(self) -> None:
         """Close every line, to other hosts too."""
+        for name in sorted(self._lent):
+            look = f"`remedy rollback {self._worker.run.id} --check` tells whether it has"
+            self.warn(f"{name} is still lent: the host puts it back by itself; {look}")
         super().close()
         others, self._others = self._others, []
         for other in others:

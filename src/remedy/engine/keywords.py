@@ -6,11 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from remedy.errors import InputError, Position
-from remedy.playbook import Common, Task
+from remedy.playbook import Common
 from remedy.template import Scope, Templar, Variables
 from remedy.transport import Identity, TargetDefaults
 
 _YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
+_INHERITED = (
+    "ignore_errors",
+    "check_mode",
+    "no_log",
+    "timeout",
+    "any_errors_fatal",
+    "diff",
+    "run_once",
+    "throttle",
+    "delegate_to",
+)
+_TOGETHER = ("run_once", "throttle", "delegate_to")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +51,18 @@ class Keywords:
                 value = getattr(node.become, word)
                 if value is not None:
                     become[word] = value
-            for word in ("ignore_errors", "check_mode", "no_log", "timeout", "any_errors_fatal", "diff"):
+            for word in _INHERITED:
                 value = getattr(node, word)
                 if value is not None:
                     values[word] = value
         return cls(tuple(when), frozenset(tags), become, tuple(environment), values)
 
-    def flag(self, word: str, default: bool, templar: Templar, scope: Scope, task: Task) -> bool:
+    @property
+    def together(self) -> bool:
+        """Say whether a task concerns more hosts than its own: all of the batch come to it before it begins."""
+        return any(self.values.get(word) not in (None, False, 0, "") for word in _TOGETHER)
+
+    def flag(self, word: str, default: bool, templar: Templar, scope: Scope, task: Common) -> bool:
         """Return a yes-or-no keyword, rendered."""
         value = self.values.get(word)
         if value is None:
@@ -102,12 +119,22 @@ def _place(written: Any, where: Position) -> Position:
 
 
 def identity_of(
-    host: str, words: Keywords, templar: Templar, scope: Scope, defaults: TargetDefaults, where: Position
+    host: str,
+    words: Keywords,
+    templar: Templar,
+    scope: Scope,
+    defaults: TargetDefaults,
+    where: Position,
+    *,
+    connection: Scope | None = None,
 ) -> Identity | None:
-    """Return whom a task runs as, None for the login user; connection variables win over keywords, as in Ansible."""
+    """Return whom a task runs as, None for the login user; connection variables win over keywords, as in Ansible.
+
+    `connection` has these variables where the task is delegated; the keywords are rendered for its own host.
+    """
     written = {word: templar.render(value, scope, where=where) for word, value in words.become.items()}
     # Nothing that a fact module may bring decides who we are: these variables need not wait for it.
-    settled = Variables(templar.scope(scope.layers))
+    settled = Variables(templar.scope((connection or scope).layers))
     become = written.get("become", defaults.become)
     if not isinstance(become, bool):
         word = str(become).strip().lower()

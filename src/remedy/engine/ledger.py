@@ -56,11 +56,13 @@ class Ledger:
             result["skipped"] = True
             if entry.check and item.kind == "command" and item.reason == _LEFT_OUT:
                 item.left_out = True
-                self._state.commands.append((left_out_by(entry.task.title), text_of_command(item)))
+                left_out = left_out_by(entry.task.title), text_of_command(item)
+                self._play.commands(self._state, item.host).append(left_out)
         item.result = result
-        if item.status == FAILED and entry.check and self._state.commands:
+        commands = self._play.commands(self._state, item.host)
+        if item.status == FAILED and entry.check and commands:
             item.status = UNKNOWN
-            item.reason = f"{item.reason} (perhaps it {self._state.commands[-1][0]})"
+            item.reason = f"{item.reason} (perhaps it {commands[-1][0]})"
             item.about = " ".join(names_in((item.message or {}).get("params", {})))
         self._judge(entry, item)
         if change and item.status in (CHANGED, FAILED):
@@ -146,7 +148,7 @@ class Ledger:
         }.get(kind, "")
         self._run.bus.emit(
             Changed(
-                host=self._state.name,
+                host=item.host or self._state.name,
                 change=str(change.get("id") or message.get("id", "")),
                 play=self._play.play.title,
                 section=entry.section,
@@ -164,6 +166,7 @@ class Ledger:
                 predicted=predicted,
                 items=[] if hidden else _largest(change.get("items") or ()),
                 happened=str(change.get("happened") or ""),
+                delegated_by="" if item.host is None else self._state.name,
             )
         )
 
@@ -176,7 +179,7 @@ class Ledger:
             if item.effect is not None:
                 item.effect()
             if item.about:
-                self._state.commands.append((item.reason, item.about))
+                self._play.commands(self._state, item.host).append((item.reason, item.about))
         status = _overall(items)
         result = combined(items, entry.looped)
         failed = status == FAILED
@@ -271,6 +274,7 @@ class Ledger:
                 rescued=rescued,
                 reads=any(item.reads for item in items),
                 no_log=entry.no_log,
+                delegated=entry.delegates,
             )
         )
 
@@ -284,6 +288,7 @@ def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
         items=tuple(change.get("items") or ()),
         bytes=change.get("bytes_freed"),
         kept=tuple(item.kept),
+        host=item.host or "",
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from remedy.document import Decrypt
 from remedy.engine.context import PlayContext
+from remedy.engine.delegation import touched_ahead
+from remedy.engine.keywords import Keywords
 from remedy.engine.state import HostState
 from remedy.engine.variables import NeedsBarrier
 from remedy.errors import InputError, Position, Refused
@@ -16,7 +18,7 @@ from remedy.inventory import Host, Inventory
 from remedy.modules.parameters import has_template
 from remedy.modules.registry import FAULTS
 from remedy.modules.values import TYPES
-from remedy.playbook import Include, Node, Play, Task, load_tasks, walk
+from remedy.playbook import Common, Include, Node, Play, Task, load_tasks, walk
 from remedy.project import Project
 from remedy.template import Layer, Pending, UnknownValue, Variables
 from remedy.transport import Target
@@ -39,25 +41,25 @@ def marked(inventory: Inventory, host: Host) -> bool:
         return False
 
 
-def refuse(play: PlayContext, task: Task, hosts: Iterable[str]) -> None:
-    """Raise Refused where a task is a fault and one of its hosts is not there to be broken."""
+def refuse(play: PlayContext, task: Task, states: Sequence[HostState]) -> None:
+    """Raise Refused where a task is a fault and one of the hosts that it touches is not there to be broken."""
     if task.spec.fault:
-        names = list(hosts)
-        _refuse(play.run.inventory, task.spec.name, task.title, names, task.position)
-        _refuse_elsewhere(play, task.spec.name, task.title, names, task.position)
+        _refuse(play.run.inventory, task.spec.name, task.title, states, task.position)
+        _refuse_elsewhere(play, task.spec.name, task.title, states, task.position)
 
 
 def refuse_undo(play: PlayContext, module: str, title: str, host: str) -> None:
     """Raise Refused for taking back what a fault did: that may break the host once more."""
     if module.startswith(FAULTS):
-        _refuse(play.run.inventory, module.removeprefix(FAULTS), title, [host], None)
-        _refuse_elsewhere(play, module.removeprefix(FAULTS), title, [host], None)
+        inventory = play.run.inventory
+        _refuse(inventory, module.removeprefix(FAULTS), title, [HostState(inventory.named(host))], None)
+        _refuse_elsewhere(play, module.removeprefix(FAULTS), title, [play.states[host]], None)
 
 
 def _refuse(
-    inventory: Inventory, module: str, title: str, hosts: Iterable[str], where: Position | None
+    inventory: Inventory, module: str, title: str, states: Sequence[HostState], where: Position | None
 ) -> None:
-    others = [name for name in hosts if not marked(inventory, inventory.host(name))]
+    others = [state.name for state in states if not marked(inventory, state.host)]
     if others:
         named = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if others[_SHOWN:] else "")
         raise Refused(
@@ -70,10 +72,10 @@ def _refuse(
 
 
 def _refuse_elsewhere(
-    play: PlayContext, module: str, title: str, hosts: Iterable[str], where: Position | None
+    play: PlayContext, module: str, title: str, states: Sequence[HostState], where: Position | None
 ) -> None:
     """Raise Refused where a mark would be carried to another machine than the inventory's."""
-    others = [name for name in hosts if _elsewhere(play, play.states[name])]
+    others = [state.name for state in states if _elsewhere(play, state)]
     if others:
         raise Refused(
             f"'{module}' breaks hosts on purpose, and the way to {', '.join(others[:_SHOWN])} is not the inventory's",
@@ -91,7 +93,7 @@ def _elsewhere(play: PlayContext, state: HostState) -> bool:
         used = Target.from_variables(state.name, Variables(play.target_scope(state)), defaults)
     except (InputError, UnknownValue, Pending, NeedsBarrier):
         return False  # it cannot be reached like this; whoever tries says why
-    host = run.inventory.host(state.name)
+    host = state.host
     layers = [*run.inventory.layers(host), Layer("magic", run.inventory.magic(host))]
     unsaid = replace(defaults, connection="ssh", ssh_common_args="", ssh_extra_args="")
     try:
@@ -109,8 +111,10 @@ def refuse_ahead(play: PlayContext) -> None:
     """Raise Refused for a fault anywhere in a play, also in what it includes by a name that is known ahead."""
     ahead = _Ahead(play.play, play.run.project, play.run.decrypt)
     for section, nodes in play.play.sections():
-        for task in ahead.tasks(nodes, section):
-            refuse(play, task, play.hosts)
+        for task, outer in ahead.tasks(nodes, section):
+            if task.spec.fault:
+                words = Keywords.of(task, (play.play, *outer))
+                refuse(play, task, touched_ahead(play, task, words))
 
 
 class _Ahead:
@@ -120,27 +124,33 @@ class _Ahead:
         self._play = play
         self._project = project
         self._decrypt = decrypt
-        self._seen: set[tuple[str, Path]] = set()
+        self._seen: set[tuple[str, Path, str | None]] = set()
 
-    def tasks(self, nodes: tuple[Node, ...], section: str) -> Iterator[Task]:
-        for node, _ in walk(nodes):
+    def tasks(
+        self, nodes: tuple[Node, ...], section: str, around: tuple[Common, ...] = ()
+    ) -> Iterator[tuple[Task, tuple[Common, ...]]]:
+        """Yield each task with the nodes around it, outermost first."""
+        for node, outer in walk(nodes, around):
             if isinstance(node, Task):
-                yield node
+                yield node, outer
                 continue
             try:
-                inside = self._included(node, section)
+                inside = self._included(node, section, outer)
             except InputError:
                 continue  # it is told where the include is reached, which it may never be
-            yield from self.tasks(inside, section)
+            yield from self.tasks(inside, section, outer if node.apply is None else (*outer, node.apply))
 
-    def _included(self, node: Include, section: str) -> tuple[Node, ...]:
+    def _included(self, node: Include, section: str, outer: tuple[Common, ...]) -> tuple[Node, ...]:
         """Return what an include brings; a file that can hold no fault is not read for that."""
         if has_template(node.file):
             return ()
         path = self._project.tasks_file(node.file, Path(node.position.file).parent, node.position)
-        if (section, path) in self._seen or not _may_hold(path):
+        around = outer if node.apply is None else (*outer, node.apply)
+        names = [each.delegate_to for each in around if each.delegate_to is not None]
+        visit = (section, path, names[-1] if names else None)
+        if visit in self._seen or not _may_hold(path):
             return ()
-        self._seen.add((section, path))
+        self._seen.add(visit)
         return load_tasks(
             path, project=self._project, section=section, play=self._play, vault_decrypt=self._decrypt
         )

@@ -51,4 +51,5 @@ def _gather(play: Play) -> Task:
         spec=find("setup"),
         args=Map(position),
         become=Become(),
+        run_once=False,  # as in Ansible, each host has facts of its own
     )

@@ -6,18 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from remedy.engine.context import PlayContext, RunContext
-from remedy.engine.greeting import Machines
+from remedy.engine.crew import Crew
+from remedy.engine.delegation import look_ahead
 from remedy.engine.marked import refuse_ahead, refuse_undo
 from remedy.engine.options import CHECK, DIAGNOSE
 from remedy.engine.start import Start, settle_ahead
 from remedy.engine.state import HostState
 from remedy.engine.undo import Undoing, UndoWalk
 from remedy.engine.walk import Walk
-from remedy.engine.worker import Worker
 from remedy.errors import InputError, Refused, RemedyError
 from remedy.events import PlayStarted, RunEnded, RunStarted, TaskDone, Warned
 from remedy.inventory import Host
@@ -35,9 +36,7 @@ class Run:
     def __init__(self, context: RunContext, hosts: list[Host]) -> None:
         self._run = context
         self._states = {host.name: HostState(host) for host in hosts}
-        self._machines = Machines()
-        self._slots = threading.Semaphore(context.options.forks)
-        self._workers: dict[str, Worker] = {}
+        self._crew = Crew(context)
         self._refused: Refused | None = None
         self._later: frozenset[str] | set[str] = frozenset()  # the hosts that a later play needs
         self._began = time.monotonic()
@@ -59,7 +58,9 @@ class Run:
                 for play in playbook.plays
             ]
             for play, names in zip(playbook.plays, named, strict=True):
-                refuse_ahead(self._context(playbook.path, play, names))
+                context = self._context(playbook.path, play, names)
+                look_ahead(context)
+                refuse_ahead(context)
             for number, (play, names) in enumerate(zip(playbook.plays, named, strict=True), 1):
                 if self._over:
                     return
@@ -92,7 +93,9 @@ class Run:
                     return
                 self._later = {name for other in undoings[number:] for name in other.hosts}
                 names = [name for name in each.hosts if name in self._states]
-                self._play(path, each.play, names, partial(_undo_walk, each, check))
+                # A handler that another host's change had notified runs once all changes of the play are undone.
+                play = replace(each.play, serial=()) if each.crosses else each.play
+                self._play(path, play, names, partial(_undo_walk, each, check))
 
         return self._whole(plays, str(path), inventory, user, arguments)
 
@@ -220,13 +223,13 @@ class Run:
         """
         ended = threading.Event()
 
-        worker = self._workers[start.name]
+        worker = self._crew.worker(start.state)
 
         def drive() -> None:
             try:
                 worker.drive(play, start.walk, start.requests, start.request)
-                if start.name not in self._later or not start.state.alive:
-                    worker.close()  # a thousand links are not kept open for hosts that are done
+                if (start.name not in self._later or not start.state.alive) and not play.delegates:
+                    worker.rest()  # a thousand links are not kept open for hosts that are done
             except RemedyError:
                 if not self._run.bus.ended:
                     raise
@@ -239,11 +242,8 @@ class Run:
 
     def _start(self, play: PlayContext, state: HostState, make: Maker) -> Start:
         state.findings, state.again = {}, {}
-        worker = self._workers.get(state.name)
-        if worker is None:
-            worker = self._workers[state.name] = Worker(self._run, state, self._machines, self._slots)
         walk = make(play, state)
-        worker.contact.target(play)
+        self._crew.worker(state).contact.target(play)
         return Start(state, walk)
 
     def _stop(self, play: PlayContext) -> None:
@@ -256,7 +256,7 @@ class Run:
         )
 
     def _close(self) -> None:
-        closing = [worker.close() for worker in self._workers.values()]
+        closing = self._crew.close()
         until = time.monotonic() + _CLOSING
         for thread in closing:
             thread.join(max(0.0, until - time.monotonic()))
@@ -303,7 +303,7 @@ class Run:
 
 
 def _undo_walk(undoing: Undoing, check: bool, play: PlayContext, state: HostState) -> Walk:
-    return UndoWalk(play, state, undoing.hosts[state.name], check=check)
+    return UndoWalk(play, state, undoing.hosts[state.name], check=check, crosses=undoing.crosses)
 
 
 def _wait(ends: list[threading.Event]) -> None:

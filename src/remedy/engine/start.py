@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from remedy.engine.barriers import Barriers
 from remedy.engine.context import PlayContext
-from remedy.engine.flight import Barrier, Flight, Gate, Request
+from remedy.engine.flight import Await, Barrier, Flight, Gate, Request, Throttle
 from remedy.engine.state import HostState
 from remedy.engine.walk import Walk
 from remedy.errors import InputError
@@ -66,6 +67,10 @@ def _needs_nobody(play: PlayContext, start: Start, request: Request) -> bool:
         return True
     if isinstance(request, Barrier):
         return play.barriers.reached(start.name, request.position)
+    if isinstance(request, Await):
+        return play.barriers.turns.done(request.key)
+    if isinstance(request, Throttle):
+        return play.barriers.turns.enter(request.key, start.name, request.most, wait=False)
     if isinstance(request, Gate):
         if play.gate is not None and not play.play.diagnose and not start.looked:
             start.looked = True
@@ -77,12 +82,13 @@ def _needs_nobody(play: PlayContext, start: Start, request: Request) -> bool:
 def _look_ahead(play: PlayContext, state: HostState) -> None:
     """Render what the check pass before the approval would send first; raises InputError."""
     shadow = state.fork()
-    walk = Walk(play, shadow, check=True, only=("pre_tasks", "tasks", "post_tasks", "handlers"))
+    parts = ("pre_tasks", "tasks", "post_tasks", "handlers")
+    walk = Walk(play, shadow, check=True, only=parts, barriers=Barriers(play.batch, ahead=True))
     ahead = Start(shadow, walk)
     ahead.go_on()
     while request := ahead.request:
         if isinstance(request, Flight) and not request.items():
             walk.settle(request)
-        elif not isinstance(request, Barrier):
+        elif not isinstance(request, Barrier | Throttle):
             return
         ahead.go_on()

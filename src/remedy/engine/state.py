@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,19 @@ class Finding:
             "evidence": self.evidence,
             "advice": self.advice,
         }
+
+
+class Others:
+    """The hosts that belong to none of a run's plays, and that tasks of its hosts are delegated to."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, HostState] = {}
+        self._guard = threading.Lock()
+
+    def state(self, host: Host) -> HostState:
+        """Return what the run knows about such a host."""
+        with self._guard:
+            return self._states.setdefault(host.name, HostState(host))
 
 
 @dataclass(slots=True)
@@ -70,18 +84,20 @@ class HostState:
         """Say whether the host still takes part."""
         return not self.failed and self.left_out is None and self.broken is None
 
-    def take_notified(self, handlers: Iterable[Task | Include]) -> tuple[Task | Include, ...]:
-        """Return the handlers to run now, in the order they are defined; they count as no longer notified."""
+    def take_notified(self, handlers: Iterable[Task | Include]) -> tuple[Task | Include | None, ...]:
+        """Return the handlers to run now, in the order they are defined; they count as no longer notified.
+
+        None stands for each that is not notified, so that a handler has the same place on every host.
+        """
         notified, self.notified = self.notified, {}
-        chosen = []
+        chosen: list[Task | Include | None] = []
         for handler in handlers:
             listens = handler.listen if isinstance(handler, Task) else ()
             names = {handler.title, *listens} & set(notified)
-            if names:
-                chosen.append(handler)
-                if not any(notified[name] for name in names):
-                    self._unsure.add(id(handler))
-        return tuple(chosen)
+            chosen.append(handler if names else None)
+            if names and not any(notified[name] for name in names):
+                self._unsure.add(id(handler))
+        return tuple(chosen) if any(chosen) else ()
 
     def surely_notified(self, handler: Task) -> bool:
         """Say whether a handler's notification is certain, and not only possible (check mode)."""

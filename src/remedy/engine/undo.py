@@ -10,16 +10,19 @@ from typing import Any, Protocol
 from remedy.document import Map, Text
 from remedy.engine.context import PlayContext
 from remedy.engine.cursor import Cursor
-from remedy.engine.flight import SKIPPED, Entry, Flight, Item, Request
+from remedy.engine.flight import CHANGED, SKIPPED, Barrier, Entry, Flight, Item, Request
 from remedy.engine.keywords import Keywords
 from remedy.engine.program import Stage
 from remedy.engine.state import HostState
+from remedy.engine.turns import News
 from remedy.engine.walk import Walk
 from remedy.errors import Position
 from remedy.modules import find
 from remedy.playbook import Become, Play, Task
 from remedy.template import Variables
 from remedy.transport import Identity
+
+_UNDONE = (0, 1)  # behind the undoing, before the handlers
 
 
 class Undoable(Protocol):
@@ -46,15 +49,27 @@ class Undoable(Protocol):
     @property
     def notify(self) -> Sequence[str]: ...
     @property
+    def notified(self) -> str: ...
+    @property
     def secret(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """The changes of one play to undo, for each host from the last to the first; `play` has the handlers."""
+    """The changes of one play to undo, for each host from the last to the first; `play` has the handlers.
+
+    A host without changes is there for the handlers that a change on another one had notified here.
+    """
 
     play: Play
     hosts: Mapping[str, Sequence[Undoable]]
+
+    @property
+    def crosses(self) -> bool:
+        """Say whether a change on one host has notified the handlers of another."""
+        return any(
+            each.notify and each.notified != name for name, steps in self.hosts.items() for each in steps
+        )
 
 
 def empty_play(title: str) -> Play:
@@ -67,10 +82,11 @@ class UndoWalk(Walk):
     """Undoes a host's changes in one flight; each object that is no longer as the run left it is skipped."""
 
     def __init__(
-        self, play: PlayContext, state: HostState, changes: Sequence[Undoable], *, check: bool
+        self, play: PlayContext, state: HostState, changes: Sequence[Undoable], *, check: bool, crosses: bool
     ) -> None:
         super().__init__(play, state, check=check, only=("nothing",))
         self._changes = changes
+        self._crosses = crosses
         self._numbers = count(1)
 
     def requests(self) -> Iterator[Request]:
@@ -82,8 +98,18 @@ class UndoWalk(Walk):
             self.settle(flight)
             if any(item.status == SKIPPED for entry in flight.entries for item in entry.items):
                 self._state.unfinished = True
+        if self._crosses:
+            self._notify_others(entries)
+            yield Barrier(_UNDONE)
+            self._together.news(_UNDONE)
         self._program = (Stage("handlers"),)
         yield from super().requests()
+
+    def _notify_others(self, entries: Sequence[Entry]) -> None:
+        for change, entry in zip(self._changes, entries, strict=True):
+            if change.notified != self._state.name and any(item.status == CHANGED for item in entry.items):
+                news = News(self._state.name, _UNDONE, notified=dict.fromkeys(change.notify, True))
+                self._play.barriers.turns.send(change.notified, news)
 
     def settle(self, flight: Flight) -> None:
         """Commit what is known; a change that cannot be undone does not keep the others from it."""
@@ -106,7 +132,7 @@ class UndoWalk(Walk):
             spec=spec,
             args=Map(position),
             become=Become(),
-            notify=tuple(Text(name) for name in change.notify),
+            notify=tuple(Text(name) for name in change.notify if change.notified == self._state.name),
         )
         number = str(next(self._numbers))
         message = {
@@ -128,7 +154,9 @@ class UndoWalk(Walk):
         scope = self._variables.scope(task, cursor)
         item = Item(0, message=message, identity=self._identity(change), kind="resource")
         words = Keywords.of(task, ())
-        entry = Entry(task, cursor, words, scope, "rollback", [item], no_log=change.secret)
+        entry = Entry(
+            task, cursor, words, scope, "rollback", [item], host=self._state.name, no_log=change.secret
+        )
         entry.check, entry.sealed = self._check, bool(logs_in)
         return entry
 

@@ -33,7 +33,7 @@ class Variables:
         self.raised: dict[str, Any] = {}
         self.under_way: list[tuple[str, str]] = []
         self.barrier_passed = False
-        self._inventory = play.inventory_layers(state.name)
+        self._inventory = play.inventory_layers(state.host)
         self._magic = dict(play.run.inventory.magic(state.host))
         self._magic.update(
             playbook_dir=str(play.playbook_dir),

@@ -7,9 +7,12 @@ A failure takes the walk back to the failing task's cursor and from there to the
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
+from remedy.engine.barriers import Barriers
 from remedy.engine.build import Builder, NeedsHello, loop_layers, never_fails
 from remedy.engine.context import PlayContext
 from remedy.engine.cursor import Cursor, Failure
@@ -32,15 +35,13 @@ from remedy.engine.options import CHECK, DIAGNOSE
 from remedy.engine.program import Stage, program
 from remedy.engine.results import text_of_command
 from remedy.engine.state import HostState
+from remedy.engine.together import Going, Together
 from remedy.engine.unknown import names_in
 from remedy.engine.variables import INCLUDE, NeedsBarrier, Variables
 from remedy.errors import InputError, RemedyError
 from remedy.events import FindingResolved, SectionStarted
 from remedy.playbook import Block, Include, Task, selected
 from remedy.template import Layer, Pending, UnknownValue
-
-Going = Generator[Request, None, Cursor | None]
-"""Asks for what it needs, then returns the next cursor; None: the walk is over."""
 
 _MOST_IN_FLIGHT = 500  # a batch of thousands would hold its first results back from the report
 
@@ -58,7 +59,13 @@ class Walk:
     """One host in one play; `requests()` is driven by a worker."""
 
     def __init__(
-        self, play: PlayContext, state: HostState, *, check: bool, only: tuple[str, ...] = ()
+        self,
+        play: PlayContext,
+        state: HostState,
+        *,
+        check: bool,
+        only: tuple[str, ...] = (),
+        barriers: Barriers | None = None,
     ) -> None:
         self._play = play
         self._run = play.run
@@ -67,13 +74,16 @@ class Walk:
         self._variables = Variables(play, state, check=check)
         self._builder = Builder(play, state, self._variables, check=check)
         self.ledger = Ledger(play, state, self._variables)
+        self._together = Together(self, play, state, self._variables, barriers or play.barriers)
         mode = CHECK if check else play.run.options.mode
         self._program = program(play.play, mode=mode, gate=play.asks, only=only)
         self._flight = Flight()
         self._failure: tuple[Entry, Failure] | None = None
+        self.fell: Failure | None = None
         self._stage = ""
         self._ended = False
         self._doomed = False
+        self._flushes: Counter[tuple[int, ...]] = Counter()
 
     @property
     def variables(self) -> Variables:
@@ -104,10 +114,12 @@ class Walk:
                 if cursor is here:
                     yield Barrier(here.position)
                     self._variables.barrier_passed = True
-            except NeedsHello:
+                    if (failed := self._together.news(here.position)) is not None:
+                        cursor = self._together.share(here, failed)
+            except NeedsHello as needs:
                 cursor = yield from self._land(here)
-                if cursor is here and not self._state.heard:
-                    yield Hello()
+                if cursor is here:
+                    yield Hello(needs.host)
             except UnknownValue as unknown:
                 self._flight.entries.append(self._builder.stumble(here, self._stage, unknown))
                 cursor = here.advance()
@@ -133,6 +145,8 @@ class Walk:
 
     def _go(self, cursor: Cursor) -> Going:
         node = cursor.node
+        if node is None:  # the place of a handler that was not notified
+            return cursor.advance()
         if isinstance(node, Stage):
             return (yield from self._enter_stage(node, cursor))
         if isinstance(node, _Pass):
@@ -142,22 +156,38 @@ class Walk:
         words = Keywords.of(node, cursor.ancestors)
         if not self._selected(words):
             return cursor.advance()
-        if self._play.lockstep and not self._variables.barrier_passed:
+        together = self._together.concerns(node, words)
+        if (self._play.lockstep or together) and not self._variables.barrier_passed:
             landed = yield from self._land(cursor)
             if landed is not cursor:
                 return landed
+            if together:
+                self._together.come(node, cursor)
             yield Barrier(cursor.position)
             if not self._state.alive or self._play.aborted:
                 self._ended = True
                 return cursor
             self._variables.barrier_passed = True
-        after: Cursor | None
-        if isinstance(node, Include):
-            after = self._include(node, cursor, words)
+            if (failed := self._together.news(cursor.position)) is not None:
+                return self._together.share(cursor, failed)
+        if together:
+            after = yield from self._together.take(node, cursor, words)
         else:
-            after = yield from self._task(node, cursor, words)
+            after = yield from self.do(node, cursor, words)
         self._variables.barrier_passed = False
         return after
+
+    def do(self, node: Task | Include, cursor: Cursor, words: Keywords) -> Going:
+        """Do a task or an include; return the next cursor."""
+        if isinstance(node, Include):
+            return self._include(node, cursor, words)
+        return (yield from self._task(node, cursor, words))
+
+    def fall(self, cursor: Cursor, failure: Failure) -> Cursor | None:
+        """Return where a failure at a cursor leads: to a rescue, or to what a failed host may still do."""
+        self._variables.barrier_passed = False
+        after, _ = cursor.failed(failure)
+        return self._fail(failure) if after is None else after
 
     def _selected(self, words: Keywords) -> bool:
         if self._stage not in ("pre_tasks", "tasks", "post_tasks"):
@@ -183,7 +213,12 @@ class Walk:
                 return cursor
             self._flight.entries.append(entry)
             return (yield from self._land(cursor.advance()))
-        alone = task.spec.place in ("raw", "controller")
+        if len({item.host for item in entry.items if item.message is not None}) > 1:
+            for _, items in groupby(entry.items, key=lambda item: item.message is not None and item.host):
+                yield Flight([replace(entry, items=list(items), partial=True)])
+            self._flight.entries.append(entry)
+            return (yield from self._land(cursor.advance()))
+        alone = task.spec.place in ("raw", "controller") or self._together.concerns(task, words)
         if alone and self._flight.entries:
             landed = yield from self._land(cursor)
             if landed is not cursor:
@@ -233,6 +268,7 @@ class Walk:
                     raise RemedyError(f"'{entry.task.title}' was sent, and nothing came back of it")
             return cursor
         entry, failure = failed
+        self.fell = failure
         judged = any(item.judged for item in entry.items)
         for other in flight.entries:
             if other.committed or not other.travels:
@@ -241,8 +277,7 @@ class Walk:
                 self.ledger.commit(other)  # the host ran it: what failed is what we made of the result
             elif not entry.cursor.rescues():
                 self.ledger.dropped(other, "an earlier task failed")
-        after, _ = entry.cursor.failed(failure)
-        return self._fail(failure) if after is None else after
+        return self.fall(entry.cursor, failure)
 
     def _fail(self, failure: Failure) -> Cursor | None:
         """The host has failed, nothing has rescued it; return what it may still do."""
@@ -315,12 +350,18 @@ class Walk:
 
     def _flush(self, cursor: Cursor) -> Cursor:
         """Enter the notified handlers, in the order they are defined, and come back for those they notify."""
+        handlers = self._notified(cursor)
+        if handlers is None:
+            return cursor.advance()
+        return replace(handlers, parent=replace(cursor, index=cursor.index - 1))
+
+    def _notified(self, cursor: Cursor) -> Cursor | None:
+        """Return the cursor at the notified handlers, None where there are none; each flush is further on."""
         nodes = self._state.take_notified(self._play.play.handlers)
         if not nodes:
-            return cursor.advance()
-        return replace(
-            cursor.enter(nodes, within=self._play.play), parent=replace(cursor, index=cursor.index - 1)
-        )
+            return None
+        self._flushes[cursor.position] += 1
+        return cursor.enter(nodes, within=self._play.play, branch=self._flushes[cursor.position])
 
     def _meta(self, task: Task, cursor: Cursor, words: Keywords) -> Going:
         landed = yield from self._land(cursor)
@@ -339,9 +380,7 @@ class Walk:
         elif action == "clear_facts":
             self._state.facts.clear()
         elif action == "flush_handlers":
-            nodes = self._state.take_notified(self._play.play.handlers)
-            if nodes:
-                return cursor.enter(nodes, within=self._play.play)
+            return self._notified(cursor) or after
         return after
 
     def _conclude(self) -> None:

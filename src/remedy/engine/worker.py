@@ -9,41 +9,52 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remedy.engine.barriers import Barriers
 from remedy.engine.contact import Contact
 from remedy.engine.context import PlayContext, RunContext
-from remedy.engine.flight import FAILED, OK, Barrier, Entry, Flight, Gate, Hello, Item, Pause, Request
-from remedy.engine.greeting import Machines, greeted
+from remedy.engine.delegation import delegated, unknown_name
+from remedy.engine.flight import Await, Barrier, Entry, Flight, Gate, Hello, Item, Pause, Request, Throttle
+from remedy.engine.greeting import greeted
 from remedy.engine.heard import Ear
 from remedy.engine.here import run_here
+from remedy.engine.intent import intent_of
 from remedy.engine.ledger import planned
-from remedy.engine.results import name_of_command, text_of_command
+from remedy.engine.results import name_of_command
 from remedy.engine.sessions import Sessions
 from remedy.engine.state import HostState
 from remedy.engine.walk import Walk
+from remedy.engine.without_agent import run_raw
 from remedy.errors import Interrupted, LinkLost, Refused, RemedyError, Unreachable
-from remedy.events import UNCERTAIN, HostLeftOut, Intent, RoundTrips, SectionStarted, TaskStarted, Warned
+from remedy.events import UNCERTAIN, HostLeftOut, RoundTrips, SectionStarted, TaskStarted, Warned
 
-_RAW_SECONDS = 1800.0
+if TYPE_CHECKING:
+    from remedy.engine.crew import Crew
+
+_PATIENCE = 0.5  # seconds between two looks at whether the operator wants to stop
+_CLOSING = 5.0  # seconds for an agent to end
 
 Places = dict[str, tuple[Entry, Item]]
 Arrived = Callable[[Entry, Item, dict[str, Any]], None]
 
 
 class Worker:
-    """Works on one host for the length of a run; its link stays open from play to play."""
+    """Works on one host for the length of a run; its link stays open from play to play.
 
-    def __init__(
-        self, run: RunContext, state: HostState, machines: Machines, slots: threading.Semaphore
-    ) -> None:
+    A task that another host delegates to this one uses the same link, from the other host's thread: whoever uses it
+    holds `_busy`, and waits for nobody else the while.
+    """
+
+    def __init__(self, run: RunContext, state: HostState, crew: Crew) -> None:
         self.run = run
         self.state = state
         self.contact = Contact(run, state)
         self._ear = Ear(state.name)
-        self._machines = machines
-        self._slots = slots
+        self._crew = crew
+        self._slots = crew.slots
+        self._busy = threading.Lock()
+        self._gone: Unreachable | None = None
         self._closing: threading.Thread | None = None
         self.sessions = Sessions()
         self.round_trips = 0
@@ -75,6 +86,7 @@ class Worker:
         except BaseException as error:
             # One host's surprise must not take the others' run with it; the exit code still says "internal".
             self.state.broken = error
+            self._gone = LinkLost("link_lost", "an internal error has ended its work", host=self.state.name)
             self.run.bus.emit(Warned(message=f"internal error: {error!r}", host=self.state.name))
         finally:
             self._slots.release()
@@ -95,31 +107,101 @@ class Worker:
         finally:
             self.contact.close()
 
+    def rest(self) -> None:
+        """Close, unless another host's task is at work here; it may be wanted again."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self.close()
+            finally:
+                self._busy.release()
+
     def _one(self, play: PlayContext, walk: Walk, request: Request, barriers: Barriers) -> None:
         if self.run.stop.is_set():
             raise Interrupted("stopped by the operator")
         if isinstance(request, Flight):
             if request.entries:
                 barriers.at(self.state.name, request.entries[0].cursor.position)
-            self._fly(play, walk, request)
+            items = request.items()
+            if not items:
+                return walk.settle(request)
+            self._on(play, items[0].host, lambda there: there._fly(play, walk, request), walk, request)
         elif isinstance(request, Hello):
-            self._hear(play)
+            self._on(play, request.host, lambda there: there._hear(play))
         elif isinstance(request, Pause):
             if self.run.stop.wait(request.seconds):
                 raise Interrupted("stopped by the operator")
         elif isinstance(request, Barrier):
             position = request.position
             self._wait(lambda: barriers.wait(self.state.name, position))
+            if barriers is play.rehearsal and play.gate is not None:
+                play.gate.began()  # who has waited for the others is not late for that
+        elif isinstance(request, Await):
+            key = request.key
+            self._wait(lambda: barriers.turns.wait(key))
+        elif isinstance(request, Throttle):
+            key, most = request.key, request.most
+            self._wait(lambda: barriers.turns.enter(key, self.state.name, most))
         elif isinstance(request, Gate):
             self._gate(play)
 
-    def _wait(self, wait: Callable[[], None]) -> None:
+    def _wait(self, wait: Callable[[], object]) -> None:
         """Wait for other hosts without holding one of the forks."""
         self._slots.release()
         try:
             wait()
         finally:
             self._slots.acquire()
+
+    # -- on this host, or on the one that a task is delegated to
+
+    def _on(
+        self,
+        play: PlayContext,
+        name: str | None,
+        do: Callable[[Worker], None],
+        walk: Walk | None = None,
+        flight: Flight | None = None,
+    ) -> None:
+        """Let a host's worker do something with its link, in this thread; `flight` is what is lost without it."""
+        if name is None:
+            self._alone(do)
+            return
+        there = self._crew.worker(delegated(play, name, play.play.position))
+
+        def serve(there: Worker) -> None:
+            before = there.round_trips
+            if there._gone is not None:  # nobody waits twice for a host that does not answer
+                if walk is not None and flight is not None:
+                    walk.lost(flight, f"{there._gone.message}; nothing was sent")
+                raise there._gone
+            try:
+                do(there)
+            except Unreachable as error:
+                there._gone = error
+                raise
+            finally:
+                self.round_trips += there.round_trips - before
+                there.round_trips = before
+
+        try:
+            there._alone(serve)
+        except Unreachable as error:
+            hint = unknown_name(play, there.state) or error.hint
+            text = f"'{name}', which a task is delegated to: {error.message}"
+            raise Unreachable(error.reason, text, hint=hint, host=self.state.name) from error
+
+    def _alone(self, do: Callable[[Worker], None]) -> None:
+        """Use the link when nobody else does."""
+        while not self._busy.acquire(timeout=_PATIENCE):
+            if self.run.stop.is_set():
+                raise Interrupted("stopped by the operator")
+        try:
+            if self._closing is not None:
+                self._closing.join(_CLOSING)
+                self._closing = None
+            do(self)
+        finally:
+            self._busy.release()
 
     def _gate(self, play: PlayContext) -> None:
         """Without --yes, make a check pass over the fix and let all hosts' plans be judged together."""
@@ -132,7 +214,8 @@ class Worker:
             return
         self._enter(play, "check")
         shadow = self.state.fork()
-        ahead = Walk(play, shadow, check=True, only=("pre_tasks", "tasks", "post_tasks", "handlers"))
+        parts = ("pre_tasks", "tasks", "post_tasks", "handlers")
+        ahead = Walk(play, shadow, check=True, only=parts, barriers=play.rehearsal)
         for request in ahead.requests():
             self._one(play, ahead, request, play.rehearsal)
             # The pass may be what greets the host first, and its copy of the state is older than that.
@@ -149,9 +232,6 @@ class Worker:
 
     def _fly(self, play: PlayContext, walk: Walk, flight: Flight) -> None:
         items = flight.items()
-        if not items:
-            walk.settle(flight)
-            return
         places: Places = {
             item.message["id"]: (entry, item)
             for entry in flight.entries
@@ -160,11 +240,6 @@ class Worker:
         }
         walk.settle(flight)
         place = places[str((items[0].message or {})["id"])][0].task.spec.place
-        if place == "raw":  # it travels alone: all items are the same task's
-            self._announce(play, flight)
-            for each in items:
-                self._raw(play, walk, flight, *places[str((each.message or {})["id"])])
-            return
 
         def arrived(entry: Entry, item: Item, message: dict[str, Any]) -> None:
             walk.ledger.arrived(entry, item, message)
@@ -174,9 +249,11 @@ class Worker:
             self._hear(play)
         self._announce(play, flight)
         try:
-            if place == "controller":
+            if place in ("controller", "raw"):  # it travels alone: all items are the same task's
                 for entry, item in places.values():
-                    arrived(entry, item, run_here(self, play, walk, entry, item))
+                    raw = place == "raw"
+                    done = run_raw(self, play, item) if raw else run_here(self, play, walk, entry, item)
+                    arrived(entry, item, done)
                 return
             self.contact.carry(play, items)
             self.round_trips += 1
@@ -224,7 +301,7 @@ class Worker:
                     continue
                 if not self.state.quiet:
                     self.run.bus.emit(
-                        TaskStarted(host=self.state.name, task=entry.task.title, module=entry.task.module)
+                        TaskStarted(host=entry.host, task=entry.task.title, module=entry.task.module)
                     )
                 if item.kind == "command" and not item.reads and not item.message.get("check"):
                     name = name_of_command(item, hidden=entry.no_log)
@@ -234,30 +311,8 @@ class Worker:
             self.run.recorder.commit()
 
     def intend(self, play: PlayContext, entry: Entry, item: Item, intent: dict[str, Any]) -> None:
-        message = item.message or {}
-        identity = item.identity
-        self.run.bus.emit(
-            Intent(
-                host=self.state.name,
-                change=str(intent.get("change") or message["id"]),
-                play=play.play.title,
-                section=entry.section,
-                task=entry.task.title,
-                position=str(entry.task.position),
-                module=message["module"],
-                kind=str(intent.get("kind") or item.kind),
-                object=str(intent.get("object", "")),
-                before=intent.get("before"),
-                want=intent.get("items") or intent.get("want"),  # a sweep's list is what may go
-                kept=intent.get("kept"),
-                irreversible=intent.get("irreversible"),
-                params=dict(message["params"]),
-                become={} if identity is None else identity.means(),
-                notify=[str(name) for name in entry.task.notify],
-                secret=entry.no_log or entry.secret,
-                sealed=entry.sealed,
-            )
-        )
+        """Put into the journal what is about to change."""
+        self.run.bus.emit(intent_of(self.state, play.play.title, entry, item, intent))
 
     def _listen(
         self, play: PlayContext, places: Places, arrived: Arrived, *, finishing: bool = False
@@ -311,7 +366,7 @@ class Worker:
         if kind == "hello":
             self.state.heard = True
             self.state.clock_skew = float(message.get("clock") or time.time()) - time.time()
-            greeted(self.run, self.state, message, self._machines)
+            greeted(self.run, self.state, message, self._crew.machines)
         elif kind == "need":
             answer: dict[str, Any] = {
                 "t": "content",
@@ -329,49 +384,12 @@ class Worker:
         elif kind == "warn" and not self.state.quiet:
             self.run.bus.emit(Warned(message=message["text"], host=self.state.name))
 
-    def _raw(self, play: PlayContext, walk: Walk, flight: Flight, entry: Entry, item: Item) -> None:
-        """Run a raw command without the agent."""
-        message = item.message or {}
-        if message["check"]:
-            skipped = {"status": "skipped", "reason": "check mode", "result": {}}
-            walk.ledger.arrived(entry, item, skipped)
-            walk.settle(flight)
-            return
-        began = time.monotonic()
-        timeout = _RAW_SECONDS if message["timeout"] is None else message["timeout"]
-        target = self.contact.target(play)
-        try:
-            rc, out, err = self.run.connector.raw(target, text_of_command(item), item.identity, timeout)
-        except Unreachable as error:
-            walk.lost(flight, f"{error.message}; {self._fate(error)}")
-            raise
-        except TimeoutError:
-            outcome: dict[str, Any] = {
-                "status": FAILED,
-                "reason": f"no end within {timeout:g} s",
-                "result": {"cause": "timeout"},
-            }
-        else:
-            stdout, stderr = (part.decode("utf-8", "surrogateescape") for part in (out, err))
-            outcome = {
-                "status": FAILED if rc else OK,
-                "reason": f"the command ended with {rc}" if rc else "",
-                "result": {
-                    "rc": rc,
-                    "stdout": stdout,
-                    "stderr": stderr,
-                    "stdout_lines": stdout.splitlines(),
-                    "stderr_lines": stderr.splitlines(),
-                },
-            }
-        self.round_trips += 1
-        walk.ledger.arrived(entry, item, {**outcome, "seconds": time.monotonic() - began})
-        walk.settle(flight)
-
     # -- the end
 
     def _leave_out(self, error: Unreachable) -> None:
         self.state.left_out = error.reason
+        if error.__cause__ is None or not isinstance(error.__cause__, Unreachable):
+            self._gone = error  # else it is another host that is out of reach
         self.run.bus.emit(
             HostLeftOut(
                 host=self.state.name,
@@ -382,10 +400,5 @@ class Worker:
         )
 
     def _report_trips(self) -> None:
-        self.run.bus.emit(
-            RoundTrips(
-                host=self.state.name,
-                setup_trips=self.contact.setup_trips,
-                round_trips=self.round_trips,
-            )
-        )
+        setup = self.contact.setup_trips
+        self.run.bus.emit(RoundTrips(host=self.state.name, setup_trips=setup, round_trips=self.round_trips))

@@ -38,6 +38,12 @@ class Inventory:
             return _implicit(name)
         raise InputError(f"the inventory has no host '{name}'", hint=nearest(name, self._by_name))
 
+    def named(self, name: str) -> Host:
+        """Return a host by its name, or one of that address which no source names, as `delegate_to` takes it."""
+        if name in self._by_name or name in LOCALHOST:
+            return self.host(name)
+        return Host(name, Map(), implicit=True)
+
     def select(self, pattern: str, limit: str | None = None) -> list[Host]:
         """Return the hosts that a pattern selects, cut down to those of a `--limit`.
 

@@ -2,6 +2,7 @@
 
 from remedy.journal.history import delete_run, find_run, list_runs, named_few
 from remedy.journal.journal import Journal
+from remedy.journal.lending import Loans
 from remedy.journal.newest import newest_undoable
 from remedy.journal.record import RunRecord, is_active, read_run
 from remedy.journal.summary import RunSummary
@@ -9,6 +10,7 @@ from remedy.journal.undo import NotUndone, UndoPlan, UndoStep, undo_plan
 
 __all__ = [
     "Journal",
+    "Loans",
     "NotUndone",
     "RunRecord",
     "RunSummary",

@@ -18,7 +18,8 @@ class RunSummary:
     """One run; `started` in seconds since the epoch, `hosts`, `changes` and `predicted` (changes) are counts.
 
     `outcome` is RunEnded's, or "running", or "cut off" where the end is missing; then `exit_code` is None.
-    `intents` counts the writes that were announced: in a run cut off it may exceed `changes`.
+    `intents` counts the writes that were announced: in a run cut off it may exceed `changes`; `lent` those among them
+    that were for a time.
     """
 
     id: str
@@ -38,6 +39,7 @@ class RunSummary:
     predicted: int = 0
     sources: tuple[str, ...] = ()
     started_in: str = ""
+    lent: int = 0
 
     @property
     def may_have_changed(self) -> bool:
@@ -54,6 +56,7 @@ class Summing:
         self._changes = 0
         self._intents = 0
         self._predicted = 0
+        self._lent = 0
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -63,6 +66,7 @@ class Summing:
             self.ended = event
         elif isinstance(event, Intent):
             self._intents += 1
+            self._lent += bool(event.lent)
         elif isinstance(event, Changed) and event.predicted:
             self._predicted += 1
         elif isinstance(event, Changed):
@@ -91,6 +95,7 @@ class Summing:
             predicted=self._predicted,
             sources=tuple(self.started.sources or ()),
             started_in=self.started.started_in,
+            lent=self._lent,
         )
 
     def as_json(self) -> bytes:

@@ -30,8 +30,10 @@ class UndoStep:
     `expect` are the states in which the object may be found: what the run left, for a change that was cut off
     either side of it, and what a failed rollback of the run made of it. `before` is what it should become.
     `undone` are the states from before earlier changes of the run: there this one is taken back already.
-    `notify` are the handlers that the change notified. `undone_by` is the rollback that has undone it already.
-    `secret`: hide the states.
+    `notify` are the handlers that the change notified, on the host `notified`: this one, or the one whose task was
+    delegated to it. `implicit`: the host stood in no inventory, and was reached by its name. `undone_by` is the
+    rollback that has undone it already. `secret`: hide the states. `lent`: the change was for the time of a
+    task alone.
     """
 
     host: str
@@ -50,6 +52,9 @@ class UndoStep:
     secret: bool
     undone_by: str | None
     undone: tuple[Any, ...] = ()
+    lent: bool = False
+    notified: str = ""
+    implicit: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +82,8 @@ class UndoPlan:
 
     def notify(self, host: str) -> tuple[str, ...]:
         """Return the handlers to notify on a host, each once."""
-        return tuple(dict.fromkeys(name for step in self.hosts.get(host, ()) for name in step.notify))
+        steps = (step for each in self.hosts.values() for step in each if step.notified == host)
+        return tuple(dict.fromkeys(name for step in steps for name in step.notify))
 
 
 @dataclass(slots=True)
@@ -136,7 +142,8 @@ def _tell(record: RunRecord) -> tuple[list[_Told], list[Changed]]:
             each = _Told(line, event)
             told.append(each)
             last[event.host, event.change] = each
-            waiting[event.host, event.section, event.task, event.position].append(each)
+            asked = event.delegated_by or event.host  # the end of a task is told of the host whose task it is
+            waiting[asked, event.section, event.task, event.position].append(each)
         elif isinstance(event, Changed) and not event.predicted:
             found = last.pop((event.host, event.change), None)
             if found is not None:
@@ -193,6 +200,9 @@ def _step(record: RunRecord, told: _Told, undone_by: str | None, left: Sequence[
         notify=tuple(intent.notify),
         secret=intent.secret,
         undone_by=undone_by,
+        lent=bool(intent.lent),
+        notified=intent.delegated_by or intent.host,
+        implicit=intent.implicit,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import time
@@ -12,10 +13,11 @@ from pathlib import Path
 from remedy.lab.cgroups import Cgroup
 from remedy.lab.errors import LabError
 from remedy.lab.lock import locked
-from remedy.lab.roles import SUITE, Layer, Role
+from remedy.lab.roles import SUITE, Foreign, Layer, Role
 from remedy.lab.tools import Say, quiet, run
 
 _BUILD_SECONDS = 600
+_ARCHIVES = "/var/cache/apt/archives"
 _HINT = "packages come from this machine's Debian mirror: check that `apt-get update` works, then try again"
 
 
@@ -90,27 +92,44 @@ class LayerCache:
 
     def _bootstrap(self, layer: Layer, _below: tuple[Path, ...], _work: Path, tree: Path) -> str:
         """Return the commands that make the lowest tree."""
-        packages = self.folder / "packages"
-        archives = '"$1"/var/cache/apt/archives'
-        command = [
-            *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--format=directory"),
-            *("--skip=essential/unlink,cleanup/apt", f"--include={','.join(layer.packages)}"),
+        # A third of the unpacking time is documentation that no host of a lab reads.
+        without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "info", "locale")]
+        words = [*self._mmdebstrap("minbase", layer.packages), *without, SUITE, str(tree), *_sources()]
+        return shlex.join(words)
+
+    def _unpack(self, foreign: Foreign, tree: Path) -> list[str]:
+        """Return the commands that unpack another suite's packages into a folder of the tree."""
+        target = tree / foreign.folder.lstrip("/")
+        words = [*self._mmdebstrap("extract", foreign.packages), foreign.suite, str(target)]
+        unread = [
+            f"{target}/{name}" for name in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var")
+        ]
+        return [
+            f"mkdir -p {target.parent}",
+            shlex.join([*words, *_other_sources(foreign.suite)]),
+            # This variant runs no customize hook; and what is bound there is the cache of packages.
+            f"! mountpoint -q {target}{_ARCHIVES} || umount {target}{_ARCHIVES}",
+            shlex.join(["rm", "-rf", "--one-file-system", *unread]),
+        ]
+
+    def _mmdebstrap(self, variant: str, packages: tuple[str, ...]) -> list[str]:
+        archives = f'"$1"{_ARCHIVES}'
+        return [
+            *("mmdebstrap", "--quiet", f"--variant={variant}", "--mode=root", "--format=directory"),
+            *("--skip=essential/unlink,cleanup/apt", f"--include={','.join(packages)}"),
             *(f"--aptopt={option}" for option in _apt_options()),
             '--aptopt=APT::Install-Recommends "false"',
             '--aptopt=Acquire::Languages "none"',
             '--aptopt=APT::Keep-Downloaded-Packages "true"',
-            # A third of the unpacking time is documentation that no host of a lab reads.
-            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "info", "locale")),
-            f"--setup-hook=mkdir -p {archives} && mount --bind {shlex.quote(str(packages))} {archives}",
+            f"--setup-hook=mkdir -p {archives} && mount --bind {shlex.quote(str(self.folder / 'packages'))} {archives}",
             f"--customize-hook=umount {archives}",
-            *(SUITE, str(tree), *_sources()),
         ]
-        return shlex.join(command)
 
     def _script(self, layer: Layer, tree: Path, make: str) -> str:
         inside = shlex.join(["chroot", str(tree), "sh", "-eu", "-c", layer.script or ":"])
         lines = [f"echo $$ > {path}" for path in self._builders.joins()]
         lines += [make]
+        lines += self._unpack(layer.foreign, tree) if layer.foreign is not None else []
         for path, content in layer.files.items():
             target = tree / path.lstrip("/").rstrip("!")
             mode = "755" if path.endswith("!") else "644"
@@ -152,6 +171,27 @@ def _sources() -> list[str]:
         return []
     candidates = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
     return [str(path) for path in candidates if path.exists() and path.stat().st_size][:1]
+
+
+def _other_sources(suite: str) -> list[str]:
+    """Return the line that leads to another suite of the mirror from which this machine has its own."""
+    for path in _sources():
+        line = other_suite(Path(path).read_text(encoding="utf-8"), suite)
+        if line is not None:
+            return [line]
+    return []
+
+
+def other_suite(sources: str, suite: str) -> str | None:
+    """Return the sources.list line of another suite on the mirror that SUITE comes from; None: none is named."""
+    for stanza in re.split(r"\n\s*\n", sources):
+        fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.*)$", stanza, re.MULTILINE))
+        if SUITE in fields.get("Suites", "").split() and fields.get("URIs"):
+            key = fields.get("Signed-By", "")
+            signed = f"[signed-by={key}] " if key.startswith("/") else ""
+            return f"deb {signed}{fields['URIs'].split()[0]} {suite} main"
+    found = re.search(rf"^deb[ \t]+(\[[^]]*\][ \t]+)?(\S+)[ \t]+{SUITE}[ \t]", sources, re.MULTILINE)
+    return f"deb {found[1] or ''}{found[2]} {suite} main" if found else None
 
 
 def _apt_options() -> list[str]:

@@ -11,6 +11,18 @@ SUITE = "bookworm"
 
 
 @dataclass(frozen=True, slots=True)
+class Foreign:
+    """Packages of another Debian suite, unpacked into a folder of their own: nothing of the host's own files changes.
+
+    They are not configured: what their maintainer scripts would do is for the layer's script.
+    """
+
+    suite: str
+    packages: tuple[str, ...]
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """Packages and files on top of the layers below; the same definition is built once and kept."""
 
@@ -20,6 +32,7 @@ class Layer:
     """Path → content; a path ending in `!` is made executable."""
     script: str = ""
     """Run by `sh -eu` as root in the tree, after packages and files."""
+    foreign: Foreign | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,9 @@ class Role:
         names: list[str] = []
         below = SUITE
         for layer in self.layers:
-            definition = json.dumps([below, asdict(layer)], sort_keys=True)
+            # What a layer does not use is not part of its name: a new field leaves the trees that are built.
+            fields = {name: value for name, value in asdict(layer).items() if value is not None}
+            definition = json.dumps([below, fields], sort_keys=True)
             below = f"{layer.name}-{hashlib.sha256(definition.encode()).hexdigest()[:16]}"
             names.append(below)
         return tuple(names)
@@ -219,14 +234,106 @@ systemctl enable -q postgresql
 """,
 )
 
+# MySQL comes from Debian's unstable suite alone, and its libraries are too new for the host. So server and clients see
+# another /usr, and are in everything else (users, folders, sockets, root) programs of the host.
+MYSQL = Layer(
+    "mysql",
+    packages=(),
+    foreign=Foreign("sid", ("mysql-server-core", "mysql-client-core", "libc-bin"), "/opt/mysql"),
+    files={
+        "/etc/mysql/my.cnf": """[mysqld]
+datadir = /var/lib/mysql
+socket = /run/mysqld/mysqld.sock
+pid_file = /run/mysqld/mysqld.pid
+log_error = /var/log/mysql/error.log
+plugin_load_add = auth_socket.so
+bind_address = 0.0.0.0
+admin_address = 127.0.0.1
+skip_name_resolve = ON
+mysqlx = OFF
+secure_file_priv = NULL
+gtid_mode = ON
+enforce_gtid_consistency = ON
+log_bin = binlog
+max_binlog_size = 1M
+innodb_redo_log_capacity = 16M
+innodb_buffer_pool_size = 32M
+innodb_flush_log_at_trx_commit = 2
+table_open_cache = 400
+[client]
+socket = /run/mysqld/mysqld.sock
+!includedir /etc/mysql/conf.d/
+""",
+        # As in the role `db`: the last number of its address, and its name.
+        "/etc/systemd/system/mysql-number.service": """[Unit]
+Description=Number and name of the MySQL server
+After=network.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -ec 'id=$(hostname -I | cut -d. -f4 | tr -dc 0-9); \\
+  printf "[mysqld]\\nserver_id = %%s\\nreport_host = %%s\\n" "$id" "$(hostname)" > /etc/mysql/conf.d/lab.cnf'
+""",
+        "/etc/systemd/system/mysql.service": """[Unit]
+Description=MySQL
+Requires=mysql-number.service
+After=network.target mysql-number.service
+[Service]
+Type=notify
+User=mysql
+Group=mysql
+RuntimeDirectory=mysqld
+RuntimeDirectoryMode=755
+BindReadOnlyPaths=/opt/mysql/usr:/usr
+ExecStart=/usr/sbin/mysqld
+TimeoutSec=120
+Restart=on-failure
+LimitNOFILE=10000
+[Install]
+WantedBy=multi-user.target
+""",
+        "/usr/local/bin/mysql!": """#!/bin/sh
+# The other suite's program with its own libraries.
+usr=/opt/mysql/usr
+exec $usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path $usr/lib/x86_64-linux-gnu $usr/bin/${0##*/} "$@"
+""",
+    },
+    script="""
+for name in mysqladmin mysqlbinlog mysqldump; do ln -s mysql /usr/local/bin/$name; done
+useradd --system --user-group --home-dir /nonexistent --shell /bin/false mysql
+install -d -m 755 /etc/mysql/conf.d
+install -d -o mysql -g mysql -m 750 /var/lib/mysql /var/log/mysql
+# Plugins are not there yet, so the account is written as a row.
+echo "UPDATE mysql.user SET plugin = 'auth_socket' WHERE user = 'root';" > /tmp/root.sql
+unshare --mount sh -eu -c 'mount --bind /opt/mysql/usr /usr; exec /usr/sbin/mysqld --user=mysql --skip-log-bin \\
+  --initialize-insecure --init-file=/tmp/root.sql' || { cat /var/log/mysql/error.log >&2; exit 1; }
+rm -f /tmp/root.sql /var/log/mysql/error.log /var/lib/mysql/auto.cnf /var/lib/mysql/binlog.*
+systemctl enable -q mysql
+""",
+)
+
 QUEUE = Layer("queue", packages=("redis-server", "rabbitmq-server"))
+
+CACHE = Layer(
+    "cache",
+    packages=("redis-server",),
+    script="""
+# Another host may be its replica; the rest is Debian's, with its save points.
+sed -i -e 's/^bind .*/bind 0.0.0.0/' -e 's/^protected-mode .*/protected-mode no/' /etc/redis/redis.conf
+systemctl enable -q redis-server
+""",
+)
 
 ROLES: Mapping[str, Role] = {
     "base": Role((BASE,)),
     "app": Role((BASE, APP)),
-    "db": Role((BASE, DB), disks={"/var/lib/mysql": "400M"}),
     "postgres": Role((BASE, POSTGRES), disks={"/var/lib/postgresql": "300M"}),
+    # A root that may end connections, as on any machine: the network is the host's own.
+    "db": Role((BASE, DB), nspawn=("--capability=CAP_NET_ADMIN",), disks={"/var/lib/mysql": "400M"}),
+    "mysql": Role((BASE, MYSQL), disks={"/var/lib/mysql": "600M"}),
     "queue": Role((BASE, QUEUE)),
+    # A root that may end connections, as on any machine: the network is the host's own.
+    "cache": Role((BASE, CACHE), nspawn=("--capability=CAP_NET_ADMIN",)),
     "docker": Role(
         (BASE, DOCKER),
         # runc asks for a session keyring; iptables and the bridge need the host's own network, writable.
@@ -235,4 +342,4 @@ ROLES: Mapping[str, Role] = {
         disks={"/var/lib/docker": "300M"},  # overlays do not stack on the overlay that the root is
     ),
 }
-"""A new role is one line, such as `"cache": Role((BASE, Layer("cache", ("redis-server",))))`."""
+"""A new role is one line, such as `"proxy": Role((BASE, Layer("proxy", ("haproxy",))))`."""

@@ -56,6 +56,9 @@ KEYWORDS: Mapping[str, Keyword] = {
     "no_log": Keyword(_EVERYWHERE, readers.flag),
     "timeout": Keyword(_SHARED, readers.number()),
     "environment": Keyword(_SHARED, readers.environment),
+    "run_once": Keyword(_EVERYWHERE, readers.flag),
+    "throttle": Keyword(_SHARED, readers.number()),
+    "delegate_to": Keyword((BLOCK, TASK, HANDLER, IMPORT), readers.delegate),
     "collections": Keyword((PLAY,), readers.constants),  # accepted as in Ansible; remedy has no collections
     # a play
     "hosts": Keyword((PLAY,), readers.hosts),
@@ -98,12 +101,9 @@ _OUT = "take it out"
 
 # Ansible's other keywords (ansible-core 2.19) and what stands where a module could; what to do instead.
 _NOT_YET: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("async", "poll", "throttle", "run_once", "order", "debugger", "ignore_unreachable"), _OUT
-    ),
-    **dict.fromkeys(
-        ("delegate_to", "delegate_facts", "rescue_unreachable", "validate_argspec", "fact_path"), _OUT
-    ),
+    **dict.fromkeys(("async", "poll", "order", "debugger", "ignore_unreachable"), _OUT),
+    **dict.fromkeys(("rescue_unreachable", "validate_argspec", "fact_path"), _OUT),
+    "delegate_facts": "read the other host's facts from hostvars after a task on that host",
     **dict.fromkeys(("roles", "include_role", "import_role"), _FILES),
     "connection": "set the variable ansible_connection for the hosts",
     "remote_user": "set the variable ansible_user for the hosts",
@@ -112,7 +112,7 @@ _NOT_YET: Mapping[str, str] = {
     "gather_timeout": "run the module setup as a task",
     "import_playbook": "play the two playbooks one after the other",
     "include": "use include_tasks",
-    "local_action": _OUT,
+    "local_action": "write the module, and delegate_to: localhost",
     "module_defaults": "write the parameters in each task",
     "vars_prompt": "give the variable with -e",
 }

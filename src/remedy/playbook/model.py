@@ -35,7 +35,7 @@ class Become:
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What plays, blocks and tasks share, and what inner ones inherit."""
+    """What plays, blocks and tasks share, and what inner ones inherit (a play has no `delegate_to`)."""
 
     position: Position
     name: Text | None = None
@@ -50,6 +50,9 @@ class Common:
     no_log: Flag | None = None
     timeout: Number | None = None
     environment: Map | Seq | Text | None = None
+    run_once: Flag | None = None
+    throttle: Number | None = None
+    delegate_to: Text | None = None
 
     @property
     def title(self) -> str:

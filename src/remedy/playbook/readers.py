@@ -60,6 +60,11 @@ def text(value: Any, name: str, position: Position) -> Text:
     return value if isinstance(value, Text) else Text(str(value), position)
 
 
+def delegate(value: Any, name: str, position: Position) -> Text:
+    """Read the name of the host that a task runs on instead; an empty one is none, as in Ansible."""
+    return Text("", position) if value == "" else text(value, name, position)
+
+
 def constant(value: Any, name: str, position: Position) -> str:
     """Read a text that must stand as it is, without a template."""
     if is_template(value):

@@ -29,7 +29,7 @@ from remedy.report.progress import Progress
 from remedy.report.sections import ORDER, View, findings
 from remedy.report.sheet import Sheet
 from remedy.report.story import Story
-from remedy.report.text import count, duration
+from remedy.report.text import count, duration, whose
 
 _LIVE_AFTER = 0.5  # seconds
 _LOOK = 0.2  # seconds between two looks at whether an answer is still wanted
@@ -158,7 +158,7 @@ class Console:
         self._sheet.line(
             (_STATUS_STYLES.get(done.status, "dim"), f"{done.status.replace('_', ' '):<7}"),
             "  ",
-            ("bold", done.host),
+            ("bold", whose(done.host, done.delegated)),
             f"  {told}{fate}",
             ("dim", f" [{duration(done.seconds)}]"),
             reason.replace("\n", " "),
@@ -186,9 +186,8 @@ class Console:
             case PlayStarted() if self._progress or self._verbosity > 0:
                 self._sheet.line(("bold", f"PLAY {event.play}"), f": {count(len(event.hosts), 'host')}")
             case TaskDone(status="failed", ignored=False, rescued=False) if self._progress:
-                self._sheet.line(
-                    ("bold", event.host), ("red", " failed: "), f"{event.task} ({event.position})"
-                )
+                host = whose(event.host, event.delegated)
+                self._sheet.line(("bold", host), ("red", " failed: "), f"{event.task} ({event.position})")
             case HostLeftOut() if self._progress:
                 words = REASONS.get(event.reason, event.reason.replace("_", " "))
                 self._sheet.line(("bold", event.host), ("red", " left out: "), words)

@@ -98,9 +98,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def _change(change: Changed) -> dict[str, Any]:
     names = ("host", "task", "module", "object", "before", "after", "diff", "reversible", "reason", "seconds")
-    return {name: getattr(change, name) for name in (*names, "bytes_freed", "items", "happened")}
+    more = ("bytes_freed", "items", "happened")
+    return {**{name: getattr(change, name) for name in (*names, *more)}, "delegated_by": change.delegated_by or None}
 
 
 def _task(done: TaskDone) -> dict[str, Any]:
     names = ("host", "play", "section", "task", "module", "status", "reason", "seconds", "result", "kept")
-    return {name: getattr(done, name) for name in names}
+    return {**{name: getattr(done, name) for name in names}, "delegated_to": list(done.delegated)}

@@ -63,7 +63,8 @@ class Progress:
                 if event.section in _BEFORE_APPROVAL:  # nobody tells when the tasks of a check pass end
                     host.tasks.clear()
             elif isinstance(event, HostConnected):
-                self._at(event.host, event.time, "working")
+                if event.host in self._hosts:  # else it only works for others
+                    self._at(event.host, event.time, "working")
             elif isinstance(event, TaskStarted):
                 host = self._hosts.setdefault(event.host, _Host(since=event.time))
                 if not host.tasks:

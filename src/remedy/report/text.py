@@ -16,6 +16,11 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 
+def whose(host: str, delegated: Sequence[str]) -> str:
+    """Return a task's host, with those that it was delegated to, as Ansible writes it: "db1 -> db2"."""
+    return f"{host} -> {', '.join(delegated)}" if delegated else host
+
+
 def safe(text: str) -> str:
     """Return the text with everything escaped that could paint the terminal or deceive the reader.
 

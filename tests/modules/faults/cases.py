@@ -7,11 +7,12 @@ from typing import Any
 
 from remedy.lab import Disk, HostSpec
 
-SHOP, BASE, SHIPS = "faulty", "faulty-db", "faulty-docker"
+SHOP, BASE, SHIPS, CACHE = "faulty", "faulty-db", "faulty-docker", "faulty-cache"
 HOSTS = (
     HostSpec(SHOP, role="app", root_size="64M", disks={"/var/log": Disk("96M", inodes=2000)}),
     HostSpec(BASE, role="db"),
     HostSpec(SHIPS, role="docker"),
+    HostSpec(CACHE, role="cache"),
 )
 
 
@@ -26,7 +27,11 @@ class Case:
     heals: str = ""
 
 
-STAYS = {BASE: ("/var/lib/mysql",), SHIPS: ("/var/lib/docker", "/var/lib/containerd")}
+STAYS = {
+    CACHE: ("/var/lib/redis", "/var/log/redis"),
+    BASE: ("/var/lib/mysql",),
+    SHIPS: ("/var/lib/docker", "/var/lib/containerd"),
+}
 """What lives by itself, and what faults say that they leave behind."""
 NGINX = "systemctl start nginx"
 DRILL = "/var/log/remedy-drill"
@@ -96,6 +101,20 @@ CASES = {
         "docker system df | grep 'Build Cache' | grep -q 1.049MB",
         host=SHIPS,
         heals="docker container prune -f --filter label!=remedy.keep > /dev/null; docker image prune -f > /dev/null",
+    ),
+    "a cache without memory": Case(
+        "fault_redis_memory",
+        {"maxmemory": "4M"},
+        "redis-cli set shop 1 | grep -q OOM; redis-cli set shop $(head -c 9000 /dev/zero | tr '\\0' x) | grep -q OOM; "
+        "test $(redis-cli --scan --pattern 'remedy-drill:memory:*' | wc -l) -gt 50",
+        host=CACHE,
+        heals="redis-cli config set maxmemory 8mb > /dev/null",
+    ),
+    "a cache without a free connection": Case(
+        "fault_redis_clients",
+        {"maxclients": 40},
+        "redis-cli ping 2>&1 | grep -q 'max number of clients'",
+        host=CACHE,
     ),
     "a service that stopped": Case("fault_service", {"name": "nginx"}, "! systemctl -q is-active nginx"),
     "a service that was killed": Case(

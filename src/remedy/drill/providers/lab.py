@@ -19,8 +19,8 @@ from remedy.lab.roles import ROLES
 from remedy.lab.spec import read_spec
 from remedy.lab.tools import Say, quiet
 
-ROLE_NAMES = {"mysql": "db", "mariadb": "db", "redis": "queue", "rabbitmq": "queue"}
-"""What a drill may call a role beside the lab's own names."""
+ROLE_NAMES = {"mysql": "db", "mariadb": "db", "redis": "cache", "rabbitmq": "queue"}
+"""What a drill may call a role beside the lab's own names; `mysql` is either server to a drill, and MariaDB here."""
 
 _BOOT_SECONDS = 120.0
 _ROOT = "1G"  # what fills a root must not fill this machine's disk

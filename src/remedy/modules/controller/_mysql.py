@@ -64,6 +64,9 @@ class Session:
         from pymysql.cursors import DictCursor
 
         self.site = site
+        self.door = ""
+        """Where it came in, where not by the usual way (see _doors.py)."""
+        self.changed = 0
         self._broken = False
         self._errors = pymysql.err
         self._line = site.reach(login.addresses)
@@ -77,6 +80,8 @@ class Session:
             cursorclass=DictCursor,
             read_timeout=SECONDS,
             program_name="remedy",
+            # The line is inside SSH up to the host; and a server that offers TLS would be taken at its word.
+            ssl_disabled=True,
         )
         try:
             self._client.connect(stream)
@@ -93,12 +98,15 @@ class Session:
         """Say whether it can be asked, as far as is known here."""
         return not self._broken and not self._line.ended
 
-    def rows(self, sql: str, *, seconds: float = SECONDS) -> list[dict[str, Any]]:
-        """Return the rows of a statement; raises Failed: cause timeout after `seconds`, else the server's own words."""
+    def rows(self, sql: str, *, seconds: float = SECONDS, args: Any = None) -> list[dict[str, Any]]:
+        """Return the rows of a statement; raises Failed: cause timeout after `seconds`, else the server's own words.
+
+        `args` (a sequence or a mapping) fill the statement's %s or %(name)s, quoted; `changed` tells the rows then.
+        """
         self._client._read_timeout = seconds
         try:
             with self._client.cursor() as cursor:
-                cursor.execute(sql)
+                self.changed = cursor.execute(sql, args)
                 return [dict(row) for row in cursor.fetchall()]
         except (self._errors.OperationalError, self._errors.InterfaceError) as error:
             number = error.args[0] if error.args else 0
@@ -142,7 +150,9 @@ class Session:
         if number in (2003, 2013) and not self._line.connection.alive:
             self.site.cut(self._line, error)
         return Failed(
-            f"MySQL lets {where} not in: {_words(error)}{hints.get(number, '')}", mysql_error=number
+            f"MySQL lets {where} not in: {_words(error)}{hints.get(number, '')}",
+            mysql_error=number,
+            address=self._line.address,
         )
 
 

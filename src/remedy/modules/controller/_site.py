@@ -64,12 +64,20 @@ class Site(Protocol):
         """
         ...
 
-    def ask(self, module: str, *, finishing: bool = False, **params: Any) -> dict[str, Any]:
+    def ask(
+        self, module: str, *, finishing: bool = False, lent: float | None = None, **params: Any
+    ) -> dict[str, Any]:
         """Run a target module on the host and return what it returned; its changes are journaled on their own.
 
-        `finishing`: it puts something right, also where the operator stops the run. Raises Failed with the
-        module's own message.
+        `finishing`: it puts something right, also where the operator stops the run. `lent`: a later step puts the
+        object back; where none comes, because the run or its agent is gone or so many seconds are over, the host
+        does. Raises Failed with the module's own message.
         """
+        ...
+
+    def lent(self) -> list[dict[str, Any]]:
+        """Return what earlier runs lent on this host and nobody has put back: run, task, object, before, module,
+        params."""
         ...
 
     def other(self, name: str) -> Site | None:

@@ -7,8 +7,9 @@ everything, and is named. At least `keep_files` and everything younger than `kee
 On a full disk PURGE itself hangs, and every COMMIT behind it. So a second session is opened first; it ends the
 statement with KILL QUERY after `deadline`, waits until it is gone, and looks again. With less than 16 MiB free
 the module refuses, unless it may end the sessions that wait for space (`end_writers`); where not even 64 KiB are
-free, it may also lend what ext4 keeps back for root (`lend_reserve`), and puts it back. Check mode lists what would
-go all the same, with a warning: tasks before it may free room. Returns what mysql_binlogs returns, and `ended`
+free, it may also lend what ext4 keeps back for root (`lend_reserve`), and puts it back; where the module is killed or
+the link is cut, the host does. Check mode lists what would go all the same, with a warning: tasks before it may free
+room. Returns what mysql_binlogs returns, and `ended`
 (sessions), `warnings`, `free_before` and `free_after` (bytes).
 
 Where there is room nobody is ended: a session that waited for space writes again within a minute.
@@ -28,6 +29,7 @@ from remedy.modules.controller._replicas import listing
 _ENOUGH = 16 << 20  # bytes: with less a PURGE may hang (measured on MariaDB 10.11)
 _PATIENCE = 15.0  # seconds for a statement to be gone after KILL QUERY
 _LOOK = 0.2
+_LENT = 60.0  # seconds beyond the deadline after which the host takes back by itself what is lent
 _AGAIN = (0.5, 1.0, 1.5, 0.0)  # seconds between two tries, where the server leaves a file without a word
 
 PARAMS = (
@@ -176,12 +178,15 @@ class Purge(Sweep):
                 # end, and which without room would hold up every COMMIT for a minute.
                 if disk["free"] < _binlogs.LEAST and self.params["lend_reserve"]:
                     lent = self._reserve()["blocks"]
-                    self.host.ask("ext4_reserve", path=disk["folder"], blocks=0)
+                    seconds = float(self.params["deadline"]) + _LENT
+                    self.host.ask("ext4_reserve", lent=seconds, path=disk["folder"], blocks=0)
                 self._end_writers(watch)
             said, left = self._until_gone(watch, work, upto)
         finally:
             if lent is not None:
-                self.host.ask("ext4_reserve", path=disk["folder"], blocks=lent, finishing=True)
+                back = self.host.ask("ext4_reserve", path=disk["folder"], blocks=lent, finishing=True)
+                if lent and not back["changed"]:
+                    self.host.warn("the host took back what was lent before the purge had ended: its time was over")
         self._told["free_after"] = _binlogs.listed(self.host, watch)[1]["free"]
         if left and said is not None:
             text = f"{said}; {len(left)} of {len(approved)} binary logs are still there"

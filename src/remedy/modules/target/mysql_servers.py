@@ -1,8 +1,9 @@
 """Tell which MySQL and MariaDB servers run on a host, and where their binary logs are.
 
-Looks at processes alone: no server is asked, and nobody logs in. Returns `servers` (pid, program, user, unit, datadir;
-binlogs: the folder of its binary logs, None where it writes none or this user may not see; container: it has a root
-of its own, and its folders are named as seen from there) and `binlogs`: the folders of those outside containers.
+Looks at processes alone: no server is asked, and nobody logs in. Returns `servers` (pid, program, user, unit,
+datadir; listens: paths of Unix sockets, and [address, port]; binlogs: the folder of its binary logs, None where it
+writes none or this user may not see; container: it has a root of its own, and its folders are named as seen from
+there) and `binlogs`: the folders of those outside containers.
 """
 
 import os
@@ -10,7 +11,7 @@ import pwd
 import re
 
 from remedy.agent.kinds import Probe
-from remedy.modules.target import _holders
+from remedy.modules.target import _holders, _listening
 
 _PROGRAMS = ("mysqld", "mariadbd")
 _INDEX = re.compile(r"(?P<folder>/.*)/(?P<name>[^/]+)\.index")
@@ -50,12 +51,14 @@ def _server(pid, program):
         "user": _name(owner),
         "unit": _holders.unit(pid),
         "datadir": None,
+        "listens": [],
         "binlogs": None,
         "container": False,
     }
     try:
         # Both servers work in their data folder, and keep the index of their binary logs open.
         about["datadir"] = os.readlink("/proc/%s/cwd" % pid)
+        about["listens"] = _listening.places(pid)
         about["binlogs"] = _binlogs("/proc/%s/fd" % pid)
         about["container"] = not os.path.samefile("/proc/%s/root" % pid, "/")
     except PermissionError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,10 @@ from remedy.report.sections.view import View
 from remedy.report.sheet import Sheet
 from remedy.report.states import difference, taken
 from remedy.report.story import Story
-from remedy.report.text import count, grouped, size, unique
+from remedy.report.text import count, grouped, size, some, unique
 
 _DIFF_LINES = 60
+_FEW = 3
 _ITEMS = 5
 _SWEEPS = 6  # with more of them each shows less
 _ITEMS_OF_MANY = 2
@@ -57,10 +59,14 @@ def _one(sheet: Sheet, same: list[Changed], few: int, view: View) -> None:
     hosts = unique(change.host for change in same)
     times = f" ({count(len(same), 'time')})" if len(same) > len(hosts) else ""
     style = "yellow" if first.kind == "resource" else "magenta"
+    whose = unique(change.delegated_by for change in same if change.delegated_by)
+    if whose:
+        view = replace(view, everyone=0)  # the hosts may be others than the run's
     sheet.line(*view.hosts(hosts), first.object, ": ", (style, difference(first) + times), indent=2, hang=4)
     view.host_names(sheet, hosts, indent=4)
     why = "" if first.reversible else f"; cannot be rolled back{_reason(first)}"
-    sheet.line(("dim", f"{first.task} [{first.module}]{why}"), indent=4, hang=2)
+    of = f", delegated by {some(whose, _FEW)}" if whose else ""
+    sheet.line(("dim", f"{first.task} [{first.module}]{of}{why}"), indent=4, hang=2)
     _items(sheet, first, few, view)
     if view.diff and first.diff:
         _diff(sheet, first.diff, view)

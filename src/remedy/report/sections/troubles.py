@@ -11,7 +11,7 @@ from remedy.report.evidence import told
 from remedy.report.sections.view import View
 from remedy.report.sheet import Sheet
 from remedy.report.story import Story
-from remedy.report.text import count, cut, grouped, one_line, some, unique
+from remedy.report.text import count, cut, grouped, one_line, some, unique, whose
 
 _OUTPUT_LINES = 3
 _ITEMS = 5
@@ -43,7 +43,7 @@ def failures(sheet: Sheet, story: Story, view: View) -> None:
     )
     for (task, position, section, message), same in groups:
         where = "" if section in ("tasks", "") else f"in {section}, "
-        names = [done.host for done in same]
+        names = [whose(done.host, done.delegated) for done in same]
         sheet.line(*view.hosts(names), ("red", task), ("dim", f"  ({where}{position})"), indent=2)
         view.host_names(sheet, names, indent=6)
         sheet.paragraph(message, indent=6)

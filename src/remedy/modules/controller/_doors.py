@@ -1,0 +1,104 @@
+"""Getting in: the usual login, and where every connection is taken, whatever other door the server has.
+
+The first is the session that servers keep for administrators (SUPER, CONNECTION ADMIN): the usual login has it where
+it may. Then comes what the server listens on beside: `admin_port` (MySQL from 8.0.14), `extra_port` (MariaDB).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from remedy.agent.kinds import Failed, Unknown
+from remedy.agent.relay import shown
+from remedy.modules.controller._mysql import Login, Session, is_mariadb, login_of, number_of
+from remedy.modules.controller._site import Site
+from remedy.transport.reach import Address
+
+FULL = 1040
+NO_SERVICE = 2003
+_OLDEST = {True: (10, 3), False: (5, 7)}
+_NOT_SQL = (33060,)  # MySQL's X protocol
+
+
+def opened(site: Site, params: dict[str, Any]) -> Session:
+    """Return the run's session on the server; raises Failed with `mysql_error` 1040 where no door is free.
+
+    In check mode that is Unknown: an earlier task may free a slot.
+    """
+    login = login_of(site, params)
+    try:
+        found = site.held(login, lambda: enter(site, login))
+    except Failed as failed:
+        if site.check and failed.result.get("mysql_error") == FULL:
+            raise Unknown(f"every connection is taken, so nobody could look: {failed.message}") from None
+        raise
+    found.site = site
+    return found
+
+
+def enter(site: Site, login: Login) -> Session:
+    """Log in by the usual way, else by another door of the same server."""
+    try:
+        return supported(Session(site, login))
+    except Failed as failed:
+        if "mysql_error" not in failed.result and "no service answers" in failed.message:
+            failed.result["mysql_error"] = NO_SERVICE
+        if failed.result.get("mysql_error") != FULL:
+            raise
+        said = failed
+    tried = []
+    for address in doors(site, said.result.get("address", "")):
+        try:
+            session = supported(Session(site, replace(login, addresses=(address,))))
+        except Failed as failed:
+            tried.append(f"{shown(address)}: {failed.message}")
+            continue
+        session.door = shown(address)
+        return session
+    beside = f"; beside it: {'; '.join(tried)}" if tried else ", and the server listens nowhere else"
+    raise Failed(
+        f"{said.message}: the session kept for administrators is taken, too{beside}", mysql_error=FULL
+    )
+
+
+def doors(site: Site, usual: str) -> list[Address]:
+    """Return where else the server listens that was asked at `usual`: TCP alone, for an account with a password."""
+    with suppress(Failed):  # nobody may look there: then there is no other door
+        for server in site.ask("mysql_servers")["servers"]:
+            places = [each if isinstance(each, str) else (each[0], each[1]) for each in server["listens"]]
+            names = [shown(place) for place in places]
+            if server["container"] or not (usual in names or _everywhere(usual, places)):
+                continue
+            other = [_inside(place) for place in places if not isinstance(place, str)]
+            return [
+                place
+                for place in other
+                if shown(place).rpartition(":")[2] != usual.rpartition(":")[2] and place[1] not in _NOT_SQL
+            ]
+    return []
+
+
+def supported(session: Session) -> Session:
+    """Return the session; raises Failed for a server that is older than what this was made for."""
+    mariadb = is_mariadb(session.version)
+    if number_of(session.version) >= _OLDEST[mariadb]:
+        return session
+    session.close()
+    raise Failed(
+        f"the server is {session.version}; expected MySQL 5.7 or newer, or MariaDB 10.3 or newer: nothing was changed"
+    )
+
+
+def _everywhere(usual: str, places: list[Address]) -> bool:
+    """Say whether an address is covered by one that listens on all of the host's."""
+    port = usual.rpartition(":")[2]
+    return any(
+        not isinstance(place, str) and place[0] in ("0.0.0.0", "::") and str(place[1]) == port
+        for place in places
+    )
+
+
+def _inside(place: tuple[str, int]) -> tuple[str, int]:
+    return ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(place[0], place[0]), place[1])

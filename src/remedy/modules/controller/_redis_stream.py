@@ -1,0 +1,137 @@
+"""A line in the shape that redis-py takes for a socket, plain or with TLS, and redis-py's connection over it."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Any
+
+from remedy.agent.kinds import Failed
+from remedy.transport.line import Line
+
+_PIECE = 1 << 16
+
+
+class Stream:
+    """A line with one deadline for a whole answer, however slowly it drips."""
+
+    def __init__(self, line: Line, secret: str = "") -> None:
+        self._line = line
+        self._until = time.monotonic() + 10
+
+    def limit(self, seconds: float) -> None:
+        """Set the time for what is asked next."""
+        self._until = time.monotonic() + seconds
+
+    def recv(self, count: int) -> bytes:
+        """Return what has come; TimeoutError past the deadline."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._line.settimeout(left)
+        return self._line.recv(count)
+
+    def sendall(self, data: bytes) -> None:
+        """Write all of it."""
+        try:
+            self._line.sendall(data)
+        except (OSError, EOFError):
+            # A server that is full says so and hangs up, without reading: its words are read first, and where there
+            # are none the end is seen then.
+            pass
+
+    def settimeout(self, seconds: float | None) -> None:
+        """The deadline is `limit`'s."""
+
+    def shutdown(self, how: int) -> None:
+        """The line is closed by its session."""
+
+    def close(self) -> None:
+        """The line is closed by its session."""
+
+
+class Tls(Stream):
+    """The same with TLS inside; the certificate is checked here, whatever the line goes through."""
+
+    def __init__(self, line: Line, context: ssl.SSLContext, name: str) -> None:
+        super().__init__(line)
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)
+        try:
+            self._run(self._tls.do_handshake)
+        except ssl.SSLCertVerificationError as error:
+            raise Failed(
+                f"the certificate of Redis at {line.address} is not good for {name}: {error.verify_message}; "
+                "ca_certs names who has signed it, tls_name the name that it bears",
+                redis_error="TLS",
+            ) from None
+        except TimeoutError:
+            raise Failed(f"Redis at {line.address} does not begin TLS within 10 s", "timeout", redis_error="TIMEOUT")\
+                from None  # fmt: skip
+        except (ssl.SSLError, OSError, EOFError) as error:
+            raise Failed(
+                f"Redis at {line.address} does not talk TLS there: {error}; is it another port?",
+                redis_error="TLS",
+            ) from None
+
+    def recv(self, count: int) -> bytes:
+        """Return what has come, decrypted."""
+        try:
+            return bytes(self._run(self._tls.read, count))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
+    def sendall(self, data: bytes) -> None:
+        """Encrypt and write all of it."""
+        self._run(self._tls.write, data)
+
+    def _run(self, work: Any, *arguments: Any) -> Any:
+        while True:
+            try:
+                result = work(*arguments)
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = super().recv(_PIECE)
+                if data:
+                    self._in.write(data)
+                else:
+                    self._in.write_eof()
+            else:
+                self._flush()
+                return result
+
+    def _flush(self) -> None:
+        if self._out.pending:
+            super().sendall(self._out.read())
+
+
+def connection(stream: Stream) -> tuple[Any, type[Exception]]:
+    """Return redis-py's connection over a stream, ready, and what it raises for what a server refuses.
+
+    Nothing is retried, nothing is sent but what is asked; a refusal carries the server's whole text, code and all.
+    """
+    import redis
+    from redis._parsers import _RESP2Parser
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    class Parser(_RESP2Parser):  # type: ignore[misc,unused-ignore]
+        def parse_error(self, response: str) -> Exception:  # type: ignore[override,unused-ignore]
+            return redis.ResponseError(response)
+
+    class Over(redis.Connection):  # type: ignore[misc,unused-ignore]
+        def _connect(self) -> Any:
+            return stream
+
+    over: Any = Over  # redis-py's constructors have no types
+    client: Any = over(
+        host="",
+        protocol=2,
+        parser_class=Parser,
+        decode_responses=True,
+        encoding_errors="surrogateescape",
+        retry=Retry(NoBackoff(), 0),
+        redis_connect_func=lambda made: made._parser.on_connect(made),
+    )
+    client.connect()
+    return client, redis.ResponseError

@@ -1,0 +1,255 @@
+"""Advise an index for statements on MySQL or MariaDB by EXPLAIN, or create one that the operator names.
+
+With `explain` it only reads: each statement is explained, not run; `scans` are the tables that they read as a whole
+(db, table, rows, columns, advice: the statement that would create the index, query), the largest first, and
+`unknown` the statements that could not be explained, each with the reason.
+
+With `table` and `columns` it creates the index unless one begins with those columns already. Online, so that the
+table is read and written meanwhile (ALGORITHM=INPLACE LOCK=NONE): a server that cannot do that refuses, unless
+`online` is false. The statement waits for the table's lock for at most `lock_wait` (behind one that waits everybody
+else would), and a second session ends it by KILL QUERY after `deadline`. A disk without room for another copy of the
+table's data is refused. A rollback drops the index.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any
+
+from remedy.agent.kinds import Failed, Param, Probe, Resource
+from remedy.modules.controller import _plans, _variables
+from remedy.modules.controller._doors import enter, opened
+from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session, login_of
+
+PARAMS = (
+    Param("explain", "list", elements="raw", help="Statements to explain: texts, or mappings with query and db."),
+    Param("table", help="The table that gets an index: TABLE or DB.TABLE."),
+    Param("columns", "list", elements="str", help="Its columns in order; NAME(10) takes the first 10 characters."),
+    Param("name", help="The index's name; else TABLE_COLUMNS."),
+    Param("login_db", help="The database, where neither table nor explain names one."),
+    Param("online", "bool", default=True, help="Only if the table can be written meanwhile."),
+    Param("lock_wait", "duration", default=5, help="How long to wait for the table's lock."),
+    Param("deadline", "duration", default=3600, help="How long it may take before it is ended."),
+    *LOGIN_PARAMS,
+)  # fmt: skip
+VARIABLES = LOGIN_VARIABLES
+EXAMPLES = """
+- mysql_index: {explain: ["SELECT * FROM orders WHERE customer = 17"], login_db: shop}
+  register: plan
+- mysql_index: {table: shop.orders, columns: [customer, created]}
+"""
+
+_NAME = r"[A-Za-z0-9_$]+"
+_PATIENCE = 15.0
+_BESIDE = 64 << 20
+
+
+def check_params(params: dict[str, Any]) -> str | None:
+    if (params["explain"] is None) == (params["table"] is None):
+        return "give explain, or table with columns"
+    if params["table"] is None:
+        return None
+    if not params["columns"]:
+        return "table needs columns"
+    if not re.fullmatch(rf"{_NAME}(\.{_NAME})?", str(params["table"])):
+        return f"table '{params['table']}': expected TABLE or DB.TABLE"
+    if "." not in str(params["table"]) and not params["login_db"]:
+        return "table names no database: write DB.TABLE, or set login_db"
+    wrong = [each for each in params["columns"] if not re.fullmatch(rf"{_NAME}(\(\d+\))?", str(each))]
+    if wrong:
+        return f"column '{wrong[0]}': expected NAME or NAME(LENGTH)"
+    if params["name"] is not None and not re.fullmatch(_NAME, str(params["name"])):
+        return f"name '{params['name']}': expected letters, digits, _ and $"
+    return None
+
+
+def kind(params: dict[str, Any]) -> type[Probe] | type[Resource]:
+    return Explain if params.get("table") is None else Index
+
+
+class Explain(Probe):
+    """Explains statements."""
+
+    def read(self) -> dict[str, Any]:
+        """Return what they read as a whole."""
+        server = opened(self.host, self.params)
+        found, unknown, seen = [], [], set()
+        for each in self.params["explain"]:
+            query, db = (each.get("query"), each.get("db")) if isinstance(each, dict) else (each, None)
+            text, home = str(query or ""), str(db or self.params["login_db"] or "")
+            if (text, home) in seen:
+                continue
+            seen.add((text, home))
+            scans, why = _plans.scans(server, text, home)
+            found += [{**scan.told(), "query": text[:1000]} for scan in scans]
+            unknown += [{"query": text[:1000], "reason": why}] if why else []
+        return {"scans": sorted(found, key=lambda scan: -scan["rows"]), "unknown": unknown}
+
+
+class Index(Resource):
+    """One index."""
+
+    interruptible = False
+    deadline = 7200
+
+    @property
+    def place(self) -> tuple[str, str]:
+        db, _, table = str(self.params["table"]).rpartition(".")
+        return db or str(self.params["login_db"]), table
+
+    @property
+    def columns(self) -> list[str]:
+        return [str(each).lower() for each in self.params["columns"]]
+
+    @property
+    def name(self) -> str:
+        bare = [re.sub(r"\(\d+\)", "", each) for each in self.columns]
+        return str(self.params["name"] or "_".join([self.place[1], *bare])[:60])
+
+    @property
+    def table(self) -> str:
+        return ".".join(f"`{part}`" for part in self.place)
+
+    def key(self) -> str:
+        """Return the index's place and name."""
+        return f"mysql:index:{'.'.join(self.place)}.{self.name}"
+
+    def read(self) -> dict[str, Any] | None:
+        """Return its columns; None where there is no such index."""
+        found = self._indexes().get(self.name.lower())
+        return None if found is None else {"columns": found}
+
+    def wanted(self, have: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Return the index, or what is there where another one serves; raises Failed where its name is taken."""
+        if have is not None and have["columns"] == self.columns:
+            return have
+        if have is not None:
+            raise Failed(
+                f"{'.'.join(self.place)} has an index {self.name} on {', '.join(have['columns'])}: "
+                "give another name; nothing was changed"
+            )
+        if self._serving() is not None:
+            return have
+        return {"columns": self.columns}
+
+    def write(self, have: dict[str, Any] | None, want: dict[str, Any] | None) -> None:
+        """Create it, or drop it, watched from a second session."""
+        how = " ALGORITHM=INPLACE LOCK=NONE" if self.params["online"] else ""
+        if want is None:
+            self._watched(f"DROP INDEX `{self.name}` ON {self.table}{how}")
+            return
+        self._room()
+        columns = ", ".join(re.sub(rf"^({_NAME})", r"`\1`", each) for each in want["columns"])
+        self._watched(f"CREATE INDEX `{self.name}` ON {self.table} ({columns}){how}")
+
+    def diff(self, have: dict[str, Any] | None, want: dict[str, Any] | None) -> dict[str, Any]:
+        """Return both as statements."""
+        before, after = (
+            ""
+            if each is None
+            else f"INDEX {self.name} ON {'.'.join(self.place)} ({', '.join(each['columns'])})\n"
+            for each in (have, want)
+        )
+        return {"before": before, "after": after}
+
+    def why(self, have: dict[str, Any] | None) -> str:
+        """Return which index serves already."""
+        return f"the index {self._serving() or self.name} begins with {', '.join(self.columns)} already"
+
+    def returns(self, have: dict[str, Any] | None, now: dict[str, Any] | None) -> dict[str, Any]:
+        """Return its name and columns."""
+        return {"name": self.name, "table": ".".join(self.place), "columns": self.columns}
+
+    def _serving(self) -> str | None:
+        count = len(self.columns)
+        return next((name for name, held in self._indexes().items() if held[:count] == self.columns), None)
+
+    def _indexes(self) -> dict[str, list[str]]:
+        server = opened(self.host, self.params)
+        known = server.rows(
+            "SELECT TABLE_TYPE AS type FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
+            args=self.place,
+        )
+        if not known:
+            raise Failed(f"there is no table {'.'.join(self.place)}, or the account may not see it")
+        if str(known[0]["type"]) != "BASE TABLE":
+            raise Failed(f"{'.'.join(self.place)} is a {known[0]['type']}, not a table")
+        found: dict[str, list[str]] = {}
+        for row in server.rows(
+            "SELECT INDEX_NAME AS name, COLUMN_NAME AS col, SUB_PART AS part FROM information_schema.STATISTICS "
+            "WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY INDEX_NAME, SEQ_IN_INDEX",
+            args=self.place,
+        ):
+            part = f"({row['part']})" if row["part"] else ""
+            found.setdefault(str(row["name"]).lower(), []).append(
+                f"{str(row['col'] or '(expression)').lower()}{part}"
+            )
+        return found
+
+    def _room(self) -> None:
+        server = opened(self.host, self.params)
+        about = server.rows(
+            "SELECT DATA_LENGTH AS bytes, @@datadir AS datadir FROM information_schema.TABLES "
+            "WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
+            args=self.place,
+        )[0]
+        free = self.host.ask(_variables.HOST, datadir=about["datadir"], options=[]).get("free")
+        needs = int(about["bytes"] or 0) + _BESIDE
+        if free is not None and free < needs:
+            raise Failed(
+                f"no room for an index: the table has {int(about['bytes'] or 0) >> 20} MiB, as much and 64 MiB must be "
+                f"free beside it, and {free >> 20} MiB are; nothing was changed",
+                cause="disk_full",
+            )
+
+    def _watched(self, sql: str) -> None:
+        """Run a statement that may take long; the run's session watches, and ends it after the deadline."""
+        watch = opened(self.host, self.params)
+        work = enter(self.host, login_of(self.host, self.params))
+        try:
+            work.rows(f"SET SESSION lock_wait_timeout = {max(1, int(self.params['lock_wait']))}")
+            said = self._run(watch, work, sql)
+        finally:
+            work.close()
+        if said is not None:
+            raise said
+
+    def _run(self, watch: Session, work: Session, sql: str) -> Failed | None:
+        outcome: list[BaseException | None] = []
+        limit = float(self.params["deadline"])
+
+        def run() -> None:
+            try:
+                work.rows(sql, seconds=limit + 4 * _PATIENCE)
+                outcome.append(None)
+            except BaseException as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=run, name="remedy-index", daemon=True)
+        thread.start()
+        waited = 0.0
+        while thread.is_alive() and waited < limit and not self.host.stopping():
+            thread.join(0.2)
+            waited += 0.2
+        if thread.is_alive():
+            watch.end(work.id, query=True)
+            thread.join(_PATIENCE)
+            why = (
+                "the operator stopped the run"
+                if self.host.stopping()
+                else f"it did not end within {limit:g} s"
+            )
+            return Failed(f"{sql} was ended by KILL QUERY: {why}", cause="timeout")
+        error = outcome[0] if outcome else None
+        if error is None:
+            return None
+        if not isinstance(error, Failed):
+            raise error
+        number = error.result.get("mysql_error")
+        hints = {
+            1205: f": the table's lock was not to be had within {self.params['lock_wait']:g} s, a transaction holds it",
+            1845: ": this server cannot do it online; online: false does it while nobody writes",
+            1846: ": this server cannot do it online; online: false does it while nobody writes",
+        }
+        return Failed(f"{error.message}{hints.get(int(number or 0), '')}", mysql_error=number)

@@ -1,0 +1,124 @@
+"""Tell how a MySQL or MariaDB server is: its version, connections, room for more, timeouts, error counters.
+
+Returns `version`, `variant` (MySQL, MariaDB), `uptime` (seconds), `door` (where it came in, where every connection
+was taken; "" otherwise), `connections` (used, allowed, percent, peak: the most at once since the start; refused: for
+want of one, None: the server does not count; by_user, by_host, by_command, by_state; aborted_clients,
+aborted_connects), `sleepers` (those idle for `idle` and longer), `in_transaction` (those of them in a transaction),
+`long` (statements that run for `long` and longer), `capacity` (per_connection, server and memory: bytes; by_memory,
+by_open_files, most: connections), `timeouts`, `files` (now, soft, hard: descriptors), `drift` (variables whose live
+value is not what the next start reads) and `target`: a max_connections with room for what there is, within
+`capacity.most` (never less than now).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from remedy.agent.kinds import Param, Probe
+from remedy.modules.controller import _sessions, _variables
+from remedy.modules.controller._capacity import capacity
+from remedy.modules.controller._doors import opened
+from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session, is_mariadb
+
+PARAMS = (
+    Param("idle", "duration", default=300, help="From when on an idle session is a sleeper."),
+    Param("long", "duration", default=60, help="From when on a statement is a long one."),
+    Param("memory_limit", "percent", default=90, help="How much of the host's memory the server may need where "
+          "every connection uses its buffers."),
+    *LOGIN_PARAMS,
+)  # fmt: skip
+VARIABLES = LOGIN_VARIABLES
+EXAMPLES = """
+- mysql_info:
+  register: mysql
+- debug: {msg: "{{ mysql.connections.used }} of {{ mysql.connections.allowed }}"}
+"""
+
+_LASTING = ("max_connections", "wait_timeout", "interactive_timeout", "slow_query_log", "long_query_time")
+_COUNTERS = {
+    "peak": "Max_used_connections",
+    "aborted_clients": "Aborted_clients",
+    "aborted_connects": "Aborted_connects",
+    "refused": "Connection_errors_max_connections",
+}
+_SHOWN = 50
+_GROWTH = 1.5
+_STEP = 10
+
+
+def kind(params: dict[str, Any]) -> type[Probe]:
+    return Info
+
+
+class Info(Probe):
+    """Reads it."""
+
+    def read(self) -> dict[str, Any]:
+        """Return what was found."""
+        server = opened(self.host, self.params)
+        live = _variables.values(server, [*_LASTING, "datadir"])
+        status = {str(row["Variable_name"]): str(row["Value"]) for row in server.rows("SHOW GLOBAL STATUS")}
+        host = self.host.ask(_variables.HOST, datadir=live["datadir"], options=list(_LASTING))
+        everybody = _sessions.clients(server, [server.id])
+        people = [each for each in everybody if not each.untouchable]
+        allowed = int(live["max_connections"])
+        # The session that asks is not one of those that were counted before it came.
+        used = max(0, int(status["Threads_connected"]) - 1)
+        room = capacity(server, server.version, host["memory"]["total"], float(self.params["memory_limit"]))
+        sleepers = [each for each in people if each.idle and each.seconds >= self.params["idle"]]
+        long = [each for each in people if not each.idle and each.seconds >= self.params["long"]]
+        return {
+            "version": server.version,
+            "variant": "MariaDB" if is_mariadb(server.version) else "MySQL",
+            "uptime": int(status["Uptime"]),
+            "door": server.door,
+            "connections": {
+                "used": used,
+                "allowed": allowed,
+                "percent": round(100 * used / allowed, 1),
+                **{name: _count(status.get(counter)) for name, counter in _COUNTERS.items()},
+                **_grouped(people),
+            },
+            "sleepers": [each.told() for each in sleepers[:_SHOWN]],
+            "sleeping": len(sleepers),
+            "in_transaction": [each.told() for each in sleepers if each.transaction is not None][:_SHOWN],
+            "long": [each.told() for each in long[:_SHOWN]],
+            "capacity": room.told(),
+            "timeouts": {name: live[name] for name in ("wait_timeout", "interactive_timeout")},
+            "files": host["open_files"],
+            "drift": _drift(server, live, host),
+            "target": target(used - len(sleepers), allowed, room.most),
+        }
+
+
+def target(used: int, allowed: int, most: int) -> int:
+    """Return a max_connections with half as much again, and at most two thirds taken; never less than now."""
+    wanted = max(allowed * _GROWTH, used * _GROWTH)
+    return max(allowed, min(most, -(-int(wanted) // _STEP) * _STEP))
+
+
+def _grouped(people: list[_sessions.Client]) -> dict[str, dict[str, int]]:
+    """Return how many sessions there are by each, the most first."""
+    ways = {
+        "by_user": lambda each: each.user,
+        "by_host": lambda each: each.host.rpartition(":")[0] or each.host,
+        "by_command": lambda each: each.command,
+        "by_state": lambda each: each.state or each.command,
+    }
+    return {name: dict(Counter(map(way, people)).most_common(20)) for name, way in ways.items()}
+
+
+def _drift(server: Session, live: dict[str, str], host: dict[str, Any]) -> list[dict[str, Any]]:
+    kept = _variables.persisted(server, list(_LASTING)) if _variables.persists(server.version) else {}
+    found = []
+    for name in _LASTING:
+        later = kept.get(name, host["options"].get(name))
+        if later is not None and name in live and not _variables.same(live[name], _variables.plain(later)):
+            where = "SET PERSIST" if name in kept else host["sets"].get(name)
+            found.append({"variable": name, "live": live[name], "persistent": later, "where": where})
+    return found
+
+
+def _count(value: str | None) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,65 @@
+"""What a process listens on: its sockets, found by their inodes in /proc/PID/net."""
+
+import os
+import re
+import socket
+import struct
+
+_SOCKET = re.compile(r"socket:\[(\d+)\]")
+_LISTENS = "0A"
+
+
+def places(pid):
+    """Return what a process listens on, sorted: paths of Unix sockets, and [address, port]."""
+    mine = set(descriptors(pid).values())
+    found = [path for inode, path in _unix(pid) if inode in mine]
+    found += [list(here) for inode, here in _tcp(pid) if inode in mine]
+    return sorted(found, key=str)
+
+
+def descriptors(pid):
+    """Return {descriptor: inode} of a process's sockets."""
+    folder, found = "/proc/%s/fd" % pid, {}
+    for name in os.listdir(folder):
+        try:
+            known = _SOCKET.match(os.readlink(os.path.join(folder, name)))
+        except FileNotFoundError:
+            continue  # closed
+        if known:
+            found[int(name)] = int(known.group(1))
+    return found
+
+
+def _tcp(pid):
+    for name in ("tcp", "tcp6"):
+        for words in _table(pid, name):
+            if len(words) > 9 and words[3] == _LISTENS:
+                yield int(words[9]), _address(words[1])
+
+
+def _unix(pid):
+    for words in _table(pid, "unix"):
+        # __SO_ACCEPTCON: it listens. A path that begins with @ is no file.
+        if len(words) > 7 and int(words[3], 16) & 0x10000 and words[7].startswith("/"):
+            yield int(words[6]), words[7]
+
+
+def _table(pid, name):
+    try:
+        with open("/proc/%s/net/%s" % (pid, name), encoding="utf-8", errors="surrogateescape") as file:
+            next(file, None)
+            for line in file:
+                yield line.split()
+    except FileNotFoundError:
+        return  # no IPv6
+
+
+def _address(text):
+    """Return (address, port) of "0100007F:0CEA"; the kernel writes the words in the machine's own order."""
+    packed, _, port = text.partition(":")
+    data = b"".join(
+        struct.pack("=I", int(packed[place : place + 8], 16)) for place in range(0, len(packed), 8)
+    )
+    family = socket.AF_INET if len(data) == 4 else socket.AF_INET6
+    shown = socket.inet_ntop(family, data)
+    return (shown[7:] if shown.startswith("::ffff:") else shown), int(port, 16)

@@ -1,0 +1,110 @@
+"""What a controller module must know of a database server's process and host: memory, open files, its option files.
+
+`free` are the bytes that an ordinary user may still write where its data lie. `datadir` says which server is meant.
+Returns `pid` (None: no such process is seen), `memory` (total: what the host or the server's control group has;
+available, resident: bytes), `open_files` (now, soft, hard), and for each of `options` the value that the server
+would read at its next start (`options`; None: no file sets it), with `sets` (FILE:LINE).
+"""
+
+import os
+
+from remedy.agent.kinds import Param, Probe
+from remedy.agent.paths import native
+from remedy.modules.target import _mysql_options
+
+PARAMS = (
+    Param(
+        "datadir", "path", help="The data folder of the server that is meant; None: the only one there is."
+    ),
+    Param("options", "list", elements="str", help="Options to look for in its option files."),
+)
+_MEMORY = "/sys/fs/cgroup"
+
+
+def kind(params):
+    return MysqlHost
+
+
+class MysqlHost(Probe):
+    def read(self):
+        pid = _mysql_options.process(self.params["datadir"])
+        found = {"pid": pid, "memory": _memory(pid), "open_files": _files(pid), "options": {}, "sets": {}}
+        try:
+            room = os.statvfs(native(self.params["datadir"] or "/proc/%s/cwd" % pid))
+            found["free"] = room.f_bavail * room.f_frsize
+        except OSError:
+            pass  # no such folder on this host
+        if self.params["options"]:
+            entries = _mysql_options.Options(self.host, pid).entries()
+            for name in self.params["options"]:
+                last = _mysql_options.last(entries, name)
+                found["options"][name] = None if last is None else last.value
+                found["sets"][name] = None if last is None else last.place
+        return found
+
+
+def _memory(pid):
+    about = _fields("/proc/meminfo")
+    total = about.get("MemTotal", 0)
+    limits = [limit for limit in _limits(pid) if 0 < limit < total]
+    resident = _fields("/proc/%s/status" % pid).get("VmRSS", 0) if pid else 0
+    return {
+        "total": min(limits + [total]),
+        "available": about.get("MemAvailable", 0),
+        "resident": resident,
+    }
+
+
+def _fields(path):
+    """Return the values of a file such as /proc/meminfo, in bytes."""
+    found = {}
+    try:
+        with open(path) as file:
+            for line in file:
+                name, _, rest = line.partition(":")
+                words = rest.split()
+                if len(words) == 2 and words[1] == "kB":
+                    found[name] = int(words[0]) << 10
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        pass  # it ended
+    return found
+
+
+def _limits(pid):
+    """Yield the memory limits of the server's control groups, from its own up."""
+    try:
+        with open("/proc/%s/cgroup" % pid) as file:
+            groups = [line.rstrip("\n").split(":", 2) for line in file]
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return
+    for _, controllers, path in groups:
+        version_1 = "memory" in controllers.split(",")
+        if controllers and not version_1:
+            continue
+        root, name = (_MEMORY + "/memory", "memory.limit_in_bytes") if version_1 else (_MEMORY, "memory.max")
+        while True:
+            try:
+                with open(root + path.rstrip("/") + "/" + name) as file:
+                    text = file.read().strip()
+                if text.isdigit():
+                    yield int(text)
+            except (FileNotFoundError, PermissionError, NotADirectoryError):
+                pass  # no controller there, or its folders are not shown
+            if path in ("", "/"):
+                break
+            path = os.path.dirname(path)
+
+
+def _files(pid):
+    found = {"now": None, "soft": None, "hard": None}
+    try:
+        with open("/proc/%s/limits" % pid) as file:
+            for line in file:
+                if line.startswith("Max open files"):
+                    found["soft"], found["hard"] = (
+                        int(word) if word.isdigit() else None for word in line.split()[3:5]
+                    )
+        found["now"] = len(os.listdir("/proc/%s/fd" % pid))
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        pass  # it ended, or only root may look
+    return found

@@ -1,0 +1,200 @@
+"""What the host knows of a Redis or Valkey server: its configuration file, its memory, open files, disk and dumps.
+
+Read from files, because a server that is down or hung answers nothing, and because CONFIG GET does not say what the
+server would come up with.
+"""
+
+import glob
+import os
+import re
+
+from remedy.agent.kinds import Param, Probe
+from remedy.modules.target import _mounts
+
+PROGRAMS = ("redis-server", "valkey-server", "keydb-server")
+_LARGEST = 1 << 20  # bytes of a configuration file that are read
+_DEPTH = 8  # of includes
+_SECRET = ("requirepass", "masterauth", "user", "masteruser", "tls-key-file-pass", "tls-client-key-file-pass")
+_LISTS = ("save", "client-output-buffer-limit", "rename-command", "loadmodule", "user")
+_WORD = re.compile(r"""\s*(?:"((?:\\.|[^"\\])*)"|'((?:\\'|[^'])*)'|(\S+))""")
+
+PARAMS = (
+    Param("config_file", "path", help="The configuration file; None: the server has none."),
+    Param(
+        "pid", "int", help="The server's process as it knows itself; in a container that is another number."
+    ),
+    Param("dir", "path", help="Where it writes its dumps."),
+)
+
+
+def kind(params):
+    return RedisHost
+
+
+class RedisHost(Probe):
+    def read(self):
+        pid = outside(self.params["pid"]) if self.params["pid"] else None
+        path = self.params["config_file"]
+        return {
+            "pid": pid,
+            "config": config(path, root_of(pid)) if path else None,
+            "memory": memory(pid),
+            "open_files": open_files(pid),
+            "disk": disk(self.params["dir"], root_of(pid)) if self.params["dir"] else None,
+        }
+
+
+def processes():
+    """Return the ids of the servers on this host, without sentinels."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _text("/proc/%s/comm" % name).strip() in PROGRAMS:
+            if "[sentinel]" not in _text("/proc/%s/cmdline" % name):
+                found.append(int(name))
+    return sorted(found)
+
+
+def outside(pid):
+    """Return the process on this host that a server means by its own number; None where none fits."""
+    for each in processes():
+        status = re.search(r"^NSpid:\s(.*)$", _text("/proc/%d/status" % each), re.MULTILINE)
+        # systemd-nspawn and containers: the last number is the innermost one.
+        if status and str(pid) == status.group(1).split()[-1]:
+            return each
+    return pid if pid in processes() else None
+
+
+def root_of(pid):
+    """Return the root folder of a process where it is another one than ours, else ""."""
+    try:
+        return "" if pid is None or os.path.samefile("/proc/%d/root" % pid, "/") else "/proc/%d/root" % pid
+    except OSError:
+        return ""
+
+
+def config(path, root=""):
+    """Return {values: {name: text}, files, unreadable: why or None, errors}; later lines win, as in Redis."""
+    found = {"path": path, "values": {}, "where": {}, "files": [], "unreadable": None, "renamed": []}
+    try:
+        _read(path, root, found, 0)
+    except OSError as error:
+        found["unreadable"] = "%s: %s" % (path, error.strerror.lower())
+    return found
+
+
+def _read(path, root, found, depth):
+    with open(root + path, "rb") as file:
+        text = file.read(_LARGEST).decode("utf-8", "surrogateescape")
+    found["files"].append(path)
+    for line in text.splitlines():
+        parts = words(line)
+        if not parts:
+            continue
+        name, value = parts[0].lower(), " ".join(parts[1:])
+        if name == "include" and depth < _DEPTH:
+            for each in sorted(glob.glob(root + value)) or [root + value]:
+                _read(each[len(root) :], root, found, depth + 1)
+        elif name == "rename-command" and len(parts) > 1:
+            found["renamed"].append(parts[1].upper())
+        elif name in _LISTS and found["values"].get(name) and value not in ("", '""'):
+            found["values"][name] += " " + value
+        else:
+            found["values"][name] = "***" if name in _SECRET and value else value
+        found["where"][name] = path
+
+
+def words(line):
+    """Return the words of a line as Redis parts them, [] for a comment."""
+    line = line.strip()
+    if not line or line.startswith("#"):
+        return []
+    return [_unescaped(m) for m in _WORD.finditer(line)]
+
+
+def _unescaped(match):
+    double, single, plain = match.groups()
+    if double is not None:
+        known = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
+        text = re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m.group(1), 16)), double)
+        return re.sub(r"\\(.)", lambda m: known.get(m.group(1), m.group(1)), text)
+    return single.replace("\\'", "'") if single is not None else plain
+
+
+def memory(pid):
+    """Return bytes: `total` and `available` of the host, `limit` of the server's cgroup (None: none), `rss`."""
+    lines = dict(re.findall(r"^(\w+):\s+(\d+) kB", _text("/proc/meminfo"), re.MULTILINE))
+    rss = re.search(r"^VmRSS:\s+(\d+) kB", _text("/proc/%d/status" % pid), re.MULTILINE) if pid else None
+    total = int(lines.get("MemTotal", 0)) << 10
+    return {
+        "total": total,
+        "available": int(lines.get("MemAvailable", lines.get("MemFree", 0))) << 10,
+        "swap": int(lines.get("SwapTotal", 0)) << 10,
+        "limit": _limit(pid, total) if pid else None,
+        "rss": int(rss.group(1)) << 10 if rss else None,
+        "overcommit": _text("/proc/sys/vm/overcommit_memory").strip() or None,
+    }
+
+
+def _limit(pid, total):
+    """Return the least limit on the way from the server's cgroup to the top; None where that is no limit."""
+    found = []
+    for line in _text("/proc/%d/cgroup" % pid).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "" or "memory" in controllers.split(","):
+            tops = (
+                ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+                if controllers == ""
+                else ["/sys/fs/cgroup/memory"]
+            )
+            while True:
+                for top in tops:
+                    for name in ("memory.max", "memory.limit_in_bytes"):
+                        text = _text(top + path.rstrip("/") + "/" + name).strip()
+                        found += [int(text)] if text.isdigit() else []
+                if path in ("/", ""):
+                    break
+                path = os.path.dirname(path)
+    least = min(found) if found else None
+    return least if least is not None and least < total else None
+
+
+def open_files(pid):
+    """Return {soft, hard} limits of open files and how many are `used`; None where they cannot be seen."""
+    found = (
+        re.search(r"^Max open files\s+(\S+)\s+(\S+)", _text("/proc/%d/limits" % pid), re.MULTILINE)
+        if pid
+        else None
+    )
+    if not found:
+        return None
+    soft, hard = (int(text) if text.isdigit() else None for text in found.groups())
+    try:
+        used = len(os.listdir("/proc/%d/fd" % pid))
+    except OSError:
+        used = None
+    return {"soft": soft, "hard": hard, "used": used}
+
+
+def disk(folder, root=""):
+    """Return the room for dumps: folder, mount, free, size (bytes), inodes free; None where it is not there."""
+    try:
+        room = os.statvfs(root + folder)
+    except OSError:
+        return None
+    mount = {} if root else (_mounts.holding(_mounts.mounts(), os.path.realpath(folder)) or {})
+    return {
+        "folder": folder,
+        "mount": mount.get("mount"),
+        "free": room.f_bavail * room.f_frsize,
+        "size": room.f_blocks * room.f_frsize,
+        "inodes": room.f_favail if room.f_files else None,
+        "read_only": bool(room.f_flag & os.ST_RDONLY),
+    }
+
+
+def _text(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read(_LARGEST).replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,85 @@
+"""End idle TCP connections to a port of this host from outside, where the service itself lets nobody in any more.
+
+For a service whose every connection is taken, so that nobody can log in to close one: the kernel aborts the
+connection, both sides see it, and the client connects anew. Only connections whose peer has sent nothing for `idle`
+are taken, the longest idle first, at most `most`; each must still be the same one, and idle, when it goes. What it
+was used for cannot be seen from here: a subscriber is idle, too. Connections of sshd are never taken. Needs root
+and CONFIG_INET_DIAG_DESTROY. Returns `connections`: how many the port has, and `by_address`.
+"""
+
+import fnmatch
+from collections import Counter
+
+from remedy.agent.kinds import REQUIRED, Failed, Item, Param, Sweep
+from remedy.modules.target import _ports, _sockets
+
+PARAMS = (
+    Param("port", "int", default=REQUIRED, help="The port of the service."),
+    Param("idle", "duration", default=300, help="Only those whose peer has sent nothing for so long."),
+    Param("address", help="Only those whose peer's IP:PORT fits: 10.0.0.7:*."),
+    Param("most", "int", default=1, help="End at most so many."),
+)
+
+EXAMPLES = """
+- connection_close: {port: 6379, idle: 10m}
+"""
+
+
+def check_params(params):
+    port, idle, most = params["port"], params["idle"], params["most"]
+    if isinstance(port, int) and not 1 <= port <= 65535:
+        return "port: expected 1 to 65535"
+    if isinstance(idle, (int, float)) and idle < 1:
+        return "idle: at least 1s"
+    if isinstance(most, int) and most < 1:
+        return "most: at least 1"
+    return None
+
+
+def kind(params):
+    return Close
+
+
+class Close(Sweep):
+    happened = "ended"
+    _first = None
+
+    def key(self):
+        return "idle connections to port %d" % self.params["port"]
+
+    def find(self):
+        owner = _ports.owner(self.params["port"])
+        if owner is not None and owner.startswith("sshd"):
+            raise Failed("port %d is sshd's: its connections are not for this module" % self.params["port"])
+        items = []
+        for each in sorted(_sockets.established(self.params["port"]), key=lambda each: -(each.idle or 0)):
+            if not self._fits(each):
+                continue
+            take = sum(item.take for item in items) < self.params["most"]
+            reason = "idle for %d s" % each.idle if take else "enough others go"
+            items.append(Item(each.shown, take, reason, 0, [each.shown, each.cookie]))
+        if self._first is None:
+            self._first = {item.id for item in items if item.take}
+        for item in items:
+            item.take = item.take and item.id in self._first
+        return items
+
+    def drain(self, item):
+        now = [each for each in _sockets.established(self.params["port"]) if each.cookie == item.identity[1]]
+        if not now:
+            return "it is gone"
+        if not self._fits(now[0]):
+            return "its client has sent something %.1f s ago" % now[0].idle
+        return 0 if _sockets.destroy(now[0]) else "it is gone"
+
+    def returns(self, taken, kept):
+        now = _sockets.established(self.params["port"])
+        return {
+            "connections": len(now),
+            "by_address": dict(Counter(each.peer for each in now).most_common(20)),
+        }
+
+    def _fits(self, each):
+        address = self.params["address"]
+        fits = address is None or fnmatch.fnmatchcase(each.shown, address)
+        return fits and each.idle is not None and each.idle >= self.params["idle"]

@@ -1,0 +1,342 @@
+"""Tell which Redis and Valkey servers a host has, whether they run, and why one does not.
+
+Looks at units, processes, containers, files and logs alone: no server is asked, so it works where one is down, hung
+or full. Sentinels are left out. Returns `servers` and `server`: the one that `unit`, `container` or `port` names,
+else the one on the port, else the only one, else None. Of each: `name`, `unit`, `container`, `image`, `state`
+(running, stopped, failed, starting, hung: all its processes are stopped by a signal), `unit_state` (active, sub,
+result, exit, restarts, enabled), `pid`, `user`, `listens`, `port`, `config_file`, `config` (the main settings of
+the file; a password only as `password: true`), `persists` (it has save points or an append-only file), `saved`
+(seconds since its dump or append-only file was written, None: there is none), `disk` (of its dumps), `open_files`,
+`rss`, `log` (its last lines), `problem` (kind: config, port, dump, append-only, disk, memory, permission; text) and
+`port_owner` (who else has its port).
+"""
+
+import os
+import re
+import time
+
+from remedy.agent.kinds import Failed, Param, Probe
+from remedy.modules.target import _docker, _holders, _ports, _redis_host
+from remedy.modules.target._systemd import Units, booted
+
+_NAME = re.compile(r"(redis|valkey|keydb)", re.IGNORECASE)
+_OTHERS = re.compile(r"sentinel|exporter|remedy-drill|commander|insight", re.IGNORECASE)
+_EXITS = {"1": "a wrong configuration or port", "137": "killed (out of memory?)", "139": "segmentation fault"}
+_SHOWN = (
+    "port bind protected-mode unixsocket maxclients timeout maxmemory maxmemory-policy save appendonly dir dbfilename"
+    " appendfilename appenddirname logfile stop-writes-on-bgsave-error replicaof slaveof"
+).split()
+_PROBLEMS = (
+    ("disk", r"No space left on device"),
+    ("append-only", r"(Bad file format|Unexpected end of file) reading the append only file|AOF.*truncated"),
+    ("dump", r"Short read or OOM loading DB|Wrong signature trying to load|RDB.*(corrupt|CRC error)"),
+    ("memory", r"Out Of Memory allocating|Can't allocate|Cannot allocate memory"),
+    ("permission", r"Can('t|not) (open|chdir|create|read).*Permission denied"),
+)
+_CONFIG = re.compile(r"at line (\d+)\n\s*>>> '(.*)'\n\s*(.*)")
+
+PARAMS = (
+    Param("unit", help="The unit of the server that is meant; .service is meant without a suffix."),
+    Param("container", help="The container that is meant, by its name."),
+    Param("port", "int", help="The port that is meant; else 6379."),
+    Param("log_lines", "int", default=15, help="How many of the last lines of its log to return."),
+)
+
+VARIABLES = {"unit": "redis_unit", "container": "redis_container", "port": "redis_login_port"}
+
+EXAMPLES = """
+- redis_servers:
+  register: redis
+- redis_servers: {unit: redis-sessions, port: 6380}
+  register: redis
+"""
+
+
+def check_params(params):
+    for name, least, most in (("port", 1, 65535), ("log_lines", 0, 200)):
+        if isinstance(params[name], int) and not least <= params[name] <= most:
+            return "%s: expected %d to %d" % (name, least, most)
+    return None
+
+
+def kind(params):
+    return Servers
+
+
+class Servers(Probe):
+    deadline = 60
+
+    def read(self):
+        found = self._of_units() + self._of_containers()
+        known = [each["pid"] for each in found]
+        for pid in _redis_host.processes():
+            if pid not in known and not _redis_host.root_of(pid):
+                found.append(self._described({"name": "pid %d" % pid, "pid": pid}))
+        return {"servers": found, "server": self._chosen(found)}
+
+    def _chosen(self, found):
+        unit, container = self.params["unit"], self.params["container"]
+        if unit:
+            name = unit if "." in unit else unit + ".service"
+            found = [each for each in found if each["unit"] == name or name in each["names"]]
+        elif container:
+            found = [each for each in found if each["container"] == container]
+        on_port = [each for each in found if each["port"] == (self.params["port"] or 6379)]
+        # One that runs before one that is only installed.
+        on_port.sort(key=lambda each: each["state"] in ("stopped", "failed"))
+        if on_port:
+            return on_port[0]
+        return found[0] if len(found) == 1 and not (self.params["port"] and not unit and not container) else None
+
+    def _of_units(self):
+        if not booted():
+            return []
+        units = Units(self.host)
+        names = set()
+        for words in (["list-unit-files"], ["list-units", "--all", "--plain"]):
+            _, out, _ = units.call(*(words + ["--type=service", "--no-legend", "--full"]))
+            names.update(line.split()[0] for line in out.splitlines() if line.split())
+        for pid in _redis_host.processes():
+            if not _redis_host.root_of(pid):
+                names.add(_holders.unit(pid) or "")
+        wanted = [name for name in sorted(names) if _NAME.search(name) and not _OTHERS.search(name)]
+        by_id = {}
+        for name in wanted:
+            if not name.endswith("@.service"):
+                try:
+                    status = units.show(name)
+                except Failed:
+                    continue
+                if status["LoadState"] in ("loaded", "masked"):
+                    by_id.setdefault(status["Id"], (status, []))[1].append(name)
+        return [self._of_unit(units, status, names) for _, (status, names) in sorted(by_id.items())]
+
+    def _of_unit(self, units, status, names):
+        unit = status["Id"]
+        pid = int(status.get("MainPID") or 0) or None
+        exit_code = status.get("ExecMainStatus") or "0"
+        about = {
+            "name": unit,
+            "names": names,
+            "unit": unit,
+            "pid": pid,
+            "state": _state(status),
+            "unit_state": {
+                "active": status["ActiveState"],
+                "sub": status["SubState"],
+                "result": status.get("Result"),
+                "exit": exit_code + (" (%s)" % _EXITS[exit_code] if exit_code in _EXITS else ""),
+                "restarts": int(status.get("NRestarts") or 0),
+                "enabled": status.get("UnitFileState"),
+            },
+        }
+        _, out, _ = units.call("show", "--property=ExecStart", "--", unit)
+        path = re.search(r"argv\[\]=\S+\s+(/\S+\.conf)\b", out)
+        return self._described(about, path.group(1) if path else None)
+
+    def _of_containers(self):
+        if not os.path.exists(_docker.SOCKET):
+            return []
+        engine = _docker.Engine(self.host, _docker.SOCKET, 5)
+        try:
+            listed = engine.get("/containers/json", all="1")
+        except (Failed, _docker.Refused):
+            return []
+        found = []
+        for each in listed:
+            image = each.get("Image") or ""
+            if not _NAME.search(image + " " + (each.get("Command") or "")) or _OTHERS.search(image):
+                continue
+            try:
+                inside = engine.get("/containers/%s/json" % each["Id"])
+            except (Failed, _docker.Refused):
+                continue
+            state = inside.get("State") or {}
+            ports = [port["PublicPort"] for port in each.get("Ports") or () if port.get("PublicPort")]
+            name = (each.get("Names") or [each["Id"][:12]])[0].lstrip("/")
+            found.append(
+                self._described(
+                    {
+                        "name": "container " + name,
+                        "container": name,
+                        "image": image,
+                        "pid": state.get("Pid") or None,
+                        "state": {"running": "running", "restarting": "starting", "paused": "hung"}.get(
+                            state.get("Status"), "failed" if state.get("ExitCode") else "stopped"
+                        ),
+                        "unit_state": {"exit": str(state.get("ExitCode")), "active": state.get("Status")},
+                        "port": ports[0] if ports else None,
+                    }
+                )
+            )
+        return found
+
+    def _described(self, about, path=None):
+        pid = about["pid"]
+        root = _redis_host.root_of(pid)
+        path = path or (None if about.get("container") else _config_of(pid))
+        config = _redis_host.config(path, root) if path else None
+        values = config["values"] if config else {}
+        found = {
+            "unit": None,
+            "container": None,
+            "image": None,
+            "names": [],
+            "unit_state": None,
+            "state": "running",
+            "port": _number(values.get("port"), 6379),
+            "user": _owner(pid),
+            "listens": _ports.of_process(pid) if pid else [],
+            "config_file": path,
+            "config": dict({name.replace("-", "_"): values.get(name) for name in _SHOWN if name in values},
+                           password="requirepass" in values or "user" in values,
+                           renamed=config["renamed"], unreadable=config["unreadable"]) if config else None,
+            "open_files": _redis_host.open_files(pid),
+            "rss": _redis_host.memory(pid)["rss"],
+        }  # fmt: skip
+        found.update(about)
+        if pid and _hung(pid) and found["state"] == "running":
+            found["state"] = "hung"
+        folder = values.get("dir") or (None if root or not pid else _link("/proc/%d/cwd" % pid))
+        folder = None if folder == "." and not pid else folder
+        found["disk"] = _redis_host.disk(folder, root) if folder else None
+        found["persists"] = _persists(config)
+        found["saved"] = _saved(values, root + folder) if folder else None
+        found["log"] = self._log(found, values.get("logfile"), root)
+        found["port_owner"] = None
+        if found["state"] in ("stopped", "failed", "starting"):
+            found["port_owner"] = _ports.owner(found["port"])
+        found["problem"] = self._problem(found, path)
+        return found
+
+    def _log(self, found, logfile, root):
+        lines = []
+        if found["unit"]:
+            done = self.host.run(
+                ["journalctl", "--unit=" + found["unit"], "--lines=%d" % self.params["log_lines"], "--output=cat",
+                 "--no-pager", "--quiet"],
+                ok=None, timeout=10, c_locale=True,
+            )  # fmt: skip
+            lines += done.stdout.decode("utf-8", "replace").splitlines()
+        if logfile:
+            try:
+                with open(root + logfile, "rb") as file:
+                    file.seek(max(0, os.fstat(file.fileno()).st_size - 16384))
+                    last = file.read().decode("utf-8", "replace").splitlines()
+                lines += last[-self.params["log_lines"] :] if self.params["log_lines"] else []
+            except OSError:
+                pass
+        return lines
+
+    def _problem(self, found, path):
+        if found["state"] not in ("stopped", "failed", "starting"):
+            return None
+        text = "\n".join(found["log"])
+        wrong = list(_CONFIG.finditer(text))
+        if wrong and path and _line(path, int(wrong[-1].group(1))) == wrong[-1].group(2).strip():
+            told = "line %s of %s: '%s': %s" % (
+                wrong[-1].group(1),
+                path,
+                _hidden(wrong[-1].group(2)),
+                wrong[-1].group(3),
+            )
+            return {"kind": "config", "text": told}
+        if found["port_owner"]:
+            return {"kind": "port", "text": "port %d is taken by %s" % (found["port"], found["port_owner"])}
+        if found["state"] == "stopped":
+            return None  # somebody stopped it: its log is about what was before
+        for kind, shape in _PROBLEMS:
+            said = [line for line in found["log"] if re.search(shape, line, re.IGNORECASE)]
+            if said:
+                return {"kind": kind, "text": said[-1].strip()}
+        return None
+
+
+def _state(status):
+    if status["SubState"] == "auto-restart":
+        return "failed"
+    active = status["ActiveState"]
+    return {"active": "running", "reloading": "running", "activating": "starting", "failed": "failed"}.get(
+        active, "stopped"
+    )
+
+
+def _persists(config):
+    """Say whether its file lets it write dumps or an append-only file; None where it is not known."""
+    if config is None or config["unreadable"]:
+        return None
+    values = config["values"]
+    return values.get("save", "default").strip() not in ("", '""') or values.get("appendonly") == "yes"
+
+
+def _saved(values, folder):
+    """Return the seconds since the newest of dump and append-only files was written; None where there is none."""
+    name = values.get("appenddirname") or "appendonlydir"
+    names = [values.get("dbfilename") or "dump.rdb"]
+    if values.get("appendonly") == "yes":
+        names.append(values.get("appendfilename") or "appendonly.aof")
+        try:
+            names += [os.path.join(name, each) for each in os.listdir(os.path.join(folder, name))]
+        except OSError:
+            pass
+    times = []
+    for each in names:
+        try:
+            times.append(os.stat(os.path.join(folder, each)).st_mtime)
+        except OSError:
+            pass
+    return max(0, int(time.time() - max(times))) if times else None
+
+
+def _hung(pid):
+    """Say whether a signal or a debugger has stopped the process."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return False
+
+
+def _config_of(pid):
+    """Return the file on its command line; most servers write a title over it."""
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as file:
+            words = file.read().split(b"\0")
+    except (OSError, TypeError):
+        return None
+    paths = [word for word in words[1:2] if word.startswith(b"/")]
+    return paths[0].decode("utf-8", "surrogateescape") if paths else None
+
+
+def _line(path, number):
+    try:
+        with open(path, "rb") as file:
+            lines = file.read().decode("utf-8", "replace").splitlines()
+        return lines[number - 1].strip()
+    except (OSError, IndexError):
+        return None
+
+
+def _hidden(line):
+    name, _, rest = line.partition(" ")
+    return name + " ***" if rest and name.lower() in ("requirepass", "masterauth", "user") else line
+
+
+def _owner(pid):
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.stat("/proc/%d" % pid).st_uid).pw_name
+    except (OSError, KeyError, TypeError):
+        return None
+
+
+def _link(path):
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def _number(text, otherwise):
+    return int(text) if text and text.isdigit() else otherwise

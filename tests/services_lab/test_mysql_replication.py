@@ -1,0 +1,251 @@
+"""mysql_replication on real pairs: one listed error is skipped once, threads run, workers stay; with GTID and without."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.acceptance.operator import Result
+from tests.conftest_lab import HostFactory
+from tests.services_lab.pairs import KINDS, Bench, pair_of
+
+from remedy.lab import Lab
+
+pytestmark = pytest.mark.lab
+IO_ERROR = {
+    True: "SELECT IF(COUNT(*), 2003, 0) FROM information_schema.processlist WHERE state LIKE 'Reconnecting%'",
+    False: "SELECT last_error_number FROM performance_schema.replication_connection_status",
+}
+"""Whether MariaDB → what the replica says while its source is away."""
+
+
+@pytest.fixture(scope="module")
+def hosts(host_factory: HostFactory) -> None:
+    """Two hosts of each server."""
+    for name, role in (("db1", "db"), ("db2", "db"), ("my1", "mysql"), ("my2", "mysql")):
+        host_factory(name, role=role)
+
+
+@pytest.fixture(params=KINDS)
+def bench(request: pytest.FixtureRequest, hosts: None, lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+    """A pair as new, and its operator."""
+    pair = pair_of(lab, request.param)
+    pair.begin()
+    yield Bench(tmp_path, pair)
+
+
+def test_a_listed_error_is_skipped_once_with_its_event_in_the_report(bench: Bench) -> None:
+    pair = bench.pair
+    pair.duplicate(2)
+    pair.insert(2, 3)
+    pair.stopped(1062)
+    refused = bench.task(mode="skipevent", errors=[1032])
+    assert refused["status"] == "failed"
+    assert "not skipped: error 1062 is not listed (errors: 1032)" in refused["reason"]
+    planned = bench.play("--check", mode="skipevent", errors=[1062]).report
+    assert "shop.kv" in json.dumps(planned["changes"][0]["object"])
+    assert pair.error() == 1062
+    assert pair.notes() == {1: "x", 2: "of the replica"}
+
+    done = bench.play(mode="skipevent", errors=[1062]).report
+    (change,) = done["changes"]
+    stopped = change["before"]["stopped_at"]
+    assert stopped["error"] == 1062
+    assert "Duplicate entry" in stopped["text"]
+    assert any("shop.kv" in line for line in stopped["events"])
+    assert bool(stopped["gtid"]) == (pair.gtid or pair.mariadb)
+    assert "compare them" in done["tasks"][0]["result"]["advice"]
+    pair.applied(3)
+    assert pair.notes() == {1: "x", 2: "of the replica", 3: "of the primary"}
+    again = bench.task(mode="skipevent", errors=[1062])
+    assert (again["status"], again["reason"]) == (
+        "ok",
+        "replication did not stop at an error, so there is nothing to skip",
+    )
+
+
+def test_what_fails_after_the_skipped_one_is_told_and_stays(bench: Bench) -> None:
+    pair = bench.pair
+    pair.duplicate(2, 3)
+    pair.insert(2, 3, 4)
+    pair.stopped(1062)
+    done = bench.task(mode="skipevent", errors=[1062])
+    assert done["status"] == "failed"
+    assert "the transaction was skipped, but replication does not run: the SQL thread stopped at error 1062" in done[
+        "reason"
+    ]
+    assert 4 not in pair.notes()
+    assert bench.task(mode="skipevent", errors=[1062])["status"] == "changed"
+    pair.applied(4)
+
+
+def test_a_row_that_is_not_there_and_an_error_that_is_never_skipped(bench: Bench) -> None:
+    pair = bench.pair
+    pair.insert(2)
+    pair.applied(2)
+    pair.replica.sql("SET sql_log_bin = 0; DELETE FROM shop.kv WHERE id = 2")
+    pair.primary.sql("SET binlog_format = ROW; UPDATE shop.kv SET note = 'new' WHERE id = 2")
+    pair.stopped(1032)
+    assert bench.task(mode="skipevent", errors=[1062, 1032])["status"] == "changed"
+    pair.replica.sql("SET sql_log_bin = 0; DROP TABLE shop.kv")
+    pair.insert(5)
+    pair.stopped(1146)
+    refused = bench.task(mode="skipevent", errors=[1062, 1032])
+    assert "error 1146 is not listed" in refused["reason"]
+    assert pair.error() == 1146
+
+
+def test_threads_stop_and_start_and_what_keeps_them_from_it_is_told(bench: Bench) -> None:
+    pair = bench.pair
+    assert bench.task(mode="startreplica")["status"] == "ok"
+    stopped = bench.play(mode="stopreplica", threads=["sql"])
+    assert stopped.report["changes"][0]["after"] == {"": {"io": True, "sql": False}}
+    pair.insert(2)
+    look = bench.task()["result"]["channels"][0]
+    assert (look["held_up_by"], look["why"], look["lag"]) == ("stopped", "its SQL thread is stopped", None)
+    assert bench.task(mode="stopreplica", threads=["sql"])["status"] == "ok"
+    started = bench.play(mode="startreplica")
+    assert started.report["tasks"][0]["status"] == "changed"
+    pair.applied(2)
+    assert bench.operator.here("rollback", started.report["run"]["id"], "--yes").code == 0
+    assert pair.status()[("Slave" if pair.mariadb else "Replica") + "_SQL_Running"] == "No"
+    pair.duplicate(3)
+    pair.insert(3)
+    failed = bench.task(mode="startreplica")
+    assert failed["status"] == "failed"
+    assert "the SQL thread stopped at error 1062" in failed["reason"]
+
+
+def test_a_restart_gives_new_threads(bench: Bench) -> None:
+    done = bench.play(mode="restartreplica")
+    assert done.report["tasks"][0]["status"] == "changed", done.report["tasks"]
+    bench.pair.insert(2)
+    bench.pair.applied(2)
+
+
+def test_workers_are_set_kept_and_taken_back(bench: Bench) -> None:
+    pair = bench.pair
+    name = "slave_parallel_threads" if pair.mariadb else "replica_parallel_workers"
+    before = pair.replica.sql(f"SELECT @@global.{name}")
+    done = bench.play(mode="workers", workers=3)
+    assert done.report["tasks"][0]["status"] == "changed", done.report["tasks"]
+    result = done.report["tasks"][0]["result"]
+    assert (result["workers"], result["commit_order"]) == (3, "on")
+    assert bool(result["options"]) == pair.mariadb
+    assert pair.replica.sql(f"SELECT @@global.{name}") == "3"
+    assert bench.task(mode="workers", workers=3)["status"] == "ok"
+    pair.insert(2)
+    pair.applied(2)
+    if not pair.mariadb:
+        kept = (
+            "SELECT variable_name, variable_value FROM performance_schema.persisted_variables "
+            "WHERE variable_name LIKE 'replica%' ORDER BY 1"  # the server keeps the old names beside them
+        )
+        assert pair.replica.sql(kept).split() == [name, "3", "replica_preserve_commit_order", "ON"]
+    assert bench.operator.here("rollback", done.report["run"]["id"], "--yes").code == 0
+    assert pair.replica.sql(f"SELECT @@global.{name}") == before
+    if not pair.mariadb:
+        assert pair.replica.sql(kept) == ""
+    pair.insert(3)
+    pair.applied(3)
+
+
+def test_the_primary_tells_who_follows(bench: Bench) -> None:
+    pair = bench.pair
+    told = bench.task(mode="getprimary", on=pair.primary.host)["result"]
+    assert told["is_primary"]
+    assert told["file"].startswith("binlog.")
+    assert bool(told["gtid"]) == (pair.gtid or pair.mariadb)
+    assert [each["host"] for each in told["replicas"]] == [pair.replica.host]
+    assert bench.task(on=pair.primary.host)["result"]["is_replica"] is False
+    refused = bench.task(on=pair.primary.host, mode="startreplica")
+    assert "the server is no replica" in refused["reason"]
+
+
+def ids(done: Result, resolved: bool | None = None) -> list[str]:
+    found = done.report["findings"]
+    return [each["id"] for each in found if resolved is None or each["resolved"] is resolved]
+
+
+def test_the_runbook_finds_nothing_on_a_healthy_pair(bench: Bench) -> None:
+    done = bench.book()
+    assert (done.code, done.report["findings"], done.report["changes"]) == (0, [], [])
+
+
+def test_the_runbook_skips_only_what_is_listed_and_once(bench: Bench) -> None:
+    pair = bench.pair
+    pair.duplicate(2)
+    pair.insert(2, 3)
+    pair.stopped(1062)
+    told = bench.book()
+    assert (told.code, ids(told)) == (2, ["replication-broken"])
+    assert "mysql_skip_errors: [1062]" in told.report["findings"][0]["advice"]
+    assert told.report["changes"] == []
+    assert bench.book(mysql_skip_errors=[1032]).code == 2
+    assert pair.error() == 1062
+    wrong = bench.book(mysql_skip_errors=[1146])
+    assert wrong.code == 2
+    assert "a list of 1062 and 1032" in json.dumps(wrong.report)
+    done = bench.book(mysql_skip_errors=[1062])
+    assert (done.code, ids(done, resolved=True)) == (0, ["replication-broken"])
+    assert len(done.report["changes"]) == 1
+    assert "Duplicate entry" in json.dumps(done.report["changes"][0]["before"])
+    assert pair.notes() == {1: "x", 2: "of the replica", 3: "of the primary"}
+    again = bench.book(mysql_skip_errors=[1062])
+    assert (again.code, again.report["changes"], again.report["findings"]) == (0, [], [])
+
+
+def test_the_runbook_starts_what_is_stopped(bench: Bench) -> None:
+    bench.pair.replica.sql("STOP SLAVE" if bench.pair.mariadb else "STOP REPLICA")
+    left = bench.book(mysql_start_replica=False)
+    assert (left.code, ids(left)) == (2, ["replication-stopped"])
+    done = bench.book()
+    assert (done.code, ids(done, resolved=True)) == (0, ["replication-stopped"])
+    assert bench.book().report["changes"] == []
+
+
+def test_the_lag_from_load_falls_once_there_are_workers(bench: Bench) -> None:
+    pair = bench.pair
+    pair.load(transactions=480, milliseconds=50)
+    pair.late(4)
+    began = time.monotonic()
+    done = bench.book(mysql_lag_limit=3, mysql_lag_deadline=60)
+    took = time.monotonic() - began
+    assert (done.code, ids(done, resolved=True)) == (0, ["replication-lag"]), done.report
+    # One worker would still have had two thirds of the 24 s to go.
+    assert took < 14
+    name = "slave_parallel_threads" if pair.mariadb else "replica_parallel_workers"
+    assert pair.replica.sql(f"SELECT @@global.{name}") == "4"
+    kept = pair.replica.lab.run(
+        pair.replica.host, ["sh", "-c", "cat /etc/mysql/mariadb.conf.d/zz-remedy.cnf /var/lib/mysql/mysqld-auto.cnf"], ok=None
+    ).stdout
+    assert name in kept
+    again = bench.book(mysql_lag_limit=3)
+    assert (again.code, again.report["changes"]) == (0, [])
+
+
+def test_a_source_that_is_gone_and_one_that_has_lost_what_is_needed_are_told_apart(bench: Bench) -> None:
+    pair = bench.pair
+    pair.primary.lab.run(pair.primary.host, ["systemctl", "stop", "mariadb" if pair.mariadb else "mysql"])
+    try:
+        pair.replica.until(IO_ERROR[pair.mariadb], "2003", 40)
+        done = bench.book("-l", pair.replica.host, mysql_reconnect_replica=False)
+        assert (done.code, ids(done)) == (2, ["replication-disconnected"])
+        assert "the source does not answer" in done.report["findings"][0]["advice"]
+    finally:
+        pair.primary.lab.run(pair.primary.host, ["systemctl", "start", "mariadb" if pair.mariadb else "mysql"])
+    back = bench.book("-l", pair.replica.host)
+    assert back.code == 0, back.report
+    # The source loses what the replica has not fetched.
+    slave = "SLAVE" if pair.mariadb else "REPLICA"
+    pair.replica.sql(f"STOP {slave}")
+    pair.insert(2)
+    pair.primary.sql("FLUSH BINARY LOGS; FLUSH BINARY LOGS")
+    last = pair.primary.sql("SHOW BINARY LOGS").splitlines()[-1].split()[0]
+    pair.primary.sql(f"PURGE BINARY LOGS TO '{last}'")
+    done = bench.book()
+    assert done.code == 2
+    assert "build the replica anew" in bench.book(command="diagnose").report["findings"][0]["advice"]
