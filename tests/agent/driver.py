@@ -8,10 +8,12 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from remedy.agent import bootstrap, frames
+from remedy.transport import bytecode
 
 WAIT = 15.0
 """Seconds after which an answer counts as lost; only a failing test waits as long."""
@@ -20,6 +22,12 @@ SHIPPED = {
     f"remedy.modules.target.{path.stem}": path.read_text()
     for path in (Path(__file__).parent / "shipped").glob("*.py")
 }
+
+
+def everything() -> bytes:
+    """Return what travels to a host: the agent and the modules of these tests, as a run packs them."""
+    sources = {**bootstrap.sources(), **SHIPPED}
+    return bootstrap.pack(sources, bytecode.KIND, bytecode.compiled(sources))
 
 
 def interpreters() -> list[str]:
@@ -47,9 +55,10 @@ class Agent:
         user: int | None = None,
         label: str = "remedy test, me@here, since now",
         environment: dict[str, str] | None = None,
+        payload: bytes | None = None,
         **start: Any,
     ) -> None:
-        payload = bootstrap.pack({**bootstrap.sources(), **SHIPPED})
+        payload = payload if payload is not None else everything()
         self.nonce = os.urandom(8).hex()
         line = bootstrap.command(self.nonce, len(payload), label, interpreter, become)
         self.process = subprocess.Popen(
@@ -66,8 +75,9 @@ class Agent:
         self._buffer = b""
         self.noise = b""
         self._count = 0
-        self.write(payload)
-        self.send(t="start", **{"lock": False, "check": False, "lease": 60, **start})
+        with suppress(BrokenPipeError):  # it has ended already; what it printed says why
+            self.write(payload)
+            self.send(t="start", **{"lock": False, "check": False, "lease": 60, **start})
 
     def write(self, data: bytes) -> None:
         assert self.process.stdin is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import remedy.cli
@@ -13,6 +15,24 @@ def test_a_runbook_tells_what_its_variables_mean(capsys: pytest.CaptureFixture[s
     told = " ".join(capsys.readouterr().out.split())
     assert "log_keep: 0 # so many old files of each log stay" in told
     assert "From the inventory, where they are set there: binlog_backed_up_until" in told
+
+
+def test_the_list_says_what_each_runbook_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks" / "mine.yml").write_text("- name: Mine\n  hosts: all\n  tasks: [{debug: {msg: hello}}]\n")
+    (tmp_path / "playbooks" / "broken.yml").write_text("- name: [\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        remedy.cli.main(["doc"])
+    told = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    assert "disk-full A file system is full" in lines
+    assert "mine Mine" in lines
+    assert any(line.startswith("broken (cannot be read: ") for line in lines)
+    order = [told.index(word) for word in ("Modules:", "old_files", "Faults, for drills:", "fault_logs")]
+    assert order == sorted(order)
 
 
 @pytest.mark.parametrize("columns", [60, 80])

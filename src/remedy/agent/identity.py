@@ -45,8 +45,8 @@ class ChildAgent(object):
         self._pinged = time.monotonic()
 
     def _spawn(self):
-        memory = self._board.memory.sources
-        payload = stage.pack(memory)
+        memory = self._board.memory
+        payload = memory.packed
         script = stage.find(self._nonce, len(payload), self._label, sys.executable)
         script = "exec 0<&1 1>&2 2>/dev/null; " + script
         options = self._dialog.options
@@ -69,6 +69,8 @@ class ChildAgent(object):
         self._line = Line(inn, out, self._nonce.encode("ascii"))
         self._line.push_bytes(payload)
         self._line.push(self._start)
+        if memory.later:
+            self.code(memory.later)
 
     def _settle(self):
         if self._slave is not None:

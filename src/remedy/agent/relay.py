@@ -15,7 +15,7 @@ _CHUNK = 1 << 16
 _PATIENCE = 10  # seconds for the service to take the connection
 
 
-def start(sources):
+def start(sources, packed):
     """Connect to the first of the addresses that answers, and pass bytes on; does not return.
 
     `sources["addresses"]` is JSON: a list of paths of Unix sockets and of [host, port]; `sources["users"]`, too: who

@@ -4,6 +4,7 @@ docs/protocol.md, "Start". Used on the control machine and, for the agents of fu
 """
 
 import json
+import marshal
 import zlib
 
 NO_PYTHON = "REMEDY-NO-PYTHON"
@@ -37,11 +38,22 @@ while n:
  b.append(p)
  n-=len(p)
 signal.alarm(0)
-s=json.loads(zlib.decompress(bytes().join(b)).decode())["sources"]
+b=bytes().join(b)
+h,_,d=b.partition(chr(10).encode())
+k,n=h.decode().split()
+n=int(n)
 m="remedy.agent.importer"
 g={"__name__":m}
-exec(compile(s[m],m,"exec"),g)
-g["start"](s)
+if k==str(sys.implementation.cache_tag)+sys.modules["_frozen_importlib_external"].MAGIC_NUMBER.hex():
+ import marshal
+ s=marshal.loads(zlib.decompress(d[:n]))
+ c=marshal.loads(s[m])
+else:
+ s=json.loads(zlib.decompress(d[n:]).decode())
+ c=compile(s[m],m,"exec")
+del d
+exec(c,g)
+g["start"](s,b)
 """
 
 
@@ -118,9 +130,15 @@ def become_argv(become, script, options):
     return exe + (flags or ["-H"]) + options + ["-u", user, "--", "/bin/sh", "-c", script, _LOCALE]
 
 
-def pack(sources):
-    """Return the LENGTH bytes that the stage reads: the compressed sources."""
-    return zlib.compress(json.dumps({"sources": sources}, sort_keys=True).encode("ascii"), 6)
+def pack(sources, kind="-", codes=None):
+    """Return the LENGTH bytes that the stage reads: a line, then the modules compressed, twice where `codes` is given.
+
+    `codes` are the modules for Pythons of one kind (name and number of their byte code, as the stage puts them
+    together): {name: marshalled code, or source}. A Python of another kind reads the sources.
+    """
+    first = zlib.compress(marshal.dumps(codes), 6) if codes else b""
+    second = zlib.compress(json.dumps(sources, sort_keys=True).encode("ascii"), 6)
+    return ("%s %d\n" % (kind, len(first))).encode("ascii") + first + second
 
 
 def _plain(label):

@@ -8,7 +8,7 @@ from shutil import get_terminal_size
 import click
 
 from remedy.agent.kinds import Param
-from remedy.errors import InputError, Position, nearest
+from remedy.errors import InputError, Position, RemedyError, nearest
 from remedy.modules import ModuleSpec, find, names
 from remedy.playbook import Play
 from remedy.project import Project
@@ -28,13 +28,10 @@ def doc(name: str | None) -> int:
     project = Project.find(Path.cwd())
     runbooks = {found.name: found.path for found in project.playbooks()}
     if name is None:
-        click.echo("Runbooks and playbooks:")
-        for each in runbooks:
-            click.echo(f"  {each}")
-        click.echo("\nModules:")
-        widest = max(map(len, names()))
-        for each in names():
-            _say(find(each).summary, f"  {each:{widest}} ")
+        _list({each: _title(path, project) for each, path in runbooks.items()}, "Runbooks and playbooks")
+        specs = {each: find(each) for each in names()}
+        _list({each: spec.summary for each, spec in specs.items() if not spec.fault}, "Modules")
+        _list({each: spec.summary for each, spec in specs.items() if spec.fault}, "Faults, for drills")
         return 0
     if name in runbooks:
         _runbook(name, runbooks[name], project)
@@ -47,6 +44,26 @@ def doc(name: str | None) -> int:
         ) from error
     _module(spec)
     return 0
+
+
+def _list(rows: dict[str, str], title: str) -> None:
+    click.echo(f"{title}:")
+    widest = max(map(len, rows), default=0)
+    for name, text in rows.items():
+        _say(text, f"  {name:{widest}} ")
+    click.echo()
+
+
+def _title(path: Path, project: Project) -> str:
+    """Return what a playbook is for, in its own words."""
+    from remedy.playbook import load
+
+    try:
+        plays = load(path, project=project).plays
+    except RemedyError as error:
+        return f"(cannot be read: {error.message})"
+    books = [play.runbook for play in plays if play.runbook is not None and play.runbook.title]
+    return str(books[0].title) if books else "; ".join(play.title for play in plays)
 
 
 def _module(spec: ModuleSpec) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +36,11 @@ _REFUSED = {
 _NOT_DONE = ("certificatefile", "pkcs11provider", "knownhostscommand")
 
 
-def resolve(target: Target) -> Endpoint:
+Read = Callable[[str, str, Sequence[str]], Settings]
+"""What holds for a name with these ssh arguments; the first word is the host's name for messages."""
+
+
+def resolve(target: Target, read: Read = read_settings) -> Endpoint:
     """Return the endpoint of a target; runs `ssh -G` once for the host and once for each jump (about 5 ms each).
 
     Raises Unreachable(configuration) for what cannot be used.
@@ -50,12 +54,12 @@ def resolve(target: Target) -> Endpoint:
         arguments += ["-o", f'IdentityFile="{target.private_key_file}"']
     if target.host_key_checking is False:
         arguments += ["-o", "StrictHostKeyChecking=no"]
-    endpoint = _resolve(target.name, target.address, [*arguments, *target.options], 0)
+    endpoint = _resolve(target.name, target.address, [*arguments, *target.options], 0, read)
     return replace(endpoint, timeout=target.timeout) if target.timeout is not None else endpoint
 
 
-def _resolve(host: str, name: str, arguments: Sequence[str], jumps: int) -> Endpoint:
-    settings = read_settings(host, name, arguments)
+def _resolve(host: str, name: str, arguments: Sequence[str], jumps: int, read: Read) -> Endpoint:
+    settings = read(host, name, arguments)
     for directive, advice in _REFUSED.items():
         if settings.one(directive, "no").lower() != "no":
             raise Unreachable(
@@ -78,7 +82,7 @@ def _resolve(host: str, name: str, arguments: Sequence[str], jumps: int) -> Endp
         port=port,
         user=user,
         timeout=float(timeout) if timeout.isdigit() and int(timeout) else CONNECT_TIMEOUT,
-        via=_jump(host, jump, arguments, jumps, (user, server, port)) if jump else None,
+        via=_jump(host, jump, arguments, jumps, (user, server, port), read) if jump else None,
         proxy_command=expand(command, letters) or None,
         proxy_pattern=command or None,
         host_key_alias=alias,
@@ -103,7 +107,7 @@ def _resolve(host: str, name: str, arguments: Sequence[str], jumps: int) -> Endp
 
 
 def _jump(
-    host: str, jump: str, arguments: Sequence[str], jumps: int, target: tuple[str, str, int]
+    host: str, jump: str, arguments: Sequence[str], jumps: int, target: tuple[str, str, int], read: Read
 ) -> Endpoint:
     """Return the server next to the target: the last of the list, reached through those before it.
 
@@ -124,7 +128,7 @@ def _jump(
     inherited += ["-l", user] if user else []
     inherited += ["-p", port] if port else []
     inherited += ["-J", before] if before else []
-    endpoint = _resolve(host, server, inherited, jumps + 1)
+    endpoint = _resolve(host, server, inherited, jumps + 1, read)
     if (endpoint.user, endpoint.host, endpoint.port) == target:
         raise Unreachable(
             "configuration",

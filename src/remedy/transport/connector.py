@@ -8,6 +8,7 @@ from types import TracebackType
 
 from remedy.errors import Interrupted, Unreachable
 from remedy.transport import failures
+from remedy.transport.answers import Answers
 from remedy.transport.configuration import resolve
 from remedy.transport.connection import Connection
 from remedy.transport.doors import Doors, pause
@@ -33,6 +34,7 @@ class Connector:
         self._keyring = Keyring()
         self._host_keys = HostKeys()
         self._doors = Doors()
+        self._ssh_config = Answers()
         self._gateways: dict[tuple[str, ...], _Gateway] = {}
         self._guard = threading.Lock()
 
@@ -43,7 +45,7 @@ class Connector:
         """
         if target.connection == "local":
             return Connection(target, LocalConnection(), self.watchdog, self.payloads)
-        endpoint = resolve(target)
+        endpoint = resolve(target, self._ssh_config.read)
         opened = self._open(endpoint, target.password, cancel, None)
         return Connection(target, opened, self.watchdog, self.payloads)
 

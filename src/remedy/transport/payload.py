@@ -1,4 +1,4 @@
-"""The sources that travel to hosts: packed once for all hosts that need the same."""
+"""The modules that travel to hosts: packed once for all hosts that need the same, and kept for the next run."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ import threading
 from collections.abc import Iterable
 
 from remedy.agent import bootstrap
+from remedy.transport import bytecode
+from remedy.transport.shelf import Shelf
+
+Payload = tuple[bytes, frozenset[str]]
+"""The bytes that the stage reads, and the true names of all modules in them."""
 
 
 class Payloads:
-    """The packed sources of one run."""
+    """The packed modules of one run."""
 
-    def __init__(self) -> None:
-        self._packed: dict[frozenset[str], tuple[bytes, frozenset[str]]] = {}
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        self._shelf = shelf or Shelf()
+        self._packed: dict[frozenset[str], Payload] = {}
         self._guard = threading.Lock()
 
-    def pack(self, modules: Iterable[str]) -> tuple[bytes, frozenset[str]]:
-        """Return the bytes that the stage reads, and the true names of all modules in them."""
+    def pack(self, modules: Iterable[str]) -> Payload:
+        """Return what a link begins with: as byte code for Pythons like this one, as source for all others."""
         wanted = frozenset(map(bootstrap.full_name, modules))
         with self._guard:
             found = self._packed.get(wanted)
             if found is None:
-                sources = bootstrap.sources(sorted(wanted))
-                found = (bootstrap.pack(sources), frozenset(sources))
-                self._packed[wanted] = found
+                found = self._packed[wanted] = self._shelf.get(wanted) or self._made(wanted)
             return found
 
     def further(self, modules: Iterable[str], known: Iterable[str]) -> dict[str, str]:
@@ -33,3 +37,12 @@ class Payloads:
             return {}
         sources = bootstrap.sources(sorted(missing))
         return {name: source for name, source in sources.items() if name not in known}
+
+    def _made(self, wanted: frozenset[str]) -> Payload:
+        sources = bootstrap.sources(sorted(wanted))
+        made = (
+            bootstrap.pack(sources, bytecode.KIND, bytecode.compiled(sources)),
+            frozenset(sources),
+        )
+        self._shelf.put(wanted, made)
+        return made

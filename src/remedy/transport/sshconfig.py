@@ -97,11 +97,16 @@ def _ask_ssh(host: str, program: str, name: str, arguments: Sequence[str]) -> Se
             else f"try: ssh -G {name}; correct ~/.ssh/config, or ansible_ssh_common_args in the inventory",
             host=host,
         )
+    return Settings(printed(asked.stdout))
+
+
+def printed(output: bytes) -> dict[str, list[str]]:
+    """Return the directives that `ssh -G` has printed."""
     values: dict[str, list[str]] = {}
-    for line in asked.stdout.decode(errors="surrogateescape").splitlines():
+    for line in output.decode(errors="surrogateescape").splitlines():
         directive, _, value = line.partition(" ")
         values.setdefault(directive.lower(), []).append(value)
-    return Settings(values)
+    return values
 
 
 def _ask_paramiko(host: str, name: str, arguments: Sequence[str]) -> Settings:
@@ -119,7 +124,7 @@ def _ask_paramiko(host: str, name: str, arguments: Sequence[str]) -> Settings:
         unread = {
             number
             for number, line in enumerate(lines, 1)
-            if _directive(line)[0] not in _READ_BY_PARAMIKO.split()
+            if directive_of(line)[0] not in _READ_BY_PARAMIKO.split()
         }
         notes += _notes(file, lines, unread)
         kept = "\n".join(line for number, line in enumerate(lines, 1) if number not in unread)
@@ -156,7 +161,7 @@ def _as_directives(arguments: Sequence[str]) -> tuple[dict[str, list[str]], list
             files = [value]
             continue
         if option == "-o":
-            key, value = _directive(value)
+            key, value = directive_of(value)
         else:
             key = short.get(option, option)
         if key in _LISTS:
@@ -166,7 +171,8 @@ def _as_directives(arguments: Sequence[str]) -> tuple[dict[str, list[str]], list
     return given, files
 
 
-def _directive(line: str) -> tuple[str, str]:
+def directive_of(line: str) -> tuple[str, str]:
+    """Return the directive of a line, in lower case, and its value."""
     text = line.strip()
     end = next((at for at, letter in enumerate(text) if letter in " \t="), len(text))
     return text[:end].lower(), text[end:].strip().removeprefix("=").strip().strip('"')
@@ -174,7 +180,7 @@ def _directive(line: str) -> tuple[str, str]:
 
 def _notes(file: str, lines: Sequence[str], unread: Iterable[int]) -> Iterator[str]:
     for number in sorted(unread):
-        directive, _ = _directive(lines[number - 1])
+        directive, _ = directive_of(lines[number - 1])
         if directive and not directive.startswith("#") and directive not in _WITHOUT_MEANING_HERE.split():
             word = lines[number - 1].split()[0]
             yield f"{file}:{number}: {word} was not read: there is no ssh program here"
