@@ -10,18 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from remedy.lab import Lab
 from tests.acceptance.operator import Operator, Result
 
 DATA = "/var/lib/postgresql/15/main"
-
-# A session is a psql that reads from a pipe nobody writes to any more; its first statement is the argument.
-_HOLD = r"""
-for k in $(seq "$2"); do
-  ( (printf '%s\n' "$1"; exec sleep 3600) | PGPASSWORD="$3" exec psql -qAtX "$4" ) < /dev/null > /dev/null 2>&1 &
-done
-"""
-
 
 @dataclass(frozen=True)
 class Postgres:
@@ -90,23 +84,26 @@ class Postgres:
 
     @contextmanager
     def held(
-        self, count: int, statement: str = "SELECT 1;", role: str = "app", password: str = "app secret"
-    ) -> Iterator[None]:
-        """Hold sessions of an ordinary role from the host itself, each after a statement."""
-        before = int(self.sql(f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'"))
-        where = f"host=127.0.0.1 user={role} dbname={role}"
-        self.shell(_HOLD, statement, str(count), password, where)
+        self, count: int, statement: str = "SELECT 1", role: str = "app", password: str = "app secret"
+    ) -> Iterator[list[int]]:
+        """Hold sessions of an ordinary role, each after a statement, which may go on; give their pids."""
+        where = f"host={self.address} user={role} dbname={role} connect_timeout=10"
+        lines: list[psycopg.Connection] = []
         try:
-            self.until(
-                "SELECT count(*) FROM pg_stat_activity "
-                f"WHERE usename = '{role}' AND xact_start IS NOT NULL OR usename = '{role}' AND state = 'idle'",
-                str(before + count),
-            )
-            yield
+            for _ in range(count):
+                lines.append(psycopg.connect(where, password=password, autocommit=True))
+                lines[-1].pgconn.send_query(statement.encode())
+            pids = [line.info.backend_pid for line in lines]
+            begun = "query <> '' AND (state <> 'active' OR wait_event IN ('PgSleep', 'SpinDelay'))"
+            listed = ", ".join(map(str, pids))
+            self.until(f"SELECT count(*) FROM pg_stat_activity WHERE pid IN ({listed}) AND {begun}", str(count))
+            yield pids
         finally:
-            self.lab.run(self.host, ["pkill", "-f", f"psql -qAtX {where}"], ok=None)
-            self.lab.run(self.host, ["pkill", "-f", "sleep 3600"], ok=None)
-            self.until(f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'", "0")
+            for line in lines:
+                line.close()
+            if lines:
+                self.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'")
+                self.until(f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'", "0")
 
     def login(self, role: str = "app", password: str = "app secret") -> str:
         """Log in as an ordinary role; return what the server says."""

@@ -130,3 +130,28 @@ def test_standby_first_then_the_primary_and_back_the_other_way(bench: Bench, pai
     primary.restart()
     standby.follow(primary)
     assert bench.one("postgresql_set", on="pg2", name="max_connections", value=20)["status"] == "changed"
+
+
+def test_the_runbook_raises_the_standby_first(bench: Bench, pair: tuple[Postgres, Postgres]) -> None:
+    primary, standby = pair
+    primary.account()
+    started = "SELECT pg_postmaster_start_time()"
+    try:
+        with primary.held(17):
+            named = ("--yes", "-e", '{"postgres_standbys": ["pg2"]}')
+            done = bench.operator.here("play", "postgres-connections", *named, "-l", "pg1")
+            assert done.code == 2  # no restart is allowed: nothing is written, on neither
+            assert "max_connections" not in conf(primary) + conf(standby)
+            restart = ("-e", "postgres_restart=true")
+            done = bench.operator.here("play", "postgres-connections", *named, *restart)
+        assert done.code == 0, (done.stderr, done.report["tasks"])
+        assert (primary.sql("SHOW max_connections"), standby.sql("SHOW max_connections")) == ("30", "30")
+        assert standby.sql(started) < primary.sql(started)
+        standby.follow(primary)
+        assert standby.sql("SELECT pg_is_wal_replay_paused()") == "f"
+        again = bench.operator.here("play", "postgres-connections", *named, *restart)
+        assert (again.code, again.report["changes"]) == (0, [])
+    finally:
+        for server in (primary, standby):
+            server.sql("ALTER SYSTEM RESET max_connections")
+            server.restart()

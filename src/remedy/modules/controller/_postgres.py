@@ -104,7 +104,7 @@ class Session:
         self._status, self.count = "", 0
         self._door, where = _door(site, login)
         # What libpq takes from the environment must not lead elsewhere: each is given, if only as nothing.
-        given: dict[str, Any] = {"hostaddr": "", "options": "", "passfile": "/dev/null", **where}
+        given: dict[str, Any] = {"hostaddr": "", "options": "", "passfile": "/dev/null/none", **where}
         if login.password:
             given["password"] = login.password
         try:

@@ -7,7 +7,7 @@ most: so many connections there is room for; target: half as many again as there
 owner, size, age of its oldest transaction id, connection_limit), `roles` (name: superuser, canlogin, replication,
 connection_limit), `settings` (name: setting, unit, source, context, pending_restart; of the names in `settings`, else
 those that differ from the default), `pending` (settings that wait for a restart), `replications` (standbys),
-`repl_slots`, `tablespaces`, `extensions`.
+`repl_slots`, `tablespaces`, `extensions`. `standbys` are those named, None: nobody has said.
 """
 
 from __future__ import annotations
@@ -26,15 +26,19 @@ from remedy.modules.controller._postgres import (
     plain,
 )
 
-_PARTS = ("connections", "room", "databases", "roles", "settings", "pending", "replications", "repl_slots", "tablespaces",
-          "extensions")  # fmt: skip
+_PARTS = (
+    *("connections", "room", "databases", "roles", "settings", "pending", "replications", "repl_slots"),
+    *("tablespaces", "extensions"),
+)
 PARAMS = (
     Param("filter", "list", elements="str", choices=_PARTS, help="What is asked for; nothing: all."),
     Param("settings", "list", elements="str", help="Settings that are asked for."),
     Param("memory_share", "percent", default=80, help="So much of the host's memory the server may have (room)."),
+    Param("standbys", "list", elements="str", help="Hosts of the inventory that follow this server. Else the variable "
+          "postgres_standbys."),
     *LOGIN_PARAMS,
-)
-VARIABLES = LOGIN_VARIABLES
+)  # fmt: skip
+VARIABLES = {"standbys": "postgres_standbys", **LOGIN_VARIABLES}
 EXAMPLES = """
 - postgresql_info: {filter: [connections, settings], settings: [max_connections]}
   register: postgres
@@ -73,6 +77,7 @@ class Info(Probe):
             "in_recovery": server.rows("SELECT pg_is_in_recovery() AS yes")[0]["yes"],
             "superuser": server.superuser,
             "port": self.params["login_port"],
+            "standbys": self.params["standbys"],
         }
         for part in self.params["filter"] or _PARTS:
             if part == "connections":
@@ -112,7 +117,7 @@ def connections(server: Session) -> dict[str, Any]:
     # remedy's own sessions are not counted: they end with the run.
     used = sum(int(row["count"]) for row in rows)
     allowed = most - superuser - reserved
-    found = {
+    found: dict[str, Any] = {
         "max": most,
         "superuser_reserved": superuser,
         "reserved": reserved,

@@ -34,6 +34,7 @@ class PostgresHost(Probe):
     def _server(self, data):
         """Return memory, limits, and the settings that a standby must not fall below ("control")."""
         found = {"memory": _memory(), "tasks": None, "file_max": _number("/proc/sys/fs/file-max"), "control": {}}
+        found["disk"] = _disk(data)
         try:
             pid = int(_text(os.path.join(data, "postmaster.pid")).split()[0])
             program = os.readlink("/proc/%d/exe" % pid)
@@ -79,6 +80,15 @@ def _number(path):
     except (OSError, IOError):
         return None
     return int(text) if text.isdigit() else None
+
+
+def _disk(folder):
+    """Return free and all bytes of a folder's file system as its owner has them, None where it is not there."""
+    try:
+        room = os.statvfs(folder)
+    except (OSError, IOError):
+        return None
+    return {"free": room.f_bavail * room.f_frsize, "size": room.f_blocks * room.f_frsize}
 
 
 def _memory():

@@ -5,10 +5,11 @@ folder; port; sockets: the first folder of its sockets; listens: the first addre
 None: this user may not see).
 """
 
-from remedy.agent.kinds import Probe
+from remedy.agent.kinds import Param, Probe
 from remedy.modules.target import _postmasters
 
-PARAMS = ()
+PARAMS = (Param("unit", help="Their unit, where it is not to be seen. Else the variable postgres_unit."),)
+VARIABLES = {"unit": "postgres_unit"}
 
 EXAMPLES = """
 - postgresql_servers:
@@ -22,4 +23,7 @@ def kind(params):
 
 class Servers(Probe):
     def read(self):
-        return {"servers": _postmasters.postmasters()}
+        found = _postmasters.postmasters()
+        for each in found:
+            each["unit"] = self.params["unit"] or each["unit"]
+        return {"servers": found}
