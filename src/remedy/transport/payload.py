@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from remedy.agent import bootstrap
 from remedy.transport import bytecode
+from remedy.transport.pythons import Pythons
 from remedy.transport.shelf import Shelf
 
 Payload = tuple[bytes, frozenset[str]]
@@ -16,13 +17,21 @@ Payload = tuple[bytes, frozenset[str]]
 class Payloads:
     """The packed modules of one run."""
 
-    def __init__(self, shelf: Shelf | None = None) -> None:
+    def __init__(self, shelf: Shelf | None = None, pythons: Pythons | None = None) -> None:
+        self.pythons = pythons or Pythons()
         self._shelf = shelf or Shelf()
         self._packed: dict[frozenset[str], Payload] = {}
         self._guard = threading.Lock()
 
-    def pack(self, modules: Iterable[str]) -> Payload:
-        """Return what a link begins with: as byte code for Pythons like this one, as source for all others."""
+    def pack(self, modules: Iterable[str], address: str = "") -> Payload:
+        """Return what a link to an address begins with: byte code for Pythons like this one, source for all others.
+
+        A host whose Python was another one when it was last seen is sent the source alone.
+        """
+        packed, names = self._both(modules)
+        return (_source_alone(packed) if self.pythons.foreign(address) else packed), names
+
+    def _both(self, modules: Iterable[str]) -> Payload:
         wanted = frozenset(map(bootstrap.full_name, modules))
         with self._guard:
             found = self._packed.get(wanted)
@@ -46,3 +55,8 @@ class Payloads:
         )
         self._shelf.put(wanted, made)
         return made
+
+
+def _source_alone(packed: bytes) -> bytes:
+    first, _, rest = packed.partition(b"\n")
+    return b"- 0\n" + rest[int(first.split()[1]) :]

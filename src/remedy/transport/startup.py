@@ -59,7 +59,7 @@ def _start(
     cancel: threading.Event | None,
     trips: int,
 ) -> AgentLink:
-    payload, known = connection.payloads.pack(modules)
+    payload, known = connection.payloads.pack(modules, connection.address)
     nonce = secrets.token_hex(16)
     means = direct.means() if direct is not None else None
     command = bootstrap.command(
