@@ -21,6 +21,7 @@ class Payloads:
         self.pythons = pythons or Pythons()
         self._shelf = shelf or Shelf()
         self._packed: dict[frozenset[str], Payload] = {}
+        self._alone: dict[frozenset[str], Payload] = {}
         self._guard = threading.Lock()
 
     def pack(self, modules: Iterable[str], address: str = "") -> Payload:
@@ -28,16 +29,15 @@ class Payloads:
 
         A host whose Python was another one when it was last seen is sent the source alone.
         """
-        packed, names = self._both(modules)
-        return (_source_alone(packed) if self.pythons.foreign(address) else packed), names
-
-    def _both(self, modules: Iterable[str]) -> Payload:
         wanted = frozenset(map(bootstrap.full_name, modules))
+        foreign = self.pythons.foreign(address)
         with self._guard:
             found = self._packed.get(wanted)
             if found is None:
                 found = self._packed[wanted] = self._shelf.get(wanted) or self._made(wanted)
-            return found
+            if foreign and wanted not in self._alone:
+                self._alone[wanted] = (_source_alone(found[0]), found[1])
+            return self._alone[wanted] if foreign else found
 
     def further(self, modules: Iterable[str], known: Iterable[str]) -> dict[str, str]:
         """Return the sources of the modules, and of what they import, that are not known on the host yet."""
