@@ -27,8 +27,7 @@ _SHOWN = 20
 _WITHOUT_GTID = r"/^\/\*M*!100001 SET @@session\.gtid_seq_no=[0-9]*\*\/\/\*!\*\/;$/d"
 _PIPE = """
 rc=$( { { { "$@" 3>&-; echo $? >&3; } | sed "$SED" | eval "$INTO" >&2; echo $? >&3; } 3>&1; } ) || exit 1
-for one in $rc; do [ "$one" = 0 ] || exit 1; done
-"""
+for one in $rc; do [ "$one" = 0 ] || exit 1; done"""
 
 # One line for what may be the accident, for what names the database from elsewhere, and for the end.
 _AWK = r"""
@@ -56,8 +55,7 @@ function judge(sql, where,   up) {
 /^use `/ { base = $0; sub(/^use `/, "", base); sub(/`.*/, "", base); next }
 /^#Q> / { if (waiting == "") waiting = substr($0, 5); next }
 /^(INSERT|UPDATE|DELETE|REPLACE|LOAD|TRUNCATE|DROP|ALTER|RENAME|CREATE|insert|update|delete|replace|load|truncate|drop|alter|rename|create)/ { judge($0, base) }
-END { if (last != "") print "last\t" last "\t" lastday "\t" lastclock "\t\t" }
-"""
+END { if (last != "") print "last\t" last "\t" lastday "\t" lastclock "\t\t" }"""
 
 
 class Account(object):

@@ -48,7 +48,7 @@ def charset(client, database):
     """Return [character set, collation] of a database, None where it is gone."""
     return client.one(
         "SELECT default_character_set_name, default_collation_name FROM information_schema.schemata"
-        " WHERE schema_name = %s" % text(like)
+        " WHERE schema_name = %s" % text(database)
     )
 
 
@@ -73,10 +73,10 @@ def refuse(client, front):
         )
 
 
-def exchange(client, front, source, aside, **values):
+def exchange(client, front, source, aside, state):
     """Put `source` in the place of `front`, whose tables go to `aside`, with remedy's marks; return sessions ended.
 
-    `values` are what the marks say then.
+    `state` is what the marks say then.
     """
     plan = _planned(client, front, source, aside)
     make(client, aside, front)
@@ -87,11 +87,23 @@ def exchange(client, front, source, aside, **values):
         plan = (marks(client, aside) or {})["plan"]
     _load(client, aside, plan["of_front"], force=True)
     _load(client, front, plan["of_source"])
+    set_events(client, front, on=True, only=(marks(client, aside) or {}).get("events") if state == "swapped" else [])
     left = [each for each, kind in client.tables(source).items() if kind not in _VIEWS] if source in client.schemas() else []
     if source in client.schemas() and not left:
         client.rows("DROP DATABASE %s" % name(source))
-    mark(client, aside, plan=None, **values)
+    mark(client, aside, plan=None, state=state)
     return ended
+
+
+def set_events(client, database, on, only=None):
+    """Turn the events of a database on or off, all or `only` some; return the names of those that were otherwise."""
+    rows = client.rows(
+        "SELECT event_name, status FROM information_schema.events WHERE event_schema = %s" % text(database)
+    )
+    turned = [row[0] for row in rows if (row[1] == "ENABLED") != on and (only is None or row[0] in only)]
+    for each in turned:
+        client.rows("ALTER EVENT %s.%s %s" % (name(database), name(each), "ENABLE" if on else "DISABLE"))
+    return turned
 
 
 def _planned(client, front, source, aside):
@@ -124,8 +136,13 @@ def _extras(client, database, routines):
     asked = [["--no-create-info", "--triggers", "--add-drop-trigger"] + (["--routines", "--events"] if routines else []) + [database]]
     asked += [["--skip-triggers", database] + views] if views else []
     sql = b""
+    # In what is damaged a view may lead nowhere: it stays where it is, and is named.
+    words += [] if routines else ["--force"]
     for each in asked:
-        sql += client.host.run(words + _no_gtid(client) + each, c_locale=True, timeout=600).stdout
+        done = client.host.run(words + _no_gtid(client) + each, c_locale=True, timeout=600, ok=(0,) if routines else None)
+        if done.rc != 0:
+            client.host.warn("not all of %s can be written down: %s" % (database, _mysql_tools.said(done)))
+        sql += done.stdout
     return sql.decode("utf-8", "surrogateescape")
 
 

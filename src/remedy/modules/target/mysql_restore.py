@@ -221,11 +221,8 @@ class Restored(Resource):
         )
         if done.rc != 0:
             raise Failed("loading %s failed: %s" % (self.params["backup"], _mysql_tools.said(done)))
-        # Two of an event would do everything twice; the swap makes them anew.
-        sql = "SELECT event_name FROM information_schema.events WHERE event_schema = %s"
-        for row in self._client.rows(sql % _mysql_tools.text(self.beside)):
-            where = (_mysql_tools.name(self.beside), _mysql_tools.name(row[0]))
-            self._client.rows("ALTER EVENT %s.%s DISABLE" % where)
+        # Two of an event would do everything twice: they are off until the swap.
+        _mysql_swap.mark(self._client, self.beside, events=_mysql_swap.set_events(self._client, self.beside, on=False))
 
     def _prove(self, dump):
         """Compare what was loaded with the backup; return {table: rows}; raises Failed."""
