@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from remedy.errors import LinkLost, Unreachable
 from remedy.transport import Identity, Target
 from remedy.transport.reach import NoService, lost, reach
-from remedy.transport.tunnel import Tunnel
+from remedy.transport.tunnel import TcpTunnel, Tunnel
 
 from .conftest import Relay, free_port
 from .test_identities import PASSWORD, server, user
@@ -248,3 +249,39 @@ def test_a_door_that_leads_nowhere_says_why(connected, tmp_path, monkeypatch) ->
         assert client.recv(1) == b""
         client.close()
         assert isinstance(tunnel.failed, NoService)
+
+
+def test_root_goes_on_as_the_first_user_that_there_is(connected, path) -> None:
+    connection = connected()
+    assert talk(reach(connection, [path], root_as=["no-such-user", "nobody"])) == "hello 65534"
+    assert talk(reach(connection, [path], root_as=["no-such-user"])) == "hello 0"
+    # Who is somebody else already stays it.
+    assert talk(reach(connection, [path], identity=SOMEBODY, root_as=["daemon"])) == "hello 65534"
+
+
+def test_a_port_of_this_machine_lets_this_user_alone_through(connected, port) -> None:
+    connection = connected()
+    with TcpTunnel(lambda: reach(connection, [("127.0.0.1", port)])) as tunnel:
+        mine = socket.create_connection(("127.0.0.1", tunnel.port), 10)
+        with mine, mine.makefile("rb") as file:
+            assert file.readline() == b"hello -1\n"
+        script = f"import socket; s = socket.create_connection(('127.0.0.1', {tunnel.port}), 10); print(s.recv(9))"
+        other = subprocess.run(
+            ["setpriv", "--reuid=65534", "--clear-groups", "/usr/bin/python3", "-c", script],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert "b''" in other.stdout or "ConnectionResetError" in other.stderr
+
+
+def test_whoever_connects_is_let_go_of_where_the_host_was_lost() -> None:
+    class Lost(BaseException):
+        pass
+
+    def gone():
+        raise Lost
+
+    with Tunnel(gone) as tunnel, socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(tunnel.path))
+        assert client.recv(1) == b""
+        assert isinstance(tunnel.failed, Lost)

@@ -40,14 +40,21 @@ class Connections:
         return run_raw(connection, command, identity=identity, timeout=timeout, cancel=self._stop)
 
     def reach(
-        self, target: Target, addresses: Sequence[Address], identity: Identity | None, *, apart: bool
+        self,
+        target: Target,
+        addresses: Sequence[Address],
+        identity: Identity | None,
+        *,
+        apart: bool,
+        root_as: Sequence[str] = (),
     ) -> Line:
         """Return a line to a service of a host; `apart`: over a connection of its own, which ends with the line."""
         if not apart:
-            return reach(self._connection(target), addresses, identity=identity, cancel=self._stop)
+            connection = self._connection(target)
+            return reach(connection, addresses, identity=identity, cancel=self._stop, root_as=root_as)
         connection = self._connector.connect(target, cancel=self._stop)
         try:
-            line = reach(connection, addresses, identity=identity, cancel=self._stop)
+            line = reach(connection, addresses, identity=identity, cancel=self._stop, root_as=root_as)
         except BaseException:
             connection.close()
             raise

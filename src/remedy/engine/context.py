@@ -50,9 +50,15 @@ class Connector(Protocol):
         ...
 
     def reach(
-        self, target: Target, addresses: Sequence[Address], identity: Identity | None, *, apart: bool
+        self,
+        target: Target,
+        addresses: Sequence[Address],
+        identity: Identity | None,
+        *,
+        apart: bool,
+        root_as: Sequence[str] = (),
     ) -> Line:
-        """Return a line to a service of a host; `apart`: over a connection of its own."""
+        """Return a line to a service of a host; `apart`: over a connection of its own; `root_as`: see transport."""
         ...
 
     def close(self, host: str) -> None:

@@ -26,7 +26,7 @@ from remedy.modules import check, find
 from remedy.modules.controller._site import T
 from remedy.transport import Identity, Line, NoService, Target
 from remedy.transport.reach import Address, lost
-from remedy.transport.tunnel import Tunnel
+from remedy.transport.tunnel import TcpTunnel, Tunnel
 
 if TYPE_CHECKING:
     from remedy.engine.worker import Worker
@@ -120,9 +120,16 @@ class _Place:
         self._worker.round_trips += 1
         return line
 
-    def tunnel(self, addresses: Sequence[Address], name: str) -> Tunnel:
+    def tunnel(self, addresses: Sequence[Address], name: str, root_as: Sequence[str] = ()) -> Tunnel:
         """Return a private Unix socket that leads to a service; where none answers, its `failed` says why."""
-        tunnel = Tunnel(lambda: self._reach(addresses), name)
+        tunnel = Tunnel(lambda: self._reach(addresses, root_as), name)
+        self._lines.append(tunnel)
+        self._worker.round_trips += 1
+        return tunnel
+
+    def port(self, host: str, port: int) -> TcpTunnel:
+        """Return a port of 127.0.0.1 that leads to a port as seen from the host."""
+        tunnel = TcpTunnel(lambda: self._reach([(host, port)]))
         self._lines.append(tunnel)
         self._worker.round_trips += 1
         return tunnel
@@ -137,10 +144,12 @@ class _Place:
 
         return self._worker.sessions.take((self.name, self.user, key), open, below)
 
-    def _reach(self, addresses: Sequence[Address]) -> Line:
+    def _reach(self, addresses: Sequence[Address], root_as: Sequence[str] = ()) -> Line:
         connector = self._worker.run.connector
         try:
-            return connector.reach(self._target, addresses, self._identity, apart=self._apart)
+            return connector.reach(
+                self._target, addresses, self._identity, apart=self._apart, root_as=root_as
+            )
         except NoService as error:
             raise Failed(str(error)) from None
         except Unreachable as error:

@@ -51,5 +51,6 @@ def text_of_command(item: Item) -> str:
     """Return what a Command would run, as one text."""
     params = (item.message or {}).get("params", {})
     argv = params.get("argv")
-    text = " ".join(map(str, argv)) if argv else str(params.get("cmd") or params.get("free_form") or "")
+    given = params.get("cmd") or params.get("free_form") or params.get("query") or ""
+    text = " ".join(map(str, argv)) if argv else str(given)
     return f"{text} {params.get('chdir') or ''}".strip()

@@ -188,12 +188,44 @@ systemctl enable -q mariadb
 """,
 )
 
+POSTGRES = Layer(
+    "postgres",
+    packages=("postgresql",),
+    files={
+        "/var/tmp/lab.conf": """listen_addresses = '*'
+max_connections = 20
+shared_buffers = 16MB
+max_wal_senders = 4
+max_replication_slots = 4
+min_wal_size = 32MB
+max_wal_size = 64MB
+wal_keep_size = 32MB
+hot_standby_feedback = on
+shared_preload_libraries = 'pg_stat_statements'
+lc_messages = 'C'
+""",
+        # Accounts of other hosts need a password; so does a standby.
+        "/var/tmp/hba.conf": "host all all 10.99.0.0/16 scram-sha-256\n"
+        "host replication all 10.99.0.0/16 scram-sha-256\n",
+    },
+    script="""
+version=$(ls /etc/postgresql)
+configuration=/etc/postgresql/$version/main
+mv /var/tmp/lab.conf $configuration/conf.d/lab.conf
+cat /var/tmp/hba.conf >> $configuration/pg_hba.conf
+rm /var/tmp/hba.conf
+chown postgres:postgres $configuration/conf.d/lab.conf
+systemctl enable -q postgresql
+""",
+)
+
 QUEUE = Layer("queue", packages=("redis-server", "rabbitmq-server"))
 
 ROLES: Mapping[str, Role] = {
     "base": Role((BASE,)),
     "app": Role((BASE, APP)),
     "db": Role((BASE, DB), disks={"/var/lib/mysql": "400M"}),
+    "postgres": Role((BASE, POSTGRES), disks={"/var/lib/postgresql": "300M"}),
     "queue": Role((BASE, QUEUE)),
     "docker": Role(
         (BASE, DOCKER),

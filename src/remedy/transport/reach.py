@@ -40,12 +40,15 @@ def reach(
     *,
     identity: Identity | None = None,
     cancel: threading.Event | None = None,
+    root_as: Sequence[str] = (),
 ) -> Line:
     """Return a line to the first address that answers; an `identity` counts for Unix sockets (peer authentication).
 
+    Where that is root, the line comes as the first of `root_as` that the host has: no further right is asked for.
     Raises NoService, Unreachable where the identity is refused, LinkLost where the connection has ended.
     """
-    by_user = identity is not None and any(isinstance(each, str) for each in addresses)
+    root = (connection.user if identity is None else identity.user) == "root"
+    by_user = (identity is not None or (root and root_as)) and any(isinstance(each, str) for each in addresses)
     if not by_user:
         troubles = []
         forbidden = False
@@ -63,7 +66,7 @@ def reach(
         if not forbidden:
             raise _none(connection, "; ".join(troubles))
     # Where sshd forbids forwarding, a process on the host may connect all the same.
-    return _relayed(connection, addresses, identity, cancel)
+    return _relayed(connection, addresses, identity, cancel, root_as)
 
 
 def lost(connection: Connection, error: BaseException | None) -> LinkLost:
@@ -93,8 +96,10 @@ def _relayed(
     addresses: Sequence[Address],
     identity: Identity | None,
     cancel: threading.Event | None,
+    root_as: Sequence[str],
 ) -> Line:
-    payload = stage.pack({bootstrap.CORE[0]: _source(), "addresses": json.dumps(list(addresses))})
+    sources = {bootstrap.CORE[0]: _source(), "addresses": json.dumps(list(addresses))}
+    payload = stage.pack({**sources, "users": json.dumps(list(root_as))})
     nonce = secrets.token_hex(16)
     label = f"remedy tunnel to {relay.shown(addresses[0])}"
     asks = identity is not None and identity.password is not None

@@ -1,16 +1,18 @@
-"""A private door on this machine that leads to a service of a host, for clients that want a path to connect to."""
+"""A private door on this machine that leads to a service of a host, for clients that want somewhere to connect to."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from remedy.errors import RemedyError
 from remedy.transport.line import Line
@@ -19,30 +21,22 @@ _LONGEST = 107  # bytes of a Unix socket's path (sun_path holds 108 with the fin
 _CHUNK = 1 << 16
 
 
-class Tunnel:
-    """A Unix socket in a folder of mode 0700; each connection to it becomes a line of its own. Use as a context.
+class _Door:
+    """What listens; each connection to it becomes a line of its own. Use as a context.
 
-    `failed` is why the last connection could not be made, for the client sees only that it was closed.
+    `failed` is why the last connection could not be made, for the client sees only that it was closed; `line` is
+    the newest that could.
     """
 
-    def __init__(self, reach: Callable[[], Line], name: str = "service") -> None:
-        """`name` is the socket's: PostgreSQL's clients want `.s.PGSQL.PORT`."""
+    def __init__(self, reach: Callable[[], Line], server: socket.socket) -> None:
         self._reach = reach
+        self._server = server
         self._ending = threading.Lock()
         self._ended = False
         self._lines: set[Line | socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self.failed: Exception | None = None
-        self.folder = _folder(name)
-        self.path = self.folder / name
-        self._server = socket.socket(socket.AF_UNIX)
-        try:
-            self._server.bind(str(self.path))
-            self._server.listen(8)
-        except OSError:
-            self._server.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise
+        self.failed: BaseException | None = None
+        self.line: Line | None = None
         self._run(self._accept)
 
     def close(self) -> None:
@@ -57,9 +51,12 @@ class Tunnel:
             _end(line)
         for thread in list(self._threads):
             thread.join(5)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
-    def __enter__(self) -> Tunnel:
+    def welcome(self, client: socket.socket) -> bool:
+        """Say whether a client may pass."""
+        return True
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -69,8 +66,8 @@ class Tunnel:
 
     def _run(self, work: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments, name="remedy-tunnel", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)  # one that has not begun cannot be waited for
 
     def _accept(self) -> None:
         while True:
@@ -78,7 +75,9 @@ class Tunnel:
                 client, _ = self._server.accept()
             except OSError:
                 return
-            if self._hold(client):
+            if not self.welcome(client):
+                _end(client)
+            elif self._hold(client):
                 self._run(self._serve, client)
 
     def _hold(self, line: Line | socket.socket) -> bool:
@@ -99,10 +98,11 @@ class Tunnel:
     def _serve(self, client: socket.socket) -> None:
         try:
             line = self._reach()
-        except Exception as error:
+        except BaseException as error:  # whoever connects is told, also where the host itself was lost
             self.failed = error
             self._drop(client)
             return
+        self.line = line
         line.settimeout(None)
         if self._hold(line):
             back = threading.Thread(target=_pass, args=(line, client), name="remedy-tunnel-back", daemon=True)
@@ -111,6 +111,59 @@ class Tunnel:
             back.join()
             self._drop(line)
         self._drop(client)
+
+
+class Tunnel(_Door):
+    """A Unix socket in a folder of mode 0700, `path`: only this user can go through it."""
+
+    def __init__(self, reach: Callable[[], Line], name: str = "service") -> None:
+        """`name` is the socket's: PostgreSQL's clients want `.s.PGSQL.PORT`."""
+        self.folder = _folder(name)
+        self.path = self.folder / name
+        server = socket.socket(socket.AF_UNIX)
+        try:
+            server.bind(str(self.path))
+            server.listen(8)
+        except OSError:
+            server.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        super().__init__(reach, server)
+
+    def close(self) -> None:
+        """Close the door and every line through it; a second call does nothing."""
+        super().close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class TcpTunnel(_Door):
+    """A `port` of 127.0.0.1, for clients that use TLS on TCP alone.
+
+    Where the kernel tells whose a connection is, only this user's pass; elsewhere any user of this machine gets to the
+    service's own login. So it must never lead to a service that trusts whoever connects.
+    """
+
+    def __init__(self, reach: Callable[[], Line]) -> None:
+        server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = server.getsockname()[1]
+        super().__init__(reach, server)
+
+    def welcome(self, client: socket.socket) -> bool:
+        """Say whether a client is this user's own."""
+        owner = _owner(client.getpeername(), client.getsockname())
+        return owner is None or owner == os.geteuid()
+
+
+def _owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
+    """Return the user id of the other end of a connection within this machine, None where it is not told."""
+    ends = [f"{socket.inet_aton(host)[::-1].hex().upper()}:{port:04X}" for host, port in (client, server)]
+    if sys.byteorder == "big":
+        return None
+    with suppress(OSError), Path("/proc/net/tcp").open(encoding="ascii") as table:
+        for fields in map(str.split, table):
+            if fields[1:3] == ends:
+                return int(fields[7])
+    return None
 
 
 def _pass(source: Line | socket.socket, sink: Line | socket.socket) -> None:

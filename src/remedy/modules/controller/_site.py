@@ -7,7 +7,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from remedy.transport.line import Line
 from remedy.transport.reach import Address
-from remedy.transport.tunnel import Tunnel
+from remedy.transport.tunnel import TcpTunnel, Tunnel
 
 
 class Held(Protocol):
@@ -42,10 +42,18 @@ class Site(Protocol):
         """Return a line to the first address of a service that answers; raises Failed where none does."""
         ...
 
-    def tunnel(self, addresses: Sequence[Address], name: str) -> Tunnel:
+    def tunnel(self, addresses: Sequence[Address], name: str, root_as: Sequence[str] = ()) -> Tunnel:
         """Return a private Unix socket of this machine, called `name`, that leads to the service.
 
-        For clients that want a path to connect to. It ends with the step, or with what `held` keeps.
+        For clients that want a path to connect to. It ends with the step, or with what `held` keeps. Where the step
+        runs as root, a socket of the host is gone to as the first of the users `root_as` that it has.
+        """
+        ...
+
+    def port(self, host: str, port: int) -> TcpTunnel:
+        """Return a port of 127.0.0.1 that leads to a TCP port as seen from the host, for clients that want TLS.
+
+        It ends as a tunnel does. A TCP port alone: a socket would trust whoever connects.
         """
         ...
 
@@ -78,6 +86,10 @@ class Site(Protocol):
 
     def warn(self, text: str) -> None:
         """Tell the operator something that is no failure."""
+        ...
+
+    def left(self) -> float | None:
+        """Return the seconds until the step's deadline, None where it has none."""
         ...
 
     def stopping(self) -> bool:

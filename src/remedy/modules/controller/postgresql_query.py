@@ -1,0 +1,90 @@
+"""Run SQL on PostgreSQL.
+
+With `reads: true` it is one SELECT, SHOW or EXPLAIN (no ANALYZE) in a read-only transaction, a Probe that may stand in
+`diagnose`. Otherwise it is a command of yours: changed where the server says that rows were written or something was
+made. `positional_args` fill %s, `named_args` fill %(name)s; without them a percent sign is one. Several statements,
+parted by semicolons, are one transaction, and cannot have arguments.
+
+Returns `query`, `query_result` (rows, each a dict), `rowcount` and `statusmessage`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from remedy.agent.kinds import REQUIRED, Command, Failed, Param, Probe
+from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, plain
+from remedy.modules.controller._reading import objection
+
+FREE_FORM = "query"
+PARAMS = (
+    Param("query", default=REQUIRED, help="The statement."),
+    Param("positional_args", "list", help="What fills %s."),
+    Param("named_args", "dict", help="What fills %(name)s."),
+    Param("reads", "bool", default=False, help="It only reads; refused otherwise."),
+    *LOGIN_PARAMS,
+)
+VARIABLES = LOGIN_VARIABLES
+EXAMPLES = """
+- postgresql_query:
+    query: SELECT count(*) AS orders FROM shop.orders WHERE made > %s
+    positional_args: ["2024-01-01"]
+    login_db: shop
+    reads: true
+  register: found
+- postgresql_query: {query: "ALTER ROLE app CONNECTION LIMIT 50"}
+"""
+
+_READS = ("SELECT", "SHOW", "EXPLAIN", "BEGIN", "COMMIT", "ROLLBACK", "SET", "RESET", "DISCARD", "FETCH")
+_COUNTED = ("INSERT", "UPDATE", "DELETE", "MERGE")
+
+
+def check_params(params: dict[str, Any]) -> str | None:
+    if params["positional_args"] and params["named_args"]:
+        return "positional_args and named_args exclude each other"
+    if params["reads"] and (why := objection(str(params["query"]))):
+        return f"the query does not only read: {why}"
+    return None
+
+
+def kind(params: dict[str, Any]) -> type[Probe | Command]:
+    return Reading if params.get("reads") else Statement
+
+
+def _ask(server: Session, params: dict[str, Any], seconds: float) -> dict[str, Any]:
+    sql = str(params["query"])
+    given = params["named_args"] or params["positional_args"] or None
+    rows = server.rows(sql, given, seconds=seconds)
+    return {
+        "query": sql,
+        "query_result": [plain(row) for row in rows],
+        "rowcount": max(server.count, 0),
+        "statusmessage": server.status,
+    }
+
+
+class Reading(Probe):
+    def read(self) -> dict[str, Any]:
+        """Return the rows."""
+        server = opened(self.host, self.params)
+        left = self.host.left()
+        server.rows("BEGIN READ ONLY")
+        try:
+            return _ask(server, self.params, self.deadline if left is None else max(1.0, left))
+        finally:
+            with suppress(Failed):  # the first failure says more
+                server.rows("ROLLBACK")
+
+
+class Statement(Command):
+    def run(self) -> dict[str, Any]:
+        """Run it."""
+        server = opened(self.host, self.params)
+        left = self.host.left()
+        told = _ask(server, self.params, 86400.0 if left is None else max(1.0, left))
+        verb, _, rest = server.status.partition(" ")
+        wrote = verb not in _READS
+        if verb in _COUNTED:
+            wrote = rest.split()[-1:] != ["0"]
+        return {**told, "rc": 0, "changed": wrote}

@@ -1,0 +1,139 @@
+"""PostgreSQL in lab hosts: SQL from outside, accounts with passwords, sessions that stay, a standby."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from remedy.lab import Lab
+from tests.acceptance.operator import Operator, Result
+
+DATA = "/var/lib/postgresql/15/main"
+
+# A session is a psql that reads from a pipe nobody writes to any more; its first statement is the argument.
+_HOLD = r"""
+for k in $(seq "$2"); do
+  ( (printf '%s\n' "$1"; exec sleep 3600) | PGPASSWORD="$3" exec psql -qAtX "$4" ) < /dev/null > /dev/null 2>&1 &
+done
+"""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL in a lab host."""
+
+    lab: Lab
+    host: str
+
+    @property
+    def address(self) -> str:
+        return self.lab.host(self.host).address
+
+    def shell(self, script: str, *arguments: str, timeout: float = 60, user: str = "root") -> str:
+        """Run a shell script in the host."""
+        argv = ["runuser", "-u", user, "--", "sh", "-c", script, "sh", *arguments]
+        return self.lab.run(self.host, argv, timeout=timeout).stdout
+
+    def sql(self, text: str, database: str = "postgres", seconds: float = 30) -> str:
+        """Run statements as the superuser; what they answer, columns parted by |."""
+        argv = ["runuser", "-u", "postgres", "--", "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", database]
+        return self.lab.run(self.host, argv, stdin=text.encode(), timeout=seconds).stdout.strip()
+
+    def begin(self) -> None:
+        """Wait for the server."""
+        self.shell("for k in $(seq 300); do runuser -u postgres -- pg_isready -q && exit 0; sleep .1; done; exit 1")
+
+    def restart(self) -> None:
+        """Restart it."""
+        self.shell("systemctl restart postgresql@15-main")
+        self.begin()
+
+    def account(self, name: str = "app", password: str = "app secret", options: str = "") -> None:
+        """Make an ordinary role with a password, and a database of its own."""
+        self.sql(f"CREATE ROLE {name} LOGIN PASSWORD '{password}' {options}")
+        self.sql(f"CREATE DATABASE {name} OWNER {name}")
+
+    def standby_of(self, primary: Postgres) -> None:
+        """Become a standby of another server, by the slot of this host's name."""
+        slot = self.host.replace("-", "_")
+        primary.sql(f"""DO $$ BEGIN
+          IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'repl') THEN
+            CREATE ROLE repl LOGIN REPLICATION PASSWORD 'repl secret'; END IF;
+          IF NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}') THEN
+            PERFORM pg_create_physical_replication_slot('{slot}', true); END IF; END $$""")
+        self.shell(f"systemctl stop postgresql@15-main; rm -rf {DATA}")
+        source = f"host={primary.address} user=repl password=''repl secret'' application_name={self.host}"
+        source = source.replace("''", "'")
+        self.shell(
+            f'pg_basebackup -d "$1" -D {DATA} -R -X stream -c fast -S {slot}', source, user="postgres", timeout=120
+        )
+        self.shell("systemctl start postgresql@15-main")
+        self.begin()
+        self.follow(primary)
+
+    def follow(self, primary: Postgres, seconds: float = 30) -> None:
+        """Wait until everything of the primary is replayed."""
+        position = primary.sql("SELECT pg_current_wal_lsn()")
+        self.until(f"SELECT pg_last_wal_replay_lsn() >= '{position}'", "t", seconds)
+
+    def until(self, sql: str, answer: str, seconds: float = 30) -> None:
+        """Wait until a query answers so."""
+        end = time.monotonic() + seconds
+        while (said := self.sql(sql)) != answer:
+            assert time.monotonic() < end, f"{sql}: {said}, expected {answer}"
+            time.sleep(0.1)
+
+    @contextmanager
+    def held(
+        self, count: int, statement: str = "SELECT 1;", role: str = "app", password: str = "app secret"
+    ) -> Iterator[None]:
+        """Hold sessions of an ordinary role from the host itself, each after a statement."""
+        before = int(self.sql(f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'"))
+        where = f"host=127.0.0.1 user={role} dbname={role}"
+        self.shell(_HOLD, statement, str(count), password, where)
+        try:
+            self.until(
+                "SELECT count(*) FROM pg_stat_activity "
+                f"WHERE usename = '{role}' AND xact_start IS NOT NULL OR usename = '{role}' AND state = 'idle'",
+                str(before + count),
+            )
+            yield
+        finally:
+            self.lab.run(self.host, ["pkill", "-f", f"psql -qAtX {where}"], ok=None)
+            self.lab.run(self.host, ["pkill", "-f", "sleep 3600"], ok=None)
+            self.until(f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'", "0")
+
+    def login(self, role: str = "app", password: str = "app secret") -> str:
+        """Log in as an ordinary role; return what the server says."""
+        where = "host=127.0.0.1 user=$2 dbname=$2 connect_timeout=5"
+        return self.shell(
+            f'PGPASSWORD="$1" psql -AtX "{where}" -c "SELECT 1" 2>&1 || true', password, role
+        ).strip()
+
+
+class Bench:
+    """Servers, and the operator who plays on them, in this process."""
+
+    def __init__(self, folder: Path, *servers: Postgres, **variables: Any) -> None:
+        self.servers = servers
+        lab = servers[0].lab
+        hosts = [lab.host(server.host) for server in servers]
+        self.operator = Operator(folder, lab, *hosts, **{"ansible_become": True, **variables})
+
+    def tasks(self, *tasks: dict[str, Any], flags: tuple[str, ...] = ("--yes",), on: str | None = None) -> Result:
+        """Play tasks on one server, the first unless another is named."""
+        book = [{"hosts": on or self.servers[0].host, "gather_facts": False, "tasks": list(tasks)}]
+        path = self.operator.write("playbooks/bench.yml", json.dumps(book))
+        return self.operator.here("play", str(path), *flags)
+
+    def one(self, module: str, *flags: str, on: str | None = None, **params: Any) -> dict[str, Any]:
+        """Play one task; return its entry of the report, with `result`."""
+        done = self.tasks({module: params}, flags=flags or ("--yes",), on=on)
+        assert done.report, done.stderr
+        (found,) = done.report["tasks"]
+        return dict(found)
