@@ -91,6 +91,17 @@ def _is_of(file, name, endings):
     return plain.startswith(name) and re.fullmatch(r"[-_.]\d[\dTZtz_.:-]*", plain[len(name) :]) is not None
 
 
+def good(folder, name, endings, since):
+    """Return the newest backup with a manifest that it agrees with, made since then, else None."""
+    for each in newest(folder, name, endings):
+        known = manifest(each["path"])
+        if known.get("made", each["mtime"]) < since:
+            continue
+        if known.get("size") == each["size"] and known.get("sha256") == sha256(each["path"]):
+            return dict(known, path=each["path"])
+    return None
+
+
 def manifest(path):
     """Return what stands beside a backup about it, {} where nothing does or it cannot be read."""
     try:

@@ -61,7 +61,8 @@ class Backup(Resource):
 
     def read(self):
         if self._made is None:
-            self._made = self._newest()
+            limit = self._began - self.params["max_age"]
+            self._made = _backups.good(self.params["folder"], self.params["name"], _mysql_dump.ENDINGS, limit)
         return None if self._made is None else {"backup": self._made["path"], "sha256": self._made["sha256"]}
 
     def wanted(self, have):
@@ -92,17 +93,6 @@ class Backup(Resource):
 
     def diff(self, have, want):
         return {"before": "", "after": "a backup of %s in %s\n" % (self.params["name"], self.params["folder"])}
-
-    def _newest(self):
-        """Return the newest backup that will do, None where a new one must be made."""
-        limit = self._began - self.params["max_age"]
-        for each in _backups.newest(self.params["folder"], self.params["name"], _mysql_dump.ENDINGS):
-            known = _backups.manifest(each["path"])
-            if known.get("made", each["mtime"]) < limit:
-                continue
-            if known.get("size") == each["size"] and known.get("sha256") == _backups.sha256(each["path"]):
-                return dict(known, path=each["path"])
-        return None
 
     def _dump(self, path):
         client, name = self._client, self.params["name"]
