@@ -112,12 +112,17 @@ def manifest(path):
     return found if isinstance(found, dict) else {}
 
 
-def ready(folder, uid=None, gid=None):
+def differing(known, digest):
+    """Return what is wrong with a backup whose manifest says another digest; None: nothing, or there is no manifest."""
+    if known.get("sha256") in (None, digest):
+        return None
+    return "its SHA-256 is not the one of its manifest: it was changed, or cut off"
+
+
+def ready(folder):
     """Make sure that a folder for backups is there."""
     try:
         os.makedirs(native(folder), 0o700)
-        if uid is not None:
-            os.chown(native(folder), uid, gid)
     except FileExistsError:
         pass
     except OSError as error:
@@ -165,3 +170,21 @@ def keep(path, make, about):
     text = json.dumps(known, indent=1, sort_keys=True) + "\n"
     atomic.write(path + ".json", [text.encode("utf-8")], mode="0600")
     return known
+
+
+def recovery(engine, database, told, swapping):
+    """Return what a swap has come to: {engine, database, seconds, point, rows_behind}.
+
+    `rows_behind` are the rows that the damaged copy has more than the restored one; what had been lost there already
+    is in neither.
+    """
+    tables = told.get("tables") or []
+    behind = sum(max(0, (each["damaged"] or 0) - (each["restored"] or 0)) for each in tables)
+    seconds = sum((told.get("seconds") or {}).values()) + time.time() - swapping
+    return {
+        "engine": engine,
+        "database": database,
+        "seconds": round(seconds, 3),
+        "point": told.get("point"),
+        "rows_behind": behind,
+    }

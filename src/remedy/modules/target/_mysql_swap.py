@@ -73,10 +73,11 @@ def refuse(client, front):
         )
 
 
-def exchange(client, front, source, aside, state):
+def exchange(client, front, source, aside, state, served):
     """Put `source` in the place of `front`, whose tables go to `aside`, with remedy's marks; return sessions ended.
 
-    `state` is what the marks say then.
+    `state` and `served` (it was in service) are what the marks say then.
+
     """
     plan = _planned(client, front, source, aside)
     make(client, aside, front)
@@ -91,7 +92,7 @@ def exchange(client, front, source, aside, state):
     left = [each for each, kind in client.tables(source).items() if kind not in _VIEWS] if source in client.schemas() else []
     if source in client.schemas() and not left:
         client.rows("DROP DATABASE %s" % name(source))
-    mark(client, aside, plan=None, state=state)
+    mark(client, aside, plan=None, state=state, served=served)
     return ended
 
 

@@ -52,12 +52,14 @@ class Info(Probe):
         known, about = _backups.manifest(path), os.stat(path)
         dump = _mysql_dump.read(path)
         made = known.get("made", about.st_mtime)
-        told["trouble"] = dump["trouble"] or self._digest(path, known)
+        digest = _backups.sha256(path)
+        told["trouble"] = dump["trouble"] or _backups.differing(known, digest)
         told["backup"] = {
             "path": path,
             "made": made,
             "age": max(0.0, time.time() - made),
             "size": about.st_size,
+            "sha256": digest,
             "manifest": bool(known),
             "position": dump["position"],
             "rows": dump["rows"],
@@ -79,11 +81,6 @@ class Info(Probe):
         found = _backups.newest(self.params["folder"], self.params["name"], _mysql_dump.ENDINGS)
         return found[0]["path"] if found else None
 
-    def _digest(self, path, known):
-        if known.get("sha256") in (None, _backups.sha256(path)):
-            return None
-        return "its SHA-256 is not the one of its manifest: it was changed, or cut off"
-
     def _database(self, client, name):
         found = {"exists": name in client.schemas(), "rows": {}, "views": [], "bytes": 0, "copies": []}
         kinds = client.tables(name) if found["exists"] else {}
@@ -92,7 +89,8 @@ class Info(Probe):
         found["bytes"] = client.size(name)[1]
         for each, marks in sorted(_mysql_swap.marked(client).items()):
             if marks.get("of") == name:
-                found["copies"].append({"name": each, "state": marks.get("state")})
+                found["copies"].append({key: marks.get(key) for key in ("state", "sha256", "until", "served")})
+                found["copies"][-1]["name"] = each
         return found
 
     def _accidents(self, client, name, position):

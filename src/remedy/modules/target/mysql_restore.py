@@ -9,7 +9,8 @@ somebody drops them: the only copy is never overwritten. Cut off anywhere, it is
 back.
 
 Returns `database`, `restored_to` and `damaged_copy` (names), `point` (the time of the last data that came back),
-`position`, `tables` (rows of the backup, of the restored and of the damaged one), `seconds` and, after a swap, `ended`.
+`position`, `tables` (rows of the backup, of the restored and of the damaged one), `seconds` and, after a swap, `ended`
+and `recovery` (seconds it took, point, rows that only the damaged copy has).
 """
 
 import os
@@ -127,6 +128,8 @@ class Restored(Resource):
             )
         if self._ours(marks):
             self._told = marks.get("told") or {}
+            if marks.get("served"):
+                return self._state("served")
             return self._state("verified" if marks.get("state") in ("verified", "moving") else "unfinished")
         return {"of": marks.get("of"), "sha256": marks.get("sha256"), "until": marks.get("until"), "data": "others"}
 
@@ -136,6 +139,11 @@ class Restored(Resource):
     def wanted(self, have):
         if have is not None and have["data"] == "others" and have["of"] != self.name:
             raise Failed("%s is a restored copy of %s: set new_name" % (self.beside, have["of"]))
+        if have is not None and have["data"] == "served":
+            raise Failed(
+                "%s has been in service since it was restored, until a rollback, and may hold what nobody else has:"
+                " rename or drop it, or set new_name" % self.beside
+            )
         return self._state("verified")
 
     def why(self, have):
@@ -310,6 +318,7 @@ class Swapped(Restored):
     def returns(self, have, now):
         done = self._swapped()
         told = dict(self._told, database=self.name, ended=list(self._ended), finished=time.time())
+        told["recovery"] = _backups.recovery("mysql", self.name, self._told, self._began)
         return dict(told, damaged_copy=done[0] if done else None)
 
     def write(self, have, want):
@@ -317,7 +326,7 @@ class Swapped(Restored):
         if want["from"] is None:
             if done is None:
                 raise Failed("the copy of %s that was put aside is gone" % self.name)
-            self._ended = _mysql_swap.exchange(client, self.name, done[0], self.beside, state="verified")
+            self._ended = _mysql_swap.exchange(client, self.name, done[0], self.beside, state="verified", served=True)
             return
         if client.about["read_only"]:
             raise Failed("the server is read-only: swap on the primary, not on a replica")
@@ -339,5 +348,5 @@ class Swapped(Restored):
                 _mysql_swap.make(client, self.name, self.beside)
             _mysql_swap.refuse(client, self.name)
             _mysql_swap.mark(client, self.beside, state="moving")
-        self._ended = _mysql_swap.exchange(client, self.name, self.beside, aside, state="swapped")
+        self._ended = _mysql_swap.exchange(client, self.name, self.beside, aside, state="swapped", served=False)
         self._told = told or {}

@@ -49,13 +49,15 @@ class Info(Probe):
         known, about = _backups.manifest(path), os.stat(path)
         archive = _postgres_archive.read(client, path)
         made = known.get("made", about.st_mtime)
-        told["trouble"] = archive["trouble"] or self._digest(path, known)
+        digest = _backups.sha256(path)
+        told["trouble"] = archive["trouble"] or _backups.differing(known, digest)
         rows = {each: known["tables"][each]["rows"] for each in known.get("tables") or {}}
         told["backup"] = {
             "path": path,
             "made": made,
             "age": max(0.0, time.time() - made),
             "size": about.st_size,
+            "sha256": digest,
             "manifest": bool(known),
             "tables": archive["tables"],
             "rows": rows,
@@ -77,11 +79,6 @@ class Info(Probe):
         found = _backups.newest(self.params["folder"], self.params["name"], _postgres_archive.ENDINGS)
         return found[0]["path"] if found else None
 
-    def _digest(self, path, known):
-        if known.get("sha256") in (None, _backups.sha256(path)):
-            return None
-        return "its SHA-256 is not the one of its manifest: it was changed, or cut off"
-
     def _database(self, client, name):
         known = client.databases()
         found = {"exists": name in known, "rows": {}, "bytes": 0, "copies": []}
@@ -91,5 +88,6 @@ class Info(Probe):
         for each in sorted(known):
             marks = _postgres_tools.marks(known[each])
             if marks is not None and marks.get("of") == name:
-                found["copies"].append({"name": each, "state": marks.get("state")})
+                found["copies"].append({key: marks.get(key) for key in ("state", "sha256", "until", "served")})
+                found["copies"][-1]["name"] = each
         return found

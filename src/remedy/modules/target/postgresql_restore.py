@@ -9,7 +9,8 @@ Cut off anywhere, it is played again; a swap can be rolled back. The data end wi
 need a base backup and its archive of WAL.
 
 Returns `database`, `restored_to` and `damaged_copy` (names), `point` (the backup's time), `tables` (rows of the
-backup, of the restored and of the damaged one), `seconds` and, after a swap, `ended`.
+backup, of the restored and of the damaged one), `seconds` and, after a swap, `ended` and `recovery` (seconds it took,
+point, rows that only the damaged copy has).
 """
 
 import json
@@ -130,6 +131,8 @@ class Restored(Resource):
             )
         if self._ours(marks):
             self._told = marks.get("told") or {}
+            if marks.get("served"):
+                return self._state("served")
             return self._state("verified" if marks.get("state") == "verified" else "unfinished")
         return {"of": marks.get("of"), "sha256": marks.get("sha256"), "data": "others"}
 
@@ -139,6 +142,11 @@ class Restored(Resource):
     def wanted(self, have):
         if have is not None and have["data"] == "others" and have["of"] != self.name:
             raise Failed("%s is a restored copy of %s: set new_name" % (self.beside, have["of"]))
+        if have is not None and have["data"] == "served":
+            raise Failed(
+                "%s has been in service since it was restored, until a rollback, and may hold what nobody else has:"
+                " rename or drop it, or set new_name" % self.beside
+            )
         return self._state("verified")
 
     def why(self, have):
@@ -282,6 +290,7 @@ class Swapped(Restored):
     def returns(self, have, now):
         done = self._swapped()
         told = dict(self._told, database=self.name, ended=list(self._ended), finished=time.time())
+        told["recovery"] = _backups.recovery("postgresql", self.name, self._told, self._began)
         return dict(told, damaged_copy=done[0] if done and done[0] != self.name else None)
 
     def write(self, have, want):
@@ -315,7 +324,7 @@ class Swapped(Restored):
         if self.beside in known:
             raise Failed("there is a database %s already: drop or rename it first" % self.beside)
         comment = marks.pop("comment", None)
-        said = json.dumps({"remedy": dict(marks, state="verified")}, sort_keys=True)
+        said = json.dumps({"remedy": dict(marks, state="verified", served=True)}, sort_keys=True)
         _postgres_swap.refuse(client, self.name, self.params["end_superusers"])
         if aside == self.name:  # nothing was called so before
             self._ended = _postgres_swap.exchange(client, self.beside, self.name, "", said, None)
