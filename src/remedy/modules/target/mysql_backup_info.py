@@ -19,6 +19,9 @@ PARAMS = (
     Param("name", default=REQUIRED, aliases=("db",), help="The database."),
     Param("folder", "path", default="/var/backups/mysql", help="Where backups lie."),
     Param("backup", "path", help="This file, and not the newest."),
+    Param("max_age", "duration", default=0, help="An older backup is `old`; 0: none is."),
+    Param("below", "percent", default=100, help="A table holds `fewer` rows when it has less than this share of the "
+          "backup's."),
     *_mysql_tools.LOGIN,
 )  # fmt: skip
 VARIABLES = _mysql_tools.VARIABLES
@@ -58,6 +61,7 @@ class Info(Probe):
             "path": path,
             "made": made,
             "age": max(0.0, time.time() - made),
+            "old": 0 < self.params["max_age"] < time.time() - made,
             "size": about.st_size,
             "sha256": digest,
             "manifest": bool(known),
@@ -70,7 +74,7 @@ class Info(Probe):
         told["fewer"] = [
             {"table": each, "rows": now[each], "backup": dump["rows"][each]}
             for each in sorted(now)
-            if now[each] < dump["rows"].get(each, 0)
+            if now[each] < dump["rows"].get(each, 0) * self.params["below"] / 100.0
         ]
         told.update(self._accidents(client, name, dump["position"]))
         return told

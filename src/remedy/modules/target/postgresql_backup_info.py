@@ -16,6 +16,9 @@ PARAMS = (
     Param("name", default=REQUIRED, aliases=("db",), help="The database."),
     Param("folder", "path", default="/var/backups/postgresql", help="Where backups lie."),
     Param("backup", "path", help="This file, and not the newest."),
+    Param("max_age", "duration", default=0, help="An older backup is `old`; 0: none is."),
+    Param("below", "percent", default=100, help="A table holds `fewer` rows when it has less than this share of the "
+          "backup's."),
     *_postgres_tools.LOGIN,
 )  # fmt: skip
 VARIABLES = _postgres_tools.VARIABLES
@@ -56,6 +59,7 @@ class Info(Probe):
             "path": path,
             "made": made,
             "age": max(0.0, time.time() - made),
+            "old": 0 < self.params["max_age"] < time.time() - made,
             "size": about.st_size,
             "sha256": digest,
             "manifest": bool(known),
@@ -69,7 +73,7 @@ class Info(Probe):
         told["fewer"] = [
             {"table": each, "rows": now[each], "backup": rows[each]}
             for each in sorted(now)
-            if now[each] < rows.get(each, 0)
+            if now[each] < rows.get(each, 0) * self.params["below"] / 100.0
         ]
         return told
 
