@@ -86,6 +86,7 @@ def exchange(client, front, source, aside, state, served):
         plan, ended = _move(client, plan, front, source, aside)
     else:
         plan = (marks(client, aside) or {})["plan"]
+    _free(client, front, aside)
     _load(client, aside, plan["of_front"], force=True)
     _load(client, front, plan["of_source"])
     set_events(client, front, on=True, only=(marks(client, aside) or {}).get("events") if state == "swapped" else [])
@@ -191,6 +192,20 @@ def _rename(client, plan, front, source, aside):
     client.rows(
         "SET SESSION lock_wait_timeout = 5; SET SESSION foreign_key_checks = 0; RENAME TABLE " + said, timeout=120
     )
+
+
+def _free(client, front, aside):
+    """Drop foreign keys of `aside` that lead into `front`: their parent had been lost, and another has its name now.
+
+    Else what is live could not delete a row that the damaged copy refers to.
+    """
+    rows = client.rows(
+        "SELECT table_name, constraint_name FROM information_schema.referential_constraints"
+        " WHERE constraint_schema = %s AND unique_constraint_schema = %s" % (text(aside), text(front))
+    )
+    for table, key in rows:
+        client.rows("ALTER TABLE %s.%s DROP FOREIGN KEY %s" % (name(aside), name(table), name(key)))
+        client.host.warn("the foreign key %s of %s in %s led to a lost table, and is dropped" % (key, table, aside))
 
 
 def _drop_triggers(client, *databases):
