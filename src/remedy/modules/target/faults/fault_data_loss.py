@@ -1,7 +1,7 @@
 """Lose data of a drill's own database (fault_database): after some last commits its orders are dropped or deleted.
 
 The last commits come one by one, each an order and its line in the ledger, so that it can be measured afterwards how much
-came back. Returns `at` (the time of the accident), `last_commit` (of the last order before it; both seconds since the
+came back. Returns `database`, `at` (the time of the accident), `last_commit` (of the last order before it; both seconds since the
 epoch, by the host's clock), `orders` and `ledger` (rows before it), and `checks`: queries with what they answered just
 before, as mysql_restore and postgresql_restore take them. `absent` drops the database, for nobody can bring back what
 was lost. Refused on a replica or standby.
@@ -88,7 +88,7 @@ class Loss(fault_database.OnDatabase):
         else:
             self.run("".join(_POSTGRES.format(each) for each in commits), self.database)
             epoch = "SELECT extract(epoch FROM max(at)) FROM ledger"
-        told = {"last_commit": float(self._one(epoch)), "checks": []}
+        told = {"database": self.database, "last_commit": float(self._one(epoch)), "checks": []}
         for table in sorted(_COLUMNS):
             told[table] = int(self._one("SELECT COUNT(*) FROM %s" % table))
             query = _SUMS[self.params["engine"]].format(_COLUMNS[table], table)
