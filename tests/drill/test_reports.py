@@ -200,7 +200,7 @@ def test_every_form_can_be_written_whatever_a_host_says(tmp_path: Path):
     assert not BAD.search((tmp_path / "drill.xml").read_bytes().decode())
     text = re.sub("```.*?```", "", (tmp_path / "drill.md").read_text(), flags=re.DOTALL)
     rows = [re.sub(r"\\.", "", line).count("|") for line in text.splitlines() if line.startswith("|")]
-    assert set(rows) == {9, 7, 5}, "no row is broken, and none is cut in two"
+    assert set(rows) == {9, 7, 6, 5}, "no row is broken, and none is cut in two"
 
 
 def test_no_word_of_a_host_paints_the_console(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -332,7 +332,9 @@ def test_every_form_tells_what_came_back_of_lost_data(capsys: pytest.CaptureFixt
     assert f"| 4.2 s | 1970-01-01 00:16:40 UTC | {lost} |" in as_markdown(REPORT)
     assert f'<td class="n">{lost}</td>' in as_html(REPORT)
     show_report(REPORT, tmp_path, False)
-    assert f"recovered in 4.2 s, back to 1970-01-01 00:16:40 UTC; lost: {lost}" in " ".join(capsys.readouterr().out.split())
+    assert f"recovered in 4.2 s, back to 1970-01-01 00:16:40 UTC; lost: {lost}" in " ".join(
+        capsys.readouterr().out.split()
+    )
     whole = replace(PASSED.recoveries[0], rows_behind=0)
     assert recovered(whole)[2] == "none"
     assert recovered(replace(whole, rows_behind=1, lost_seconds=None))[2] == "1 row behind the damaged copy"

@@ -86,7 +86,9 @@ class Playing:
     def last_commits(self, outcome: Outcome) -> dict[tuple[str, str], float]:
         """Return the last commit before an accident with data, by host and database, where a fault tells it."""
         return {
-            (self.named.get(task.host, task.host), str(task.result["database"])): float(task.result["last_commit"])
+            (self.named.get(task.host, task.host), str(task.result["database"])): float(
+                task.result["last_commit"]
+            )
             for task in outcome.done
             if "last_commit" in task.result and "database" in task.result
         }

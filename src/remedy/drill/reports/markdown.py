@@ -87,7 +87,8 @@ def _drill(one: DrillRecord) -> list[str]:
         lines += ["", *_table(("host", "finding", "severity", "after", "expected", "title"), found)]
     if one.recoveries:
         came = [
-            (_cell(each.host), f"{_cell(each.engine)} {_cell(each.database)}", *recovered(each)) for each in one.recoveries
+            (_cell(each.host), f"{_cell(each.engine)} {_cell(each.database)}", *recovered(each))
+            for each in one.recoveries
         ]
         lines += ["", *_table(("host", "database", "recovered in", "back to", "data lost"), came)]
     if one.collateral:

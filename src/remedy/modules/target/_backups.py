@@ -26,12 +26,16 @@ FROM_FILE = 'file=$1; shift; exec "$@" < "$file"'
 
 NAME = re.compile(r"[A-Za-z0-9_$-]{1,64}")
 
+
 def wrong_name(params, *names):
     """Return what is wrong with names of databases; what is quoted on three ways to a server is kept plain."""
     for word in names:
         value = params.get(word)
         if value and not NAME.fullmatch(value):
-            return "%s '%s': expected a database's name of up to 64 letters, digits, _, $ and -" % (word, value)
+            return "%s '%s': expected a database's name of up to 64 letters, digits, _, $ and -" % (
+                word,
+                value,
+            )
     return None
 
 
@@ -154,7 +158,9 @@ def keep(path, make, about):
     def fill(beside):
         here = beside.decode("utf-8", "surrogateescape")
         try:
-            os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            os.close(
+                os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            )
         except OSError as error:
             raise failed(error, "write", path)
         told.update(make(here))

@@ -91,7 +91,13 @@ class Account(object):
     def words(self):
         """The client that logs in as this account; only this server's socket will do."""
         program = self._client.program("mariadb", "mysql")
-        return [program, "--no-defaults", "--socket=" + self._client.about["socket"], "--user=" + ACCOUNT, "--batch"]
+        return [
+            program,
+            "--no-defaults",
+            "--socket=" + self._client.about["socket"],
+            "--user=" + ACCOUNT,
+            "--batch",
+        ]
 
     @property
     def environment(self):
@@ -145,7 +151,10 @@ def logs(client, position, until=None):
     place = _UNTIL.fullmatch(until) if until else None
     if place is not None:
         if place.group(1) not in names:
-            raise Failed("there is no binary log %s at or after %s, where the backup ends" % (place.group(1), position[0]))
+            raise Failed(
+                "there is no binary log %s at or after %s, where the backup ends"
+                % (place.group(1), position[0])
+            )
         names = names[: names.index(place.group(1)) + 1]
         if len(names) == 1 and int(place.group(2)) < position[1]:
             raise Failed("%s is before the end of the backup, %s:%d" % (until, position[0], position[1]))
@@ -170,7 +179,14 @@ def survey(client, database, position, until=None):
         words += ["--start-position=%d" % position[1]] if not place else []
         words += stop if path == paths[-1] or "datetime" in "".join(stop) else []
         done = client.host.run(
-            ["sh", "-c", 'awk=$1; name=$2; shift 2; "$@" | LC_ALL=C awk -v NAME="$name" "$awk"', "sh", _AWK, database]
+            [
+                "sh",
+                "-c",
+                'awk=$1; name=$2; shift 2; "$@" | LC_ALL=C awk -v NAME="$name" "$awk"',
+                "sh",
+                _AWK,
+                database,
+            ]
             + words
             + [path],
             c_locale=True,

@@ -23,7 +23,10 @@ def marks(client, database):
     )
     if known is None:
         return None
-    return {row[0]: json.loads(row[1]) for row in client.rows("SELECT k, FROM_BASE64(v) FROM %s.%s" % (name(database), MARKS))}
+    return {
+        row[0]: json.loads(row[1])
+        for row in client.rows("SELECT k, FROM_BASE64(v) FROM %s.%s" % (name(database), MARKS))
+    }
 
 
 def mark(client, database, **values):
@@ -89,8 +92,14 @@ def exchange(client, front, source, aside, state, served):
     _free(client, front, aside)
     _load(client, aside, plan["of_front"], force=True)
     _load(client, front, plan["of_source"])
-    set_events(client, front, on=True, only=(marks(client, aside) or {}).get("events") if state == "swapped" else [])
-    left = [each for each, kind in client.tables(source).items() if kind not in _VIEWS] if source in client.schemas() else []
+    set_events(
+        client, front, on=True, only=(marks(client, aside) or {}).get("events") if state == "swapped" else []
+    )
+    left = (
+        [each for each, kind in client.tables(source).items() if kind not in _VIEWS]
+        if source in client.schemas()
+        else []
+    )
     if source in client.schemas() and not left:
         client.rows("DROP DATABASE %s" % name(source))
     mark(client, aside, plan=None, state=state, served=served)
@@ -135,13 +144,19 @@ def _extras(client, database, routines):
     """Return the SQL that makes the triggers and views of a database anew, and its routines and events."""
     words = client.words("mariadb-dump", "mysqldump") + ["--no-data", "--skip-comments", "--skip-lock-tables"]
     views = [each for each, kind in client.tables(database).items() if kind in _VIEWS]
-    asked = [["--no-create-info", "--triggers", "--add-drop-trigger"] + (["--routines", "--events"] if routines else []) + [database]]
+    asked = [
+        ["--no-create-info", "--triggers", "--add-drop-trigger"]
+        + (["--routines", "--events"] if routines else [])
+        + [database]
+    ]
     asked += [["--skip-triggers", database] + views] if views else []
     sql = b""
     # In what is damaged a view may lead nowhere: it stays where it is, and is named.
     words += [] if routines else ["--force"]
     for each in asked:
-        done = client.host.run(words + _no_gtid(client) + each, c_locale=True, timeout=600, ok=(0,) if routines else None)
+        done = client.host.run(
+            words + _no_gtid(client) + each, c_locale=True, timeout=600, ok=(0,) if routines else None
+        )
         if done.rc != 0:
             client.host.warn("not all of %s can be written down: %s" % (database, _mysql_tools.said(done)))
         sql += done.stdout
@@ -156,7 +171,9 @@ def _load(client, database, sql, force=False):
     if not sql:
         return
     words = client.words("mariadb", "mysql") + ["--batch"] + (["--force"] if force else []) + [database]
-    done = client.host.run(words, input=sql.encode("utf-8", "surrogateescape"), c_locale=True, timeout=600, ok=None)
+    done = client.host.run(
+        words, input=sql.encode("utf-8", "surrogateescape"), c_locale=True, timeout=600, ok=None
+    )
     if done.rc != 0 and not force:
         raise Failed("triggers, views, routines and events of %s: %s" % (database, _mysql_tools.said(done)))
     if force and done.stderr:
@@ -190,7 +207,8 @@ def _rename(client, plan, front, source, aside):
     pairs.append((source, aside, MARKS))
     said = ", ".join("%s.%s TO %s.%s" % (name(a), name(each), name(b), name(each)) for a, b, each in pairs)
     client.rows(
-        "SET SESSION lock_wait_timeout = 5; SET SESSION foreign_key_checks = 0; RENAME TABLE " + said, timeout=120
+        "SET SESSION lock_wait_timeout = 5; SET SESSION foreign_key_checks = 0; RENAME TABLE " + said,
+        timeout=120,
     )
 
 
@@ -205,7 +223,9 @@ def _free(client, front, aside):
     )
     for table, key in rows:
         client.rows("ALTER TABLE %s.%s DROP FOREIGN KEY %s" % (name(aside), name(table), name(key)))
-        client.host.warn("the foreign key %s of %s in %s led to a lost table, and is dropped" % (key, table, aside))
+        client.host.warn(
+            "the foreign key %s of %s in %s led to a lost table, and is dropped" % (key, table, aside)
+        )
 
 
 def _drop_triggers(client, *databases):
@@ -231,5 +251,13 @@ def _end_sessions(client, database):
         except Failed as error:
             if "1094" not in error.message:  # it is gone
                 raise
-        ended.append({"id": int(row[0]), "user": row[1], "host": row[2], "command": row[3], "seconds": int(row[4] or 0)})
+        ended.append(
+            {
+                "id": int(row[0]),
+                "user": row[1],
+                "host": row[2],
+                "command": row[3],
+                "seconds": int(row[4] or 0),
+            }
+        )
     return ended

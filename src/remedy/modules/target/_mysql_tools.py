@@ -39,7 +39,9 @@ class Client(object):
             path = self.host.which(name)
             if path is not None:
                 return path
-        raise Failed("this host has none of the programs %s: install the client of its server" % ", ".join(names))
+        raise Failed(
+            "this host has none of the programs %s: install the client of its server" % ", ".join(names)
+        )
 
     def words(self, *names):
         """Return a program with the options that log in."""
@@ -90,7 +92,9 @@ class Client(object):
 
     def tables(self, database):
         """Return {table: kind} of a database, the kind as the server says it: BASE TABLE, VIEW, SEQUENCE..."""
-        sql = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s ORDER BY 1"
+        sql = (
+            "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s ORDER BY 1"
+        )
         return {row[0]: row[1] for row in self.rows(sql % text(database))}
 
     def position(self):

@@ -6,7 +6,13 @@ from remedy.agent.kinds import Failed
 from remedy.modules.target import _postgres_tools
 from remedy.modules.target._postgres_tools import name, text
 
-_LISTS = ("search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries", "unix_socket_directories")
+_LISTS = (
+    "search_path",
+    "temp_tablespaces",
+    "session_preload_libraries",
+    "local_preload_libraries",
+    "unix_socket_directories",
+)
 _CANCELLED = 2.0  # seconds that a session has to roll back before it is ended
 _PATIENCE = 15.0
 
@@ -51,9 +57,13 @@ def _dressed(client, database, like, roles):
     if acl is not None:
         listed = ", ".join(text(each) for each in acl)
         known = all(_known(each, roles) for each in acl)
-        grants = [] if not known else client.rows(
-            "SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END AS who, a.privilege_type AS what,"
-            " a.is_grantable AS passed FROM aclexplode(ARRAY[%s]::aclitem[]) a" % listed
+        grants = (
+            []
+            if not known
+            else client.rows(
+                "SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END AS who, a.privilege_type AS what,"
+                " a.is_grantable AS passed FROM aclexplode(ARRAY[%s]::aclitem[]) a" % listed
+            )
         )
         sql += "REVOKE ALL ON DATABASE %s FROM PUBLIC;\n" % name(database) if grants else ""
         for each in grants:
@@ -75,7 +85,8 @@ def refuse(client, database, superusers):
     """Raise Failed where the sessions of a database must not be ended."""
     found = client.rows(
         "SELECT a.pid, a.usename, a.backend_type, coalesce(r.rolsuper, false) AS super FROM pg_stat_activity a"
-        " LEFT JOIN pg_roles r ON r.rolname = a.usename WHERE a.datname = %s AND a.pid <> pg_backend_pid()" % text(database)
+        " LEFT JOIN pg_roles r ON r.rolname = a.usename WHERE a.datname = %s AND a.pid <> pg_backend_pid()"
+        % text(database)
     )
     senders = [each for each in found if each["backend_type"] == "walsender"]
     if senders:
@@ -88,10 +99,17 @@ def refuse(client, database, superusers):
         )
     prepared = client.rows("SELECT gid FROM pg_prepared_xacts WHERE database = %s" % text(database))
     if prepared:
-        raise Failed("%s holds a prepared transaction (%s): commit or roll it back first" % (database, prepared[0]["gid"]))
-    slots = client.rows("SELECT slot_name FROM pg_replication_slots WHERE database = %s AND active" % text(database))
+        raise Failed(
+            "%s holds a prepared transaction (%s): commit or roll it back first"
+            % (database, prepared[0]["gid"])
+        )
+    slots = client.rows(
+        "SELECT slot_name FROM pg_replication_slots WHERE database = %s AND active" % text(database)
+    )
     if slots:
-        raise Failed("the replication slot %s reads %s: stop its reader first" % (slots[0]["slot_name"], database))
+        raise Failed(
+            "the replication slot %s reads %s: stop its reader first" % (slots[0]["slot_name"], database)
+        )
 
 
 def end_sessions(client, database):

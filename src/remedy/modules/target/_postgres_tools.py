@@ -87,7 +87,13 @@ class Client(object):
         """Run a script of psql; return what it prints; raises Failed with the server's words."""
         words = self.words("psql") + ["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database]
         done = self.host.run(
-            words, input=script.encode("utf-8"), cwd="/", c_locale=True, timeout=timeout, environment=environment, ok=None
+            words,
+            input=script.encode("utf-8"),
+            cwd="/",
+            c_locale=True,
+            timeout=timeout,
+            environment=environment,
+            ok=None,
         )
         if done.rc != 0:
             raise Failed("PostgreSQL: " + said(done), rc=done.rc)

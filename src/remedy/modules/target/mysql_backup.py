@@ -37,7 +37,9 @@ _SYSTEM = ("mysql", "information_schema", "performance_schema", "sys")
 
 def check_params(params):
     if params["name"] in _SYSTEM:
-        return "name '%s': expected a database of an application, not one of the server's own" % params["name"]
+        return (
+            "name '%s': expected a database of an application, not one of the server's own" % params["name"]
+        )
     return _backups.wrong_name(params, "name") or _backups.wrong_path(params, "folder")
 
 
@@ -78,21 +80,30 @@ class Backup(Resource):
         _backups.room(self.params["folder"], client.size(name)[0], "the dump of %s" % name)
         _backups.ready(self.params["folder"])
         made = time.time()
-        ending = ".sql.gz" if self.params["compress"] else ".sql"
-        path = os.path.join(self.params["folder"], "%s-%s%s" % (name, _backups.stamp(made), ending))
+        path = self._path(made)
         known = {"engine": "mysql", "database": name, "made": made, "server": client.about["version"]}
         known["charset"] = _mysql_swap.charset(client, name)
         self._made = dict(_backups.keep(path, self._dump, known), path=path)
 
     def returns(self, have, now):
         names = ("path", "made", "position", "tables", "size", "sha256")
-        return {each: (self._made or {}).get(each) for each in names}
+        made = self._made or {"path": self._path(self._began)}
+        return {each: made.get(each) for each in names}
 
     def why(self, have):
         return "%s is whole, and young enough" % have["backup"]
 
     def diff(self, have, want):
-        return {"before": "", "after": "a backup of %s in %s\n" % (self.params["name"], self.params["folder"])}
+        return {
+            "before": "",
+            "after": "a backup of %s in %s\n" % (self.params["name"], self.params["folder"]),
+        }
+
+    def _path(self, made):
+        ending = ".sql.gz" if self.params["compress"] else ".sql"
+        return os.path.join(
+            self.params["folder"], "%s-%s%s" % (self.params["name"], _backups.stamp(made), ending)
+        )
 
     def _dump(self, path):
         client, name = self._client, self.params["name"]

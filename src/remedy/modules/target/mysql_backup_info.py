@@ -89,11 +89,15 @@ class Info(Probe):
         found = {"exists": name in client.schemas(), "rows": {}, "views": [], "bytes": 0, "copies": []}
         kinds = client.tables(name) if found["exists"] else {}
         found["views"] = [each for each in kinds if kinds[each] == "VIEW"]
-        found["rows"] = client.counts(name, [each for each in kinds if kinds[each] in ("BASE TABLE", "SYSTEM VERSIONED")])
+        found["rows"] = client.counts(
+            name, [each for each in kinds if kinds[each] in ("BASE TABLE", "SYSTEM VERSIONED")]
+        )
         found["bytes"] = client.size(name)[1]
         for each, marks in sorted(_mysql_swap.marked(client).items()):
             if marks.get("of") == name:
-                found["copies"].append({key: marks.get(key) for key in ("state", "sha256", "until", "served")})
+                found["copies"].append(
+                    {key: marks.get(key) for key in ("state", "sha256", "until", "served")}
+                )
                 found["copies"][-1]["name"] = each
         return found
 

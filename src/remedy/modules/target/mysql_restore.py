@@ -16,7 +16,7 @@ and `recovery` (seconds it took, point, rows that only the damaged copy has).
 import os
 import time
 
-from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Resource
+from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Resource, Unknown
 from remedy.agent.paths import failed
 from remedy.modules.target import _backups, _mysql_dump, _mysql_replay, _mysql_swap, _mysql_tools
 
@@ -91,6 +91,8 @@ class Restored(Resource):
     def digest(self):
         """The backup's SHA-256, which tells it from others whatever it is called."""
         if self._digest is None:
+            if self.host.check and not os.path.exists(self.params["backup"]):
+                raise Unknown("the backup %s is not there, or not yet" % self.params["backup"])
             try:
                 self._digest = _backups.sha256(self.params["backup"])
             except OSError as error:
@@ -124,14 +126,20 @@ class Restored(Resource):
         marks = _mysql_swap.marks(self._client, self.beside)
         if marks is None:
             raise Failed(
-                "there is a database %s already, and it is none that remedy restored: set new_name" % self.beside
+                "there is a database %s already, and it is none that remedy restored: set new_name"
+                % self.beside
             )
         if self._ours(marks):
             self._told = marks.get("told") or {}
             if marks.get("served"):
                 return self._state("served")
             return self._state("verified" if marks.get("state") in ("verified", "moving") else "unfinished")
-        return {"of": marks.get("of"), "sha256": marks.get("sha256"), "until": marks.get("until"), "data": "others"}
+        return {
+            "of": marks.get("of"),
+            "sha256": marks.get("sha256"),
+            "until": marks.get("until"),
+            "data": "others",
+        }
 
     def _state(self, data):
         return {"of": self.name, "sha256": self.digest, "until": self.params["until"], "data": data}
@@ -160,7 +168,10 @@ class Restored(Resource):
     def diff(self, have, want):
         text = "%s, restored from %s" % (self.beside, self.params["backup"])
         text += " and the binary logs until %s" % self.params["until"] if self.params["until"] else ""
-        return {"before": "" if have is None else "%s, %s\n" % (self.beside, have["data"]), "after": text + "\n"}
+        return {
+            "before": "" if have is None else "%s, %s\n" % (self.beside, have["data"]),
+            "after": text + "\n",
+        }
 
     def returns(self, have, now):
         return dict(self._told, database=self.name, restored_to=self.beside)
@@ -177,8 +188,12 @@ class Restored(Resource):
         self._until(dump["position"])
         self._room(dump)
         self._drop()
-        _mysql_swap.make(client, self.beside, self.name, _backups.manifest(self.params["backup"]).get("charset"))
-        _mysql_swap.mark(client, self.beside, of=self.name, sha256=self.digest, until=self.params["until"], state="loading")
+        _mysql_swap.make(
+            client, self.beside, self.name, _backups.manifest(self.params["backup"]).get("charset")
+        )
+        _mysql_swap.mark(
+            client, self.beside, of=self.name, sha256=self.digest, until=self.params["until"], state="loading"
+        )
         with _mysql_replay.Account(client, self.beside) as account:
             self._load(account)
             tables = self._prove(dump)
@@ -223,14 +238,22 @@ class Restored(Resource):
 
     def _load(self, account):
         packed = self.params["backup"].endswith(".gz")
-        words = ["sh", "-c", _backups.FROM_GZIP if packed else _backups.FROM_FILE, "sh", self.params["backup"]]
+        words = [
+            "sh",
+            "-c",
+            _backups.FROM_GZIP if packed else _backups.FROM_FILE,
+            "sh",
+            self.params["backup"],
+        ]
         done = self.host.run(
             words + account.words + [self.beside], c_locale=True, environment=account.environment, ok=None
         )
         if done.rc != 0:
             raise Failed("loading %s failed: %s" % (self.params["backup"], _mysql_tools.said(done)))
         # Two of an event would do everything twice: they are off until the swap.
-        _mysql_swap.mark(self._client, self.beside, events=_mysql_swap.set_events(self._client, self.beside, on=False))
+        _mysql_swap.mark(
+            self._client, self.beside, events=_mysql_swap.set_events(self._client, self.beside, on=False)
+        )
 
     def _prove(self, dump):
         """Compare what was loaded with the backup; return {table: rows}; raises Failed."""
@@ -238,7 +261,9 @@ class Restored(Resource):
         kinds = client.tables(self.beside)
         tables = [each for each in dump["rows"] if kinds.get(each) != "VIEW"]
         missing = [each for each in tables if each not in kinds]
-        rows = client.counts(self.beside, [each for each in tables if kinds.get(each) in ("BASE TABLE", "SYSTEM VERSIONED")])
+        rows = client.counts(
+            self.beside, [each for each in tables if kinds.get(each) in ("BASE TABLE", "SYSTEM VERSIONED")]
+        )
         wrong += ["%s is missing" % each for each in missing]
         wrong += [
             "%s has %d rows, the backup %d" % (each, rows[each], dump["rows"][each])
@@ -246,11 +271,17 @@ class Restored(Resource):
             if rows[each] != dump["rows"][each]
         ]
         known = _backups.manifest(self.params["backup"]).get("tables") or {}
-        sums = {each: known[each]["checksum"] for each in known if known[each].get("checksum") and each in rows}
+        sums = {
+            each: known[each]["checksum"] for each in known if known[each].get("checksum") and each in rows
+        }
         found = client.checksums(self.beside, sorted(sums))
-        wrong += ["%s has another checksum than the backup" % each for each in found if found[each] != sums[each]]
+        wrong += [
+            "%s has another checksum than the backup" % each for each in found if found[each] != sums[each]
+        ]
         if wrong:
-            raise Failed("the restored copy %s is not what the backup says: %s" % (self.beside, "; ".join(wrong[:8])))
+            raise Failed(
+                "the restored copy %s is not what the backup says: %s" % (self.beside, "; ".join(wrong[:8]))
+            )
         self._checked = len(found)
         return rows
 
@@ -261,24 +292,40 @@ class Restored(Resource):
             if len(found) != 1 or str(answer) != str(each["expect"]):
                 raise Failed(
                     "the restored copy %s does not stand your check: %s answers %s, expected %s"
-                    % (self.beside, each["query"], answer if len(found) == 1 else "%d rows" % len(found), each["expect"])
+                    % (
+                        self.beside,
+                        each["query"],
+                        answer if len(found) == 1 else "%d rows" % len(found),
+                        each["expect"],
+                    )
                 )
 
     def _tell(self, dump, rows, loaded):
         made = _backups.manifest(self.params["backup"]).get("made") or os.stat(self.params["backup"]).st_mtime
         last = self._survey["last"] if self._survey else None
         kinds = self._client.tables(self.beside)
-        now = self._client.counts(self.beside, sorted(each for each in kinds if kinds[each] == "BASE TABLE" and each != _mysql_swap.MARKS))
+        now = self._client.counts(
+            self.beside,
+            sorted(each for each in kinds if kinds[each] == "BASE TABLE" and each != _mysql_swap.MARKS),
+        )
         kinds = self._client.tables(self.name)
-        damaged = self._client.counts(self.name, sorted(each for each in kinds if kinds[each] == "BASE TABLE"))
+        damaged = self._client.counts(
+            self.name, sorted(each for each in kinds if kinds[each] == "BASE TABLE")
+        )
         names = sorted(set(now) | set(damaged))
         self._told = {
             "point": max(made, (last or {}).get("time") or 0),
-            "position": (last or {}).get("position") or (dump["position"] and "%s:%d" % tuple(dump["position"])),
+            "position": (last or {}).get("position")
+            or (dump["position"] and "%s:%d" % tuple(dump["position"])),
             "until": self.params["until"],
             "checksums": self._checked,
             "tables": [
-                {"table": each, "backup": rows.get(each), "restored": now.get(each), "damaged": damaged.get(each)}
+                {
+                    "table": each,
+                    "backup": rows.get(each),
+                    "restored": now.get(each),
+                    "damaged": damaged.get(each),
+                }
                 for each in names
             ],
             "seconds": {"load": round(loaded - self._began, 3), "replay": round(time.time() - loaded, 3)},
@@ -326,7 +373,9 @@ class Swapped(Restored):
         if want["from"] is None:
             if done is None:
                 raise Failed("the copy of %s that was put aside is gone" % self.name)
-            self._ended = _mysql_swap.exchange(client, self.name, done[0], self.beside, state="verified", served=True)
+            self._ended = _mysql_swap.exchange(
+                client, self.name, done[0], self.beside, state="verified", served=True
+            )
             return
         if client.about["read_only"]:
             raise Failed("the server is read-only: swap on the primary, not on a replica")
@@ -340,7 +389,11 @@ class Swapped(Restored):
                 )
             plan = marks.get("plan") or {}
             tail = "_damaged_" + time.strftime("%Y%m%d_%H%M%S", time.gmtime())
-            aside = plan.get("aside") or self.params["damaged_name"] or _backups.fitting(self.name, tail, _LONGEST)
+            aside = (
+                plan.get("aside")
+                or self.params["damaged_name"]
+                or _backups.fitting(self.name, tail, _LONGEST)
+            )
             told = marks.get("told")
             if not plan and aside in client.schemas():
                 raise Failed("there is a database %s already: set damaged_name" % aside)
@@ -348,5 +401,7 @@ class Swapped(Restored):
                 _mysql_swap.make(client, self.name, self.beside)
             _mysql_swap.refuse(client, self.name)
             _mysql_swap.mark(client, self.beside, state="moving")
-        self._ended = _mysql_swap.exchange(client, self.name, self.beside, aside, state="swapped", served=False)
+        self._ended = _mysql_swap.exchange(
+            client, self.name, self.beside, aside, state="swapped", served=False
+        )
         self._told = told or {}

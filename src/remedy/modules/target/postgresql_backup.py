@@ -55,7 +55,9 @@ class Backup(Resource):
     def read(self):
         if self._made is None:
             limit = self._began - self.params["max_age"]
-            self._made = _backups.good(self.params["folder"], self.params["name"], _postgres_archive.ENDINGS, limit)
+            self._made = _backups.good(
+                self.params["folder"], self.params["name"], _postgres_archive.ENDINGS, limit
+            )
         return None if self._made is None else {"backup": self._made["path"], "sha256": self._made["sha256"]}
 
     def wanted(self, have):
@@ -72,20 +74,27 @@ class Backup(Resource):
         _backups.room(self.params["folder"], about["bytes"], "the dump of %s" % name)
         _backups.ready(self.params["folder"])
         made = time.time()
-        path = os.path.join(self.params["folder"], "%s-%s.dump" % (name, _backups.stamp(made)))
+        path = self._path(made)
         known = {"engine": "postgresql", "database": name, "made": made, "server": client.about["version"]}
         known["options"] = dict({each: about[each] for each in _KEPT}, row=about["row"])
         self._made = dict(_backups.keep(path, self._dump, known), path=path)
 
     def returns(self, have, now):
         names = ("path", "made", "tables", "size", "sha256")
-        return {each: (self._made or {}).get(each) for each in names}
+        made = self._made or {"path": self._path(self._began)}
+        return {each: made.get(each) for each in names}
 
     def why(self, have):
         return "%s is whole, and young enough" % have["backup"]
 
     def diff(self, have, want):
-        return {"before": "", "after": "a backup of %s in %s\n" % (self.params["name"], self.params["folder"])}
+        return {
+            "before": "",
+            "after": "a backup of %s in %s\n" % (self.params["name"], self.params["folder"]),
+        }
+
+    def _path(self, made):
+        return os.path.join(self.params["folder"], "%s-%s.dump" % (self.params["name"], _backups.stamp(made)))
 
     def _dump(self, path):
         client, name = self._client, self.params["name"]
@@ -93,7 +102,7 @@ class Backup(Resource):
         script = (
             _postgres_tools.ONE_MOMENT
             + "SELECT pg_export_snapshot() AS snapshot \\gset\n\\setenv REMEDY_SNAPSHOT :snapshot\n"
-            + "\\! %s --snapshot=\"$REMEDY_SNAPSHOT\" >&3; echo \"dump $?\"\n" % _quoted(dump)
+            + '\\! %s --snapshot="$REMEDY_SNAPSHOT" >&3; echo "dump $?"\n' % _quoted(dump)
             + _postgres_tools.measuring(self.params["checksums"])
         )
         # The file is ours, whoever the programs run as: they get it open.

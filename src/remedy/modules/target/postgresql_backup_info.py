@@ -30,7 +30,9 @@ EXAMPLES = """
 
 
 def check_params(params):
-    return _backups.wrong_name(params, "name") or _backups.wrong_path(params, "folder", "backup", "login_unix_socket")
+    return _backups.wrong_name(params, "name") or _backups.wrong_path(
+        params, "folder", "backup", "login_unix_socket"
+    )
 
 
 def kind(params):
@@ -92,6 +94,8 @@ class Info(Probe):
         for each in sorted(known):
             marks = _postgres_tools.marks(known[each])
             if marks is not None and marks.get("of") == name:
-                found["copies"].append({key: marks.get(key) for key in ("state", "sha256", "until", "served")})
+                found["copies"].append(
+                    {key: marks.get(key) for key in ("state", "sha256", "until", "served")}
+                )
                 found["copies"][-1]["name"] = each
         return found

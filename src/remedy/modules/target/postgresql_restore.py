@@ -17,7 +17,7 @@ import json
 import os
 import time
 
-from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Resource
+from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Resource, Unknown
 from remedy.agent.paths import failed
 from remedy.modules.target import _backups, _postgres_archive, _postgres_swap, _postgres_tools
 
@@ -53,7 +53,9 @@ def check_params(params):
     if params["state"] == "swapped" and params["confirm"] != params["name"]:
         return "a swap replaces the database %s: expected confirm: %s" % (params["name"], params["name"])
     if params["name"] in ("postgres", "template0", "template1"):
-        return "name '%s': expected a database of an application, not one of the server's own" % params["name"]
+        return (
+            "name '%s': expected a database of an application, not one of the server's own" % params["name"]
+        )
     for each in params["checks"] or ():
         if not isinstance(each, dict) or set(each) != {"query", "expect"}:
             return "checks: expected a list such as [{query: SELECT count(*) FROM orders, expect: 12}]"
@@ -93,6 +95,8 @@ class Restored(Resource):
     def digest(self):
         """The backup's SHA-256, which tells it from others whatever it is called."""
         if self._digest is None:
+            if self.host.check and not os.path.exists(self.params["backup"]):
+                raise Unknown("the backup %s is not there, or not yet" % self.params["backup"])
             try:
                 self._digest = _backups.sha256(self.params["backup"])
             except OSError as error:
@@ -127,7 +131,8 @@ class Restored(Resource):
         marks = _postgres_tools.marks(about)
         if marks is None:
             raise Failed(
-                "there is a database %s already, and it is none that remedy restored: set new_name" % self.beside
+                "there is a database %s already, and it is none that remedy restored: set new_name"
+                % self.beside
             )
         if self._ours(marks):
             self._told = marks.get("told") or {}
@@ -213,7 +218,9 @@ class Restored(Resource):
         done = self.host.run(words, cwd="/", c_locale=True, ok=None)
         if done.rc != 0:
             raise Failed("loading %s failed: %s" % (self.params["backup"], _postgres_tools.said(done)))
-        self._client.psql("ANALYZE;", self.beside, timeout=86400)  # else its first queries are planned blindly
+        self._client.psql(
+            "ANALYZE;", self.beside, timeout=86400
+        )  # else its first queries are planned blindly
 
     def _prove(self, archive, tables):
         """Compare what was loaded with the backup; return {table: rows}; raises Failed."""
@@ -230,13 +237,17 @@ class Restored(Resource):
             elif said.get("checksum") not in (None, now.get("checksum")):
                 wrong.append("%s has another checksum than the backup" % each)
         if wrong:
-            raise Failed("the restored copy %s is not what the backup says: %s" % (self.beside, "; ".join(wrong[:8])))
+            raise Failed(
+                "the restored copy %s is not what the backup says: %s" % (self.beside, "; ".join(wrong[:8]))
+            )
         self._checked = sum(bool(each.get("checksum")) for each in (tables or {}).values())
         return {each: about["rows"] for each, about in found.items()}
 
     def _ask(self):
         for each in self.params["checks"] or ():
-            answer = self._client.psql(str(each["query"]).rstrip("; \n") + ";", self.beside, timeout=3600).rstrip("\n")
+            answer = self._client.psql(
+                str(each["query"]).rstrip("; \n") + ";", self.beside, timeout=3600
+            ).rstrip("\n")
             if answer != str(each["expect"]):
                 raise Failed(
                     "the restored copy %s does not stand your check: %s answers %s, expected %s"
@@ -246,13 +257,20 @@ class Restored(Resource):
     def _tell(self, known, rows, there):
         damaged = {}
         if there is not None and there["row"]["datallowconn"]:
-            damaged = {each: about["rows"] for each, about in self._client.measured(self.name, sums=False).items()}
+            damaged = {
+                each: about["rows"] for each, about in self._client.measured(self.name, sums=False).items()
+            }
         before = {each: about["rows"] for each, about in (known.get("tables") or {}).items()}
         self._told = {
             "point": known.get("made") or os.stat(self.params["backup"]).st_mtime,
             "checksums": self._checked,
             "tables": [
-                {"table": each, "backup": before.get(each), "restored": rows.get(each), "damaged": damaged.get(each)}
+                {
+                    "table": each,
+                    "backup": before.get(each),
+                    "restored": rows.get(each),
+                    "damaged": damaged.get(each),
+                }
                 for each in sorted(set(rows) | set(damaged))
             ],
             "seconds": {"load": round(time.time() - self._began, 3)},
@@ -302,7 +320,9 @@ class Swapped(Restored):
             return
         marks = _postgres_tools.marks(known.get(self.beside))
         if not self._ours(marks) or marks.get("state") != "verified":
-            raise Failed("%s is no proved copy from this backup: restore it first (state: restored)" % self.beside)
+            raise Failed(
+                "%s is no proved copy from this backup: restore it first (state: restored)" % self.beside
+            )
         tail = "_damaged_" + time.strftime("%Y%m%d_%H%M%S", time.gmtime())
         aside = self.params["damaged_name"] or _backups.fitting(self.name, tail, _LONGEST)
         if aside in known:

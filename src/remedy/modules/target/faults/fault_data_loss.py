@@ -83,7 +83,9 @@ class Loss(fault_database.OnDatabase):
             raise Failed("there is no database %s to lose: fault_database makes it" % self.database)
         commits = range(1, self.params["commits"] + 1)
         if self.mysql:
-            self.run("SET autocommit = 0;\n" + "".join(_MYSQL.format(each) for each in commits), self.database)
+            self.run(
+                "SET autocommit = 0;\n" + "".join(_MYSQL.format(each) for each in commits), self.database
+            )
             epoch = "SELECT UNIX_TIMESTAMP(MAX(at)) FROM ledger"
         else:
             self.run("".join(_POSTGRES.format(each) for each in commits), self.database)

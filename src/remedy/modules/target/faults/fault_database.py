@@ -46,7 +46,9 @@ CREATE VIEW totals AS SELECT count(*) AS orders, sum(amount) AS amount FROM orde
 
 def check_params(params):
     return wrong_name(params) or (
-        None if not isinstance(params["rows"], int) or 1 <= params["rows"] <= 100000 else "rows: expected 1 to 100000"
+        None
+        if not isinstance(params["rows"], int) or 1 <= params["rows"] <= 100000
+        else "rows: expected 1 to 100000"
     )
 
 
@@ -90,7 +92,11 @@ class OnDatabase(Fault):
     def drop(self):
         """Drop the database, and the copies of it that remedy has made."""
         if self.mysql:
-            ours = [each for each, marks in _mysql_swap.marked(self.client).items() if marks.get("of") == self.database]
+            ours = [
+                each
+                for each, marks in _mysql_swap.marked(self.client).items()
+                if marks.get("of") == self.database
+            ]
             for each in [self.database] + ours:
                 self.run("DROP DATABASE IF EXISTS %s" % _mysql_tools.name(each))
             return
