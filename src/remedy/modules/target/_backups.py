@@ -47,6 +47,14 @@ def wrong_path(params, *names):
     return None
 
 
+def wrong_checks(params):
+    """Return what is wrong with the operator's own checks."""
+    for each in params["checks"] or ():
+        if not isinstance(each, dict) or set(each) != {"query", "expect"}:
+            return "checks: expected a list such as [{query: SELECT count(*) FROM orders, expect: 12}]"
+    return None
+
+
 def stamp(when):
     """Return a time as it stands in names."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(when))

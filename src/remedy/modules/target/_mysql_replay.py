@@ -21,41 +21,12 @@ _GRANTS = (
 ).split()
 _UNTIL = re.compile(r"([^/\s:]+\.\d{6,}):(\d+)")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?")
-_SHOWN = 20
 
 # An old GTID would be refused where gtid_strict_mode is on: what is replayed is a new transaction of this server.
 _WITHOUT_GTID = r"/^\/\*M*!100001 SET @@session\.gtid_seq_no=[0-9]*\*\/\/\*!\*\/;$/d"
 _PIPE = """
 rc=$( { { { "$@" 3>&-; echo $? >&3; } | sed "$SED" | eval "$INTO" >&2; echo $? >&3; } 3>&1; } ) || exit 1
 for one in $rc; do [ "$one" = 0 ] || exit 1; done"""
-
-# One line for what may be the accident, for what names the database from elsewhere, and for the end.
-_AWK = r"""
-function told(kind, sql) { gsub(/\t/, " ", sql); print kind "\t" tx "\t" day "\t" clock "\t" base "\t" substr(sql, 1, 200) }
-function names(sql) { return index(sql, "`" NAME "`.") || index(" " sql, " " NAME ".") }
-function judge(sql, where,   up) {
-  up = toupper(sql)
-  if (up ~ /^(DROP (TABLE|DATABASE|SCHEMA)|TRUNCATE)/ && up !~ /^DROP TEMPORARY/) {
-    if (where == NAME || names(sql) || index(sql, "`" NAME "`") || index(sql " ", " " NAME " ")) told("accident", sql)
-  } else if (up ~ /^(DELETE|UPDATE)/ && up !~ / WHERE /) { if (where == NAME || names(sql)) told("accident", sql) }
-  if (where != NAME && names(sql) && up ~ /^(INSERT|UPDATE|DELETE|REPLACE|LOAD|TRUNCATE|DROP TABLE|ALTER|RENAME|CREATE TABLE)/)
-    told("foreign", sql)
-}
-/^# at [0-9]+$/ { at = $3; next }
-/^#[0-9][0-9][0-9][0-9][0-9][0-9] +[0-9]+:[0-9][0-9]:[0-9][0-9] server id/ {
-  day = substr($1, 2); clock = $2
-  if (match($0, /end_log_pos [0-9]+/)) end = substr($0, RSTART + 12, RLENGTH - 12)
-  if ($0 ~ /GTID/) { tx = at; seen = 0 }
-  if ($0 ~ /Table_map: /) {
-    if (waiting != "") { rest = substr($0, index($0, "Table_map: ") + 11); gsub(/`/, "", rest); sub(/\..*/, "", rest); judge(waiting, rest); waiting = "" }
-  }
-  if ($0 ~ /(Xid = |GTID .*ddl|Query)/) { last = end; lastday = day; lastclock = clock }
-  next
-}
-/^use `/ { base = $0; sub(/^use `/, "", base); sub(/`.*/, "", base); next }
-/^#Q> / { if (waiting == "") waiting = substr($0, 5); next }
-/^(INSERT|UPDATE|DELETE|REPLACE|LOAD|TRUNCATE|DROP|ALTER|RENAME|CREATE|insert|update|delete|replace|load|truncate|drop|alter|rename|create)/ { judge($0, base) }
-END { if (last != "") print "last\t" last "\t" lastday "\t" lastclock "\t\t" }"""
 
 
 class Account(object):
@@ -165,46 +136,6 @@ def logs(client, position, until=None):
     return [os.path.join(folder, each) for each in names], stop
 
 
-def survey(client, database, position, until=None):
-    """Return {accidents, foreign, last} of what the binary logs hold from a position on.
-
-    Accidents and foreign statements are {position, time, database, statement}; `last` is the last transaction's
-    {position, time}, None where there is none.
-    """
-    found = {"accidents": [], "foreign": [], "last": None}
-    paths, stop = logs(client, position, until)
-    program = client.program("mariadb-binlog", "mysqlbinlog")
-    for place, path in enumerate(paths):
-        words = [program, "--no-defaults", "--base64-output=DECODE-ROWS"]
-        words += ["--start-position=%d" % position[1]] if not place else []
-        words += stop if path == paths[-1] or "datetime" in "".join(stop) else []
-        done = client.host.run(
-            [
-                "sh",
-                "-c",
-                'awk=$1; name=$2; shift 2; "$@" | LC_ALL=C awk -v NAME="$name" "$awk"',
-                "sh",
-                _AWK,
-                database,
-            ]
-            + words
-            + [path],
-            c_locale=True,
-            ok=None,
-        )
-        if done.rc != 0 or b"ERROR" in done.stderr:
-            raise Failed("the binary log %s cannot be read: %s" % (path, _mysql_tools.said(done)))
-        for line in done.stdout.decode("utf-8", "replace").split("\n")[:-1]:
-            kind, at, day, clock, where, sql = line.split("\t")
-            about = {"position": "%s:%s" % (os.path.basename(path), at), "time": _epoch(day, clock)}
-            if kind == "last":
-                found["last"] = about
-            elif len(found["accidents" if kind == "accident" else "foreign"]) < _SHOWN:
-                about.update(database=where, statement=sql)
-                found["accidents" if kind == "accident" else "foreign"].append(about)
-    return found
-
-
 def replay(client, account, database, into, position, until):
     """Replay what the binary logs say of a database into another one; raises Failed."""
     paths, stop = logs(client, position, until)
@@ -228,10 +159,3 @@ def replay(client, account, database, into, position, until):
                 " with until"
             )
         raise Failed("replaying the binary logs failed: %s%s" % (_mysql_tools.said(done), hint))
-
-
-def _epoch(day, clock):
-    try:
-        return time.mktime(time.strptime("%s %s" % (day, clock), "%y%m%d %H:%M:%S"))
-    except ValueError:
-        return None

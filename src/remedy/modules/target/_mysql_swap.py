@@ -12,7 +12,7 @@ from remedy.modules.target._mysql_tools import name, text
 
 MARKS = "_remedy_restore"
 _VIEWS = ("VIEW", "SYSTEM VIEW")
-_TRIES = 3
+_TRIES = 2
 
 
 def marks(client, database):
@@ -31,8 +31,9 @@ def marks(client, database):
 
 def mark(client, database, **values):
     """Write something down in a database of remedy's own."""
-    sql = "CREATE TABLE IF NOT EXISTS {0} (k VARCHAR(64) PRIMARY KEY, v LONGTEXT) DEFAULT CHARACTER SET utf8mb4; ".format(
-        "%s.%s" % (name(database), MARKS)
+    sql = "CREATE TABLE IF NOT EXISTS %s.%s (k VARCHAR(64) PRIMARY KEY, v LONGTEXT); " % (
+        name(database),
+        MARKS,
     )
     for key in sorted(values):
         # Packed: so neither sql_mode nor the client's own escapes have a say in it.

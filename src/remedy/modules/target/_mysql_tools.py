@@ -23,6 +23,7 @@ VARIABLES = {
 # What would make `mariadb` take a part of a name for something else.
 _ESCAPES = {"\\t": "\t", "\\n": "\n", "\\\\": "\\", "\\0": "\0"}
 _LONG = 86400.0
+TABLES = ("BASE TABLE", "SYSTEM VERSIONED")
 
 
 class Client(object):
@@ -73,7 +74,7 @@ class Client(object):
     def about(self):
         """What the server says of itself: version, mariadb, socket, datadir, basename of binary logs, read_only."""
         if self._asked is None:
-            names = "VERSION(), @@socket, @@datadir, @@log_bin, @@log_bin_basename, @@global.read_only, @@lower_case_table_names"
+            names = "VERSION(), @@socket, @@datadir, @@log_bin, @@log_bin_basename, @@global.read_only"
             row = self.one("SELECT " + names)
             self._asked = {
                 "version": row[0],
@@ -116,7 +117,10 @@ class Client(object):
 
     def checksums(self, database, tables):
         """Return {table: checksum}, without tables that hold FLOAT: a dump rounds those."""
-        sql = "SELECT DISTINCT table_name FROM information_schema.columns WHERE table_schema = %s AND data_type = 'float'"
+        sql = (
+            "SELECT DISTINCT table_name FROM information_schema.columns WHERE table_schema = %s"
+            " AND data_type = 'float'"
+        )
         rounded = {row[0] for row in self.rows(sql % text(database))}
         exact = [each for each in tables if each not in rounded]
         if not exact:

@@ -3,7 +3,6 @@
 import time
 
 from remedy.agent.kinds import Failed
-from remedy.modules.target import _postgres_tools
 from remedy.modules.target._postgres_tools import name, text
 
 _LISTS = (
@@ -61,8 +60,9 @@ def _dressed(client, database, like, roles):
             []
             if not known
             else client.rows(
-                "SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END AS who, a.privilege_type AS what,"
-                " a.is_grantable AS passed FROM aclexplode(ARRAY[%s]::aclitem[]) a" % listed
+                "SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END AS who,"
+                " a.privilege_type AS what, a.is_grantable AS passed FROM aclexplode(ARRAY[%s]::aclitem[]) a"
+                % listed
             )
         )
         sql += "REVOKE ALL ON DATABASE %s FROM PUBLIC;\n" % name(database) if grants else ""

@@ -109,7 +109,8 @@ class Client(object):
         """What the server says of itself: version, number, data_directory, recovery."""
         if self._asked is None:
             self._asked = self.rows(
-                "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,"
+                "SELECT current_setting('server_version') AS version,"
+                " current_setting('server_version_num')::int AS number,"
                 " current_setting('data_directory') AS folder, pg_is_in_recovery() AS recovery"
             )[0]
         return self._asked

@@ -3,17 +3,23 @@
 Of the newest file NAME*.sql or NAME*.sql.gz in `folder` (or of `backup`): its age, whether it is whole (packed
 rightly, ends with the dump's last line, the SHA-256 of its manifest), the rows in it. Of the database: its tables and
 rows, counted; which tables of the backup are `missing`, and which hold `fewer` rows. Where the server writes binary
-logs, also what in them since the backup may have been the `accidents` (DROP, TRUNCATE, DELETE or UPDATE without WHERE), each
-with the position just before it. Reads only; a whole backup is read once. Returns `backup` (None where there is none),
-`trouble`, `database`, `missing`, `fewer`, `accidents`, `replay` (why the binary logs go no further than the backup, or
-None).
+logs, also what in them since the backup may have been the `accidents` (DROP, TRUNCATE, DELETE or UPDATE without
+WHERE), each with the position just before it. Reads only; a whole backup is read once. Returns `backup` (None where
+there is none), `trouble`, `database`, `missing`, `fewer`, `accidents`, `replay` (why the binary logs go no further than
+the backup, or None).
 """
 
 import os
 import time
 
 from remedy.agent.kinds import REQUIRED, Failed, Param, Probe
-from remedy.modules.target import _backups, _mysql_dump, _mysql_replay, _mysql_swap, _mysql_tools
+from remedy.modules.target import (
+    _backups,
+    _mysql_accidents,
+    _mysql_dump,
+    _mysql_swap,
+    _mysql_tools,
+)
 
 PARAMS = (
     Param("name", default=REQUIRED, aliases=("db",), help="The database."),
@@ -105,7 +111,7 @@ class Info(Probe):
         if position is None:
             return {"replay": "the backup holds no position in the binary logs"}
         try:
-            found = _mysql_replay.survey(client, name, position)
+            found = _mysql_accidents.survey(client, name, position)
         except Failed as failed:
             return {"replay": failed.message}
         return {"accidents": found["accidents"], "last": found["last"]}

@@ -1,8 +1,9 @@
 """Back up one database of PostgreSQL into a file on the host: pg_dump's archive, with what every table held.
 
-The tables are counted and summed up in the very snapshot that is dumped, so the manifest beside the file (FILE.json) tells
-what must come back, whatever is written meanwhile. The file is made beside its name, unpacked once to its end, put on
-the disk, and only then called NAME-TIME.dump. The room is looked at before. Roles are not in it (pg_dumpall --roles-only).
+The tables are counted and summed up in the very snapshot that is dumped, so the manifest beside the file (FILE.json)
+tells what must come back, whatever is written meanwhile. The file is made beside its name, unpacked once to its end,
+put on the disk, and only then called NAME-TIME.dump. The room is looked at before. Roles are not in it (pg_dumpall
+--roles-only).
 Returns `path`, `made` (its time), `tables`, `size` and `sha256`.
 """
 
@@ -14,7 +15,8 @@ from remedy.modules.target import _backups, _postgres_archive, _postgres_tools
 
 PARAMS = (
     Param("name", default=REQUIRED, aliases=("db",), help="The database."),
-    Param("folder", "path", default="/var/backups/postgresql", help="Where backups lie; it is made where it is missing."),
+    Param("folder", "path", default="/var/backups/postgresql", help="Where backups lie; it is made where it is "
+          "missing."),
     Param("max_age", "duration", default=0, help="A whole backup not older than this is enough; 0: a new one each "
           "time."),
     Param("checksums", "bool", default=True, help="Sum up the content of each table, which reads all rows once more."),

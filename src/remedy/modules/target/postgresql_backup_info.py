@@ -1,9 +1,9 @@
 """Tell how good the newest backup of a PostgreSQL database is, and what the database holds now.
 
 Of the newest archive NAME*.dump (.pgdump, .custom, .tar) in `folder` (or of `backup`): its age, whether it is whole
-(pg_restore -l, unpacked to its end, the SHA-256 of its manifest), the tables in it. Of the database: its tables and rows,
-counted; which tables of the backup are `missing`, and which hold `fewer` rows than its manifest says. Reads only. Returns
-`backup` (None where there is none), `trouble`, `database`, `missing` and `fewer`.
+(pg_restore -l, unpacked to its end, the SHA-256 of its manifest), the tables in it. Of the database: its tables and
+rows, counted; which tables of the backup are `missing`, and which hold `fewer` rows than its manifest says. Reads only.
+Returns `backup` (None where there is none), `trouble`, `database`, `missing` and `fewer`.
 """
 
 import os

@@ -1,10 +1,10 @@
 """Lose data of a drill's own database (fault_database): after some last commits its orders are dropped or deleted.
 
-The last commits come one by one, each an order and its line in the ledger, so that it can be measured afterwards how much
-came back. Returns `database`, `at` (the time of the accident), `last_commit` (of the last order before it; both seconds since the
-epoch, by the host's clock), `orders` and `ledger` (rows before it), and `checks`: queries with what they answered just
-before, as mysql_restore and postgresql_restore take them. `absent` drops the database, for nobody can bring back what
-was lost. Refused on a replica or standby.
+The last commits come one by one, each an order and its line in the ledger, so that it can be measured afterwards how
+much came back. Returns `database`, `at` (the time of the accident), `last_commit` (of the last order before it; both
+seconds since the epoch, by the host's clock), `orders` and `ledger` (rows before it), and `checks`: queries with what
+they answered just before, as mysql_restore and postgresql_restore take them. `absent` drops the database, for nobody
+can bring back what was lost. Refused on a replica or standby.
 """
 
 import time
@@ -32,14 +32,14 @@ _MYSQL = (
     " INSERT INTO ledger (order_id, at) VALUES (LAST_INSERT_ID(), NOW(6)); COMMIT; DO SLEEP(0.02);\n"
 )
 _POSTGRES = (
-    "BEGIN; WITH made AS (INSERT INTO orders (customer, amount, note, at) VALUES ('late {0}', {0}, 'late',"
-    " clock_timestamp()) RETURNING id) INSERT INTO ledger (order_id, at) SELECT id, clock_timestamp() FROM made; COMMIT;"
-    " SELECT pg_sleep(0.02);\n"
+    "BEGIN; WITH made AS (INSERT INTO orders (customer, amount, note, at)"
+    " VALUES ('late {0}', {0}, 'late', clock_timestamp()) RETURNING id)"
+    " INSERT INTO ledger (order_id, at) SELECT id, clock_timestamp() FROM made; COMMIT; SELECT pg_sleep(0.02);\n"
 )
 _SUMS = {
     "mysql": "SELECT CONCAT(COUNT(*), ' ', COALESCE(SUM(CRC32(CONCAT_WS('|', {0}))), 0)) FROM {1}",
-    "postgresql": "SELECT count(*) || ' ' || coalesce(sum(('x' || substr(md5(concat_ws('|', {0})), 1, 8))::bit(32)::bigint), 0)"
-    " FROM {1}",
+    "postgresql": "SELECT count(*) || ' ' || coalesce(sum(('x' || substr(md5(concat_ws('|', {0})), 1, 8))"
+    "::bit(32)::bigint), 0) FROM {1}",
 }
 _COLUMNS = {"orders": "id, customer, amount, note, at", "ledger": "id, order_id, at"}
 

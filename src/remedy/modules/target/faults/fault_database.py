@@ -1,8 +1,8 @@
 """Make a database for a drill: orders and a ledger with rows, a view, in MySQL or MariaDB also a trigger.
 
 It is called remedy_drill_NAME, and made through the client on the host: as root by MySQL's socket, as postgres by
-PostgreSQL's. `absent` drops it, with the restored and damaged copies that remedy has made of it. Refused on a replica or
-standby. Returns `database`.
+PostgreSQL's. `absent` drops it, with the restored and damaged copies that remedy has made of it. Refused on a replica
+or standby. Returns `database`.
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
@@ -35,10 +35,11 @@ INSERT INTO ledger (order_id, at) SELECT id, at FROM orders WHERE id % 2 = 0;
 CREATE OR REPLACE VIEW totals AS SELECT COUNT(*) AS orders, SUM(amount) AS amount FROM orders;
 CREATE TRIGGER paid BEFORE INSERT ON orders FOR EACH ROW SET NEW.note = COALESCE(NEW.note, 'by trigger');
 """
-_POSTGRES = """CREATE TABLE orders (id serial PRIMARY KEY, customer text, amount numeric(10,2), note text, at timestamptz);
+_POSTGRES = """CREATE TABLE orders
+  (id serial PRIMARY KEY, customer text, amount numeric(10,2), note text, at timestamptz);
 CREATE TABLE ledger (id serial PRIMARY KEY, order_id int NOT NULL REFERENCES orders, at timestamptz);
-INSERT INTO orders (customer, amount, note, at) SELECT 'customer ' || i, i * 1.25, 'one|1, it''s paid', clock_timestamp()
-  FROM generate_series(1, {1}) i;
+INSERT INTO orders (customer, amount, note, at) SELECT 'customer ' || i, i * 1.25, 'one|1, it''s paid',
+  clock_timestamp() FROM generate_series(1, {1}) i;
 INSERT INTO ledger (order_id, at) SELECT id, at FROM orders WHERE id % 2 = 0;
 CREATE VIEW totals AS SELECT count(*) AS orders, sum(amount) AS amount FROM orders;
 """
