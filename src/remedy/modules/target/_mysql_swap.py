@@ -13,6 +13,7 @@ from remedy.modules.target._mysql_tools import name, text
 MARKS = "_remedy_restore"
 _VIEWS = ("VIEW", "SYSTEM VIEW")
 _TRIES = 2
+_WAIT = "SET SESSION lock_wait_timeout = 5; "  # else a statement waits a day for whoever reads a table
 
 
 def marks(client, database):
@@ -173,7 +174,11 @@ def _load(client, database, sql, force=False):
         return
     words = client.words("mariadb", "mysql") + ["--batch"] + (["--force"] if force else []) + [database]
     done = client.host.run(
-        words, input=sql.encode("utf-8", "surrogateescape"), c_locale=True, timeout=600, ok=None
+        words,
+        input=(_WAIT + "\n" + sql).encode("utf-8", "surrogateescape"),
+        c_locale=True,
+        timeout=600,
+        ok=None,
     )
     if done.rc != 0 and not force:
         raise Failed("triggers, views, routines and events of %s: %s" % (database, _mysql_tools.said(done)))
@@ -208,7 +213,7 @@ def _rename(client, plan, front, source, aside):
     pairs.append((source, aside, MARKS))
     said = ", ".join("%s.%s TO %s.%s" % (name(a), name(each), name(b), name(each)) for a, b, each in pairs)
     client.rows(
-        "SET SESSION lock_wait_timeout = 5; SET SESSION foreign_key_checks = 0; RENAME TABLE " + said,
+        _WAIT + "SET SESSION foreign_key_checks = 0; RENAME TABLE " + said,
         timeout=120,
     )
 
@@ -235,7 +240,7 @@ def _drop_triggers(client, *databases):
             "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = %s" % text(each)
         )
         for row in rows:
-            client.rows("DROP TRIGGER IF EXISTS %s.%s" % (name(each), name(row[0])))
+            client.rows(_WAIT + "DROP TRIGGER IF EXISTS %s.%s" % (name(each), name(row[0])))
 
 
 def _end_sessions(client, database):

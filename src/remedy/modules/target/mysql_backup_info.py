@@ -62,7 +62,7 @@ class Info(Probe):
         dump = _mysql_dump.read(path)
         made = known.get("made", about.st_mtime)
         digest = _backups.sha256(path)
-        told["trouble"] = dump["trouble"] or _backups.differing(known, digest)
+        told["trouble"] = _backups.differing(known, digest) or dump["trouble"]
         told["backup"] = {
             "path": path,
             "made": made,

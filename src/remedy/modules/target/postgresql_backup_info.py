@@ -55,7 +55,7 @@ class Info(Probe):
         archive = _postgres_archive.read(client, path)
         made = known.get("made", about.st_mtime)
         digest = _backups.sha256(path)
-        told["trouble"] = archive["trouble"] or _backups.differing(known, digest)
+        told["trouble"] = _backups.differing(known, digest) or archive["trouble"]
         rows = {each: known["tables"][each]["rows"] for each in known.get("tables") or {}}
         told["backup"] = {
             "path": path,
