@@ -169,13 +169,13 @@ def _no_gtid(client):
     return [] if client.about["mariadb"] else ["--set-gtid-purged=OFF"]
 
 
-def _load(client, database, sql, force=False):
+def _load(client, database, sql, force=False, wait=5):
     if not sql:
         return
     words = client.words("mariadb", "mysql") + ["--batch"] + (["--force"] if force else []) + [database]
     done = client.host.run(
         words,
-        input=(_WAIT + "\n" + sql).encode("utf-8", "surrogateescape"),
+        input=("SET SESSION lock_wait_timeout = %d;\n%s" % (wait, sql)).encode("utf-8", "surrogateescape"),
         c_locale=True,
         timeout=600,
         ok=None,
@@ -183,7 +183,7 @@ def _load(client, database, sql, force=False):
     if done.rc != 0 and not force:
         raise Failed("triggers, views, routines and events of %s: %s" % (database, _mysql_tools.said(done)))
     if force and done.stderr:
-        client.host.warn("in the copy %s: %s" % (database, _mysql_tools.said(done)))
+        client.host.warn("triggers and views of %s: %s" % (database, _mysql_tools.said(done)))
 
 
 def _move(client, plan, front, source, aside):
@@ -196,7 +196,8 @@ def _move(client, plan, front, source, aside):
             return plan, ended
         except Failed as error:
             if again == _TRIES - 1 or not any(word in error.message for word in ("1205", "1213")):
-                _load(client, front, plan["of_front"], force=True)  # the damaged one goes on as it was
+                # The damaged one goes on as it was, with its triggers.
+                _load(client, front, plan["of_front"], force=True, wait=60)
                 raise
     raise Failed("the swap did not come to an end")
 
