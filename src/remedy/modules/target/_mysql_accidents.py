@@ -59,16 +59,7 @@ def survey(client, database, position, until=None):
         words += ["--start-position=%d" % position[1]] if not place else []
         words += stop if path == paths[-1] or "datetime" in "".join(stop) else []
         done = client.host.run(
-            [
-                "sh",
-                "-c",
-                'awk=$1; name=$2; shift 2; "$@" | LC_ALL=C awk -v NAME="$name" "$awk"',
-                "sh",
-                _AWK,
-                database,
-            ]
-            + words
-            + [path],
+            ["sh", "-c", _RUN, "sh", _AWK, database, _CHANGES] + words + [path],
             c_locale=True,
             ok=None,
         )

@@ -17,7 +17,7 @@ ACCOUNT = "remedy_restore"
 # What a dump and a binary log set beside their rows; of each server those that it knows.
 _GRANTS = (
     "super set_user binlog_replay binlog_admin set_user_id set_any_definer allow_nonexistent_definer"
-    " session_variables_admin system_variables_admin replication_applier connection_admin"
+    " session_variables_admin system_variables_admin replication_applier connection_admin system_user"
 ).split()
 _UNTIL = re.compile(r"([^/\s:]+\.\d{6,}):(\d+)")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?")

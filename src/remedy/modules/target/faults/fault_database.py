@@ -21,7 +21,7 @@ EXAMPLES = """
 - fault_database: {engine: mysql, state: absent}
 """
 
-_MYSQL = """CREATE DATABASE IF NOT EXISTS {0} CHARACTER SET utf8mb4; USE {0};
+_MYSQL = """SET SESSION foreign_key_checks = 0; CREATE DATABASE IF NOT EXISTS {0} CHARACTER SET utf8mb4; USE {0};
 DROP TABLE IF EXISTS ledger, orders;
 CREATE TABLE orders (id INT PRIMARY KEY AUTO_INCREMENT, customer VARCHAR(40), amount DECIMAL(10,2), note TEXT,
   at DATETIME(6)) ENGINE=InnoDB;
@@ -118,8 +118,9 @@ class Database(OnDatabase):
         if self.database not in self.databases():
             return None
         if self.mysql:
-            return "ledger" in self.client.tables(self.database)
-        return self.run("SELECT to_regclass('ledger') IS NOT NULL", self.database).strip() == "t"
+            return {"ledger", "orders"} <= set(self.client.tables(self.database))
+        there = "SELECT to_regclass('ledger') IS NOT NULL AND to_regclass('orders') IS NOT NULL"
+        return self.run(there, self.database).strip() == "t"
 
     def inject(self):
         self.refuse_replica()
