@@ -16,7 +16,7 @@ CONF = "/etc/redis/redis.conf"
 _CLEAN = f"""
 [ -e /root/golden.conf ] || cp -a {CONF} /root/golden.conf
 chown redis:redis /var/lib/redis; chmod 750 /var/lib/redis  # it does not end while it cannot save
-timeout 5 systemctl stop redis-server || { systemctl kill -s KILL redis-server; systemctl stop redis-server; }
+timeout 5 systemctl stop redis-server || systemctl kill -s KILL redis-server; systemctl stop redis-server
 rm -rf /run/systemd/system/redis-server.service.d; systemctl daemon-reload; systemctl reset-failed redis-server || true
 chown redis:redis /etc/redis; cp -a /root/golden.conf {CONF}
 rm -rf /var/lib/redis/* /var/log/redis/*
