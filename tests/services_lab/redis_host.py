@@ -70,6 +70,11 @@ class Cache:
         script = 'seq $2 | sed "s/.*/SET $1 value-&/" | redis-cli > /dev/null'
         self.shell(script, pattern.replace("#", "&"), str(count))
 
+    def squeeze(self) -> None:
+        """Let it be full: its limit becomes what it uses, live and in its file."""
+        used = "$(redis-cli info memory | awk -F: '/^used_memory:/ {print $2 - 30000}')"
+        self.shell(f"redis-cli config set maxmemory {used} && redis-cli config rewrite")
+
     def keys(self, pattern: str) -> int:
         return int(self.shell('redis-cli --scan --pattern "$1" | wc -l', pattern))
 
