@@ -16,7 +16,7 @@ CONF = "/etc/redis/redis.conf"
 _CLEAN = f"""
 [ -e /root/golden.conf ] || cp -a {CONF} /root/golden.conf
 chown redis:redis /var/lib/redis; chmod 750 /var/lib/redis  # it does not end while it cannot save
-timeout 5 systemctl stop redis-server || { systemctl kill -s KILL redis-server; systemctl stop redis-server; }
+timeout 5 systemctl stop redis-server || systemctl kill -s KILL redis-server; systemctl stop redis-server
 rm -rf /run/systemd/system/redis-server.service.d; systemctl daemon-reload; systemctl reset-failed redis-server || true
 chown redis:redis /etc/redis; cp -a /root/golden.conf {CONF}
 rm -rf /var/lib/redis/* /var/log/redis/*
@@ -69,6 +69,11 @@ class Cache:
         """Write keys; # stands for their number."""
         script = 'seq $2 | sed "s/.*/SET $1 value-&/" | redis-cli > /dev/null'
         self.shell(script, pattern.replace("#", "&"), str(count))
+
+    def squeeze(self) -> None:
+        """Let it be full: its limit becomes what it uses, live and in its file."""
+        used = "$(redis-cli info memory | awk -F: '/^used_memory:/ {print $2 - 30000}')"
+        self.shell(f"redis-cli config set maxmemory {used} && redis-cli config rewrite")
 
     def keys(self, pattern: str) -> int:
         return int(self.shell('redis-cli --scan --pattern "$1" | wc -l', pattern))
