@@ -12,7 +12,7 @@ from remedy.agent.kinds import Failed
 from remedy.modules import find
 from remedy.modules.controller import _sessions, _variables, mysql_sessions, mysql_variables
 from remedy.modules.controller._capacity import Capacity, computed
-from remedy.modules.controller._doors import doors
+from remedy.modules.controller._doors import doors, supported
 from remedy.modules.controller.mysql_info import target
 from remedy.modules.controller.mysql_query import reads
 from remedy.modules.controller.mysql_sessions import Kill
@@ -201,7 +201,12 @@ def test_without_a_criterion_or_the_privilege_it_refuses() -> None:
         _sessions.clients(blind)
 
 
-HOST = {"options": {"max_connections": None}, "sets": {"max_connections": None}, "memory": {"total": 8 << 30}}
+HOST = {
+    "pid": 7,
+    "options": {"max_connections": None},
+    "sets": {"max_connections": None},
+    "memory": {"total": 8 << 30},
+}
 
 
 def variable(
@@ -274,6 +279,32 @@ def test_what_is_refused_is_refused_with_the_arithmetic(opened: Opened) -> None:
             module.wanted(module.read())
         assert refused.value.message == text
         assert [sql for sql in server.told if sql.startswith("SET")] == []
+
+
+def test_where_nothing_would_last_it_is_refused(opened: Opened) -> None:
+    module, server = variable("10.11.6-MariaDB", "151", None, opened, value=200, mode="persist")
+    module.host.answers[_variables.HOST] = {**HOST, "pid": None}
+    with pytest.raises(Failed, match="process is not seen on this host"):
+        module.wanted(module.read())
+    assert [sql for sql in server.told if sql.startswith("SET")] == []
+    live, _ = variable("10.11.6-MariaDB", "151", None, opened, value=200, mode="global")
+    live.host.answers[_variables.HOST] = {**HOST, "pid": None}
+    assert live.wanted(live.read()) == {"live": "200"}
+    assert live.host.warned == ["the server runs elsewhere: nobody knows here whether its memory suffices"]
+
+
+@pytest.mark.parametrize("version", ["5.6.51", "10.2.44-MariaDB", "5.5.68-MariaDB"])
+def test_an_older_server_is_let_go_of(version: str) -> None:
+    server: Any = Server(version, [])
+    server.close = lambda: server.told.append("closed")
+    with pytest.raises(
+        Failed, match=r"expected MySQL 5\.7 or newer, or MariaDB 10\.3 or newer: nothing was changed"
+    ):
+        supported(server)
+    assert server.told == ["closed"]
+    for new in ("5.7.44-log", "8.0.36", "9.7.4-2", "10.3.39-MariaDB", "11.8.2-MariaDB"):
+        server.version = new
+        assert supported(server) is server
 
 
 def test_files_bound_mysql_and_mariadb_differently() -> None:

@@ -87,6 +87,18 @@ def test_with_every_connection_taken_it_gets_in_frees_and_raises(bench: Bench) -
     assert changes(bench.runbook("mysql-connections", *SOON)) == []
 
 
+def test_transactions_end_only_where_the_operator_says_so(bench: Bench) -> None:
+    bench.fault("fault_mysql_connections", name="forgotten", sessions=3, transaction=True, rows=40)
+    full(bench)
+    done = bench.runbook("mysql-connections", *SOON, "-e", "mysql_end_transactions=true")
+    assert done.code == 0, why(done)
+    ended = row(done, "End idle sessions, the oldest first")["result"]["sessions"]
+    assert len(ended) == 151
+    assert sum(each["transaction"]["rows_modified"] for each in ended if each["transaction"]) == 120
+    assert bench.db.sql("SELECT COUNT(*) FROM information_schema.innodb_trx") == "0"
+    assert bench.db.sql("SELECT COUNT(*) FROM remedy_drill_forgotten.held") == "0"
+
+
 def test_what_it_changed_can_be_taken_back(bench: Bench) -> None:
     full(bench)
     done = bench.runbook("mysql-connections", *SOON)

@@ -175,3 +175,18 @@ def test_digests_tell_what_costs_most(bench: Bench) -> None:
     assert (scan["calls"], scan["without_index"]) == (1, 1)
     assert 0.2 <= scan["average"] < 5
     assert bench.task("mysql_digest", db="nowhere")["result"]["statements"] == []
+
+
+def test_faults_leave_nothing_behind(bench: Bench) -> None:
+    faults = ("fault_mysql_connections", "fault_mysql_slow", "fault_mysql_errors")
+    for module in faults:
+        bench.fault(module, **({"sessions": 3, "transaction": True} if module == faults[0] else {}))
+        assert bench.task(module, **({"sessions": 3} if module == faults[0] else {}))["status"] == "ok"
+    for module in faults:
+        bench.fault(module, state="absent")
+        assert bench.task(module, state="absent")["status"] == "ok"
+    there = "SELECT COUNT(*) FROM {} WHERE {} LIKE 'remedy_drill%'"
+    assert bench.db.sql(there.format("mysql.user", "user")) == "0"
+    assert bench.db.sql(there.format("information_schema.schemata", "schema_name")) == "0"
+    assert bench.db.sql(there.format("information_schema.processlist", "user")) == "0"
+    assert bench.db.shell("ls -d /run/remedy-drill* 2> /dev/null; systemctl list-units -q --all 'remedy-drill*'") == ""

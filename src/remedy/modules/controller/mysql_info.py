@@ -4,10 +4,10 @@ Returns `version`, `variant` (MySQL, MariaDB), `uptime` (seconds), `door` (where
 was taken; "" otherwise), `connections` (used, allowed, percent, peak: the most at once since the start; refused: for
 want of one, None: the server does not count; by_user, by_host, by_command, by_state; aborted_clients,
 aborted_connects), `sleepers` (those idle for `idle` and longer), `in_transaction` (those of them in a transaction),
-`long` (statements that run for `long` and longer), `capacity` (per_connection, server and memory: bytes; by_memory,
-by_open_files, most: connections), `timeouts`, `files` (now, soft, hard: descriptors), `drift` (variables whose live
-value is not what the next start reads) and `target`: a max_connections with room for what there is, within
-`capacity.most` (never less than now).
+`long` (statements that run for `long` and longer), `capacity` (per_connection, server and memory: bytes, 0: not
+known, for it runs elsewhere; by_memory, by_open_files, most: connections), `timeouts`, `files` (now, soft, hard:
+descriptors), `drift` (variables whose live value is not what the next start reads) and `target`: a max_connections
+with room for what there is, within `capacity.most` (never less than now).
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Info(Probe):
         allowed = int(live["max_connections"])
         # The session that asks is not one of those that were counted before it came.
         used = max(0, int(status["Threads_connected"]) - 1)
-        room = capacity(server, server.version, host["memory"]["total"], float(self.params["memory_limit"]))
+        memory = host["memory"]["total"] if host["pid"] is not None else 0  # else it runs elsewhere
+        room = capacity(server, server.version, memory, float(self.params["memory_limit"]))
         sleepers = [each for each in people if each.idle and each.seconds >= self.params["idle"]]
         long = [each for each in people if not each.idle and each.seconds >= self.params["long"]]
         return {

@@ -176,6 +176,8 @@ class Variable(Resource):
             raise Failed(
                 f"{self.variable} cannot be set while the server runs: use mode: persist_only, and restart it"
             )
+        if self.params["mode"] != "global":
+            self._lasts(found, server)
         wrong = _variables.out_of_range(server, self.variable, self.value)
         if wrong:
             raise Failed(f"{wrong}; nothing was changed")
@@ -184,10 +186,25 @@ class Variable(Resource):
         wanted = int(self.value)
         if wanted <= max(int(found.live), int(found.persistent or 0)):
             return
+        if not found.memory:
+            self.host.warn("the server runs elsewhere: nobody knows here whether its memory suffices")
         share = float(self.params["memory_limit"])
         objection = capacity(server, server.version, found.memory, share).objection(wanted)
         if objection:
             raise Failed(f"{objection}; nothing was changed")
+
+    def _lasts(self, found: _variables.Found, server: Any) -> None:
+        """Raise Failed where nothing that is written here would be read at the server's next start."""
+        loads = _variables.values(server, ["persisted_globals_load"]).get("persisted_globals_load", "ON")
+        if found.by_server and loads != "ON":
+            raise Failed(
+                "the server does not read what SET PERSIST keeps (persisted_globals_load is OFF): use mode: global"
+            )
+        if not found.by_server and not found.here:
+            raise Failed(
+                "the server's process is not seen on this host (it runs elsewhere, in a container, or become: true is "
+                "missing), so its option files are not to be had: use mode: global, or play on its own host"
+            )
 
 
 def _quoted(name: str) -> str:
