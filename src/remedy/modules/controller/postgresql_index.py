@@ -70,7 +70,8 @@ class Index(Resource):
         """Return whether it is there, and valid."""
         rows = self.server.rows(
             "SELECT i.indisvalid AS valid, pg_get_indexdef(i.indexrelid) AS definition, EXISTS (SELECT FROM "
-            "pg_constraint WHERE conindid = i.indexrelid) AS constraint FROM pg_index i WHERE i.indexrelid = to_regclass(%s)",
+            "pg_constraint WHERE conindid = i.indexrelid) AS constraint FROM pg_index i "
+            "WHERE i.indexrelid = to_regclass(%s)",
             [self.params["idxname"]],
         )
         self._definition = rows[0]["definition"] if rows else None

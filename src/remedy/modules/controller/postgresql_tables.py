@@ -2,11 +2,11 @@
 
 Returns `tables` (the largest first, `limit` of each database: db, table, bytes, index_bytes, live, dead, dead_percent,
 changed: rows since the last ANALYZE, vacuumed, analyzed: when last, by whom ever; seq_scans, seq_rows, idx_scans,
-bloat_bytes: an estimate), `needs_vacuum` (more than `dead_percent` dead, and at least `dead_rows`), `needs_analyze`
-(never, or more than `changed_percent` changed since), `invalid_indexes` (db, table, index, building), `unused_indexes`
-(never read since statistics began, no constraint, the largest first), `scanned`: large tables that are read as a whole
-again and again, `indexes` (db, table, index), and `databases` (db, bytes, temp_bytes, temp_files, deadlocks,
-hit_percent).
+bloat_bytes: an estimate), `needs_vacuum` (more than `dead_percent` dead, and at least `dead_rows`), `held_back`
+(those of which a VACUUM could take nothing, because a transaction is older than the last one), `needs_analyze` (never,
+or more than `changed_percent` changed since), `invalid_indexes` (db, table, index, building), `unused_indexes` (never
+read since statistics began, no constraint, the largest first), `scanned`: large tables that are read as a whole again
+and again, `indexes` (db, table, index), and `databases` (db, bytes, temp_bytes, temp_files, deadlocks, hit_percent).
 """
 
 from __future__ import annotations
@@ -33,28 +33,35 @@ EXAMPLES = """
   register: tables
 """
 
-TABLES = (
-    "SELECT s.schemaname || '.' || s.relname AS table, pg_table_size(s.relid) AS bytes, pg_indexes_size(s.relid) AS "
-    "index_bytes, s.n_live_tup AS live, s.n_dead_tup AS dead, round(100.0 * s.n_dead_tup / GREATEST(s.n_live_tup + "
-    "s.n_dead_tup, 1), 1) AS dead_percent, s.n_mod_since_analyze AS changed, GREATEST(s.last_vacuum, "
-    "s.last_autovacuum) AS vacuumed, GREATEST(s.last_analyze, s.last_autoanalyze) AS analyzed, "
-    "s.seq_scan AS seq_scans, s.seq_tup_read AS seq_rows, COALESCE(s.idx_scan, 0) AS idx_scans, c.reltuples::bigint AS estimated, "
-    # Rows as wide as the statistics say, with 28 bytes of header each, in pages of 8 KiB filled by nine tenths.
-    "GREATEST(0, pg_relation_size(s.relid) - (c.reltuples * (28 + COALESCE(w.width, 0)) / 0.9))::bigint "
-    "AS bloat_bytes, w.width IS NOT NULL AS measured FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid LEFT JOIN ("
-    "SELECT schemaname, tablename, sum((1 - null_frac) * avg_width) AS width FROM pg_stats GROUP BY 1, 2) w "
-    "ON w.schemaname = s.schemaname AND w.tablename = s.relname ORDER BY pg_table_size(s.relid) DESC"
-)
-INDEXES = (
-    "SELECT n.nspname || '.' || t.relname AS table, n.nspname || '.' || c.relname AS index, pg_relation_size(c.oid) AS "
-    "bytes, i.indisvalid AS valid, i.indisunique AS unique, COALESCE(s.idx_scan, 0) AS scans, EXISTS (SELECT FROM "
-    "pg_constraint o WHERE o.conindid = c.oid) AS constraint, EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a "
-    "USING (pid) WHERE l.relation = t.oid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted AND "
-    "a.query ~* '(create|reindex).*(index|table|concurrently)') AS building "
-    "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid "
-    "JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = c.oid "
-    "WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_t' ORDER BY 3 DESC"
-)
+TABLES = """
+SELECT quote_ident(s.schemaname) || '.' || quote_ident(s.relname) AS table, pg_table_size(s.relid) AS bytes,
+  pg_indexes_size(s.relid) AS index_bytes, s.n_live_tup AS live, s.n_dead_tup AS dead,
+  round(100.0 * s.n_dead_tup / GREATEST(s.n_live_tup + s.n_dead_tup, 1), 1) AS dead_percent,
+  s.n_mod_since_analyze AS changed, GREATEST(s.last_vacuum, s.last_autovacuum) AS vacuumed,
+  GREATEST(s.last_analyze, s.last_autoanalyze) AS analyzed, s.seq_scan AS seq_scans, s.seq_tup_read AS seq_rows,
+  COALESCE(s.idx_scan, 0) AS idx_scans,
+  -- Rows as wide as the statistics say, with 28 bytes of header each, in pages that are filled by nine tenths.
+  GREATEST(0, pg_relation_size(s.relid) - c.reltuples * (28 + COALESCE(w.width, 0)) / 0.9)::bigint AS bloat_bytes,
+  w.width IS NOT NULL AS measured,
+  GREATEST(s.last_vacuum, s.last_autovacuum) > (SELECT min(xact_start) FROM pg_stat_activity
+    WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()) AS held
+FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
+LEFT JOIN (SELECT schemaname, tablename, sum((1 - null_frac) * avg_width) AS width FROM pg_stats GROUP BY 1, 2) w
+  ON w.schemaname = s.schemaname AND w.tablename = s.relname
+ORDER BY pg_table_size(s.relid) DESC
+"""
+INDEXES = """
+SELECT quote_ident(n.nspname) || '.' || quote_ident(t.relname) AS table,
+  quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS index, pg_relation_size(c.oid) AS bytes,
+  i.indisvalid AS valid, i.indisunique AS unique, COALESCE(s.idx_scan, 0) AS scans,
+  EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = c.oid) AS constraint,
+  -- Whoever builds one holds this lock on its table.
+  EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.relation = t.oid AND l.granted
+    AND l.mode = 'ShareUpdateExclusiveLock' AND a.query ~* '(create|reindex).*(index|table|concurrently)') AS building
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = c.oid
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_t' ORDER BY 3 DESC
+"""
 _DATABASE = (
     "SELECT pg_database_size(datid) AS bytes, temp_bytes, temp_files, deadlocks, round(100.0 * blks_hit / "
     "GREATEST(blks_hit + blks_read, 1), 1) AS hit_percent FROM pg_stat_database WHERE datname = current_database()"
@@ -71,14 +78,16 @@ class Tables(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return what is found in the databases."""
-        names = ("tables", "needs_vacuum", "needs_analyze", "invalid_indexes", "unused_indexes", "scanned")
+        names = ("tables", "needs_vacuum", "held_back", "needs_analyze", "invalid_indexes", "unused_indexes", "scanned")
         found: dict[str, Any] = {name: [] for name in (*names, "indexes", "databases")}
         login = login_of(self.host, self.params)
         for db, server in databases(self.host, login, self.params["databases"]):
             found["databases"].append({"db": db, **plain(server.rows(_DATABASE)[0])})
             tables = [{"db": db, **plain(row)} for row in server.rows(TABLES, seconds=60)]
             found["tables"] += tables[: self.params["limit"]]
-            found["needs_vacuum"] += [each for each in tables if self._dead(each)]
+            dead = [each for each in tables if self._dead(each)]
+            found["needs_vacuum"] += [each for each in dead if not each["held"]]
+            found["held_back"] += [each for each in dead if each["held"]]
             found["needs_analyze"] += [each for each in tables if self._stale(each)]
             found["scanned"] += [each for each in tables if _scanned(each)]
             for row in server.rows(INDEXES, seconds=60):
