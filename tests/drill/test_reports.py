@@ -211,7 +211,7 @@ def test_no_word_of_a_host_paints_the_console(tmp_path: Path, capsys: pytest.Cap
     teller.say(SLY)
     out, err = capsys.readouterr()
     assert not DECEIVING.search(out + err)
-    assert out.count("[red]") == 8, "markup is text, too"
+    assert out.count("[red]") == 9, "markup is text, too"
     assert f"deviation: {safe(SLY)}: {safe(SLY)}" in out
 
 

@@ -8,7 +8,7 @@ from remedy.agent.paths import failed, native
 
 ENDINGS = (".sql", ".sql.gz")
 
-_TEXT = re.compile(rb"'(?:[^'\\]+|\\.|'')*'", re.DOTALL)
+_TEXT = re.compile(rb"'(?:[^'\\]+|\\.|'')*'|`(?:[^`]|``)+`", re.DOTALL)  # names, too
 _INSERT = re.compile(rb"(?:INSERT|REPLACE)(?: +IGNORE)? +INTO +`((?:[^`]|``)+)`")
 _TABLE = re.compile(rb"CREATE TABLE (?:IF NOT EXISTS )?`((?:[^`]|``)+)`")
 _OTHERS = re.compile(rb"(?:USE +`|CREATE DATABASE |/\*!40000 DROP DATABASE |/\*!\d+ CREATE DATABASE )")
