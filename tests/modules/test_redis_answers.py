@@ -11,10 +11,11 @@ from tests.modules.redis_wire import Answers, Refused, Site, Wire
 from remedy.agent.kinds import Failed
 from remedy.modules import check, find
 from remedy.modules.controller import redis_clients, redis_config, redis_info, redis_keys
-from remedy.modules.controller._redis import Session, fields, refusal, session
+from remedy.modules.controller._redis import Session, session
 from remedy.modules.controller._redis_facts import told
 from remedy.modules.controller._redis_scan import too_wide
 from remedy.modules.controller._redis_settings import after_restart, drift, plain
+from remedy.modules.controller._redis_words import fields, refusal
 
 REDIS_5 = "# Server\r\nredis_version:5.0.14\r\nredis_mode:standalone\r\nprocess_id:7\r\nrun_id:abc\r\nconfig_file:\r\n"
 REDIS_8 = REDIS_5.replace("5.0.14", "8.0.3")

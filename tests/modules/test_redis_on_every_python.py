@@ -69,7 +69,7 @@ def test_an_idle_connection_is_ended_and_one_at_work_is_not() -> None:
             checked, done, again = in_python(interpreters()[0], {**wanted, "check": True}, wanted, wanted)
             assert checked["change"]["predicted"]
             (item,) = done["change"]["items"]
-            assert item["item"] == "127.0.0.1:%d" % idle.getsockname()[1]
+            assert item["item"] == f"127.0.0.1:{idle.getsockname()[1]}"
             assert (again["status"], again["result"]["connections"]) == ("ok", 0)
             near.recv(1)
             near.settimeout(5)

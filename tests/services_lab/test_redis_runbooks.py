@@ -33,7 +33,7 @@ def bench(cache: Cache, lab: Lab, tmp_path: Path) -> Bench:
 
 
 @contextmanager
-def asleep(cache: Cache, seconds: int = 60) -> Iterator[None]:
+def asleep(cache: Cache, seconds: int = 240) -> Iterator[None]:
     """Let it take connections and answer nobody."""
     cache.shell(f"systemd-run -q --collect --unit=asleep redis-cli debug sleep {seconds}")
     cache.shell("for k in $(seq 100); do timeout .3 redis-cli ping > /dev/null || exit 0; done; exit 1")

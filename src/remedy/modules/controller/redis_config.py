@@ -17,8 +17,9 @@ from typing import Any
 
 from remedy.agent.kinds import REQUIRED, Failed, Param, Resource
 from remedy.modules.controller import _redis_facts as facts
-from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session, size_of
+from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session
 from remedy.modules.controller._redis_settings import SECRETS, after_restart, drift, plain
+from remedy.modules.controller._redis_words import size_of
 
 _SPARE_FILES = 32  # Redis keeps so many descriptors for itself (CONFIG_MIN_RESERVED_FDS)
 _POLICIES = ("noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-lrm", "allkeys-random", "volatile-lru",
