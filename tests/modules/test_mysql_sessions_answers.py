@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from remedy.agent.kinds import Failed
+from remedy.errors import InputError
 from remedy.modules import find
 from remedy.modules.controller import _sessions, _variables, mysql_sessions, mysql_variables
 from remedy.modules.controller._capacity import Capacity, computed
@@ -156,6 +157,26 @@ def test_criteria_combine_with_and(opened: Opened) -> None:
         assert [item.identity[0] for item in found if item.take] == ended, params
 
 
+@pytest.mark.parametrize(
+    ("criteria", "wrong"),
+    [({"user": ["shop"]}, "'user' is none: expected some of users"), ({"users": []}, "users is empty"),
+     ({"users": [""]}, "users is empty"), ({"query": "("}, "query is no regular expression"),
+     ({}, "without a criterion")],
+)  # fmt: skip
+def test_a_slip_in_criteria_ends_nobody(criteria: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(InputError, match=wrong):
+        check(find("mysql_sessions"), {"criteria": criteria, "age": 0}, None, templates_allowed=False)
+    with pytest.raises(InputError, match="dbs is empty, and would match every session"):
+        check(find("mysql_sessions"), {"idle": True, "dbs": []}, None, templates_allowed=False)
+
+
+def test_criteria_may_come_as_a_mapping(opened: Opened) -> None:
+    found = kill(
+        Server("8.4.0", MYSQL_57), opened, criteria={"users": "shop", "dbs": ["shop"]}, age="10m"
+    ).find()
+    assert [item.identity[0] for item in found if item.take] == [4]
+
+
 def test_a_session_with_undo_work_stays_and_says_how_much(opened: Opened) -> None:
     transactions = [{"id": 4, "modified": 1200, "locked": 9, "state": "RUNNING", "seconds": 800}]
     server = Server("8.4.0", MYSQL_57, transactions=transactions)
@@ -193,7 +214,7 @@ def test_an_id_that_another_one_has_now_is_not_ended(opened: Opened) -> None:
 
 
 def test_without_a_criterion_or_the_privilege_it_refuses() -> None:
-    with pytest.raises(Exception, match="without a criterion it would end every session"):
+    with pytest.raises(InputError, match="without a criterion it would end every session"):
         check(find("mysql_sessions"), {}, None, templates_allowed=False)
     blind = Server("8.4.0", [])
     blind.rows = lambda sql, **_: [{"g": "GRANT USAGE ON *.* TO `x`@`%`"}]  # type: ignore[method-assign]

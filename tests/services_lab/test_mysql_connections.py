@@ -247,3 +247,17 @@ def test_a_login_that_is_refused_is_tried_once_and_told(bench: Bench) -> None:
     assert set(found) == {"mysql-unknown"}
     assert "Access denied" in found["mysql-unknown"]["evidence"]
     assert bench.db.sql("SHOW GLOBAL STATUS LIKE 'Access_denied_errors'").split()[1] == "1"
+
+
+def test_variables_that_make_no_sense_change_nothing(bench: Bench) -> None:
+    full(bench)
+    for name, value, text in [
+        ("mysql_wait_timeout", "soon", "must be whole numbers"),
+        ("mysql_max_connections", "-5", "must be whole numbers"),
+        ("mysql_connections_limit", "150%", "it must be a percentage"),
+        ("mysql_idle", "long", "it must be a duration"),
+    ]:
+        done = bench.runbook("mysql-connections", *SOON, "-e", f"{name}={value}")
+        assert done.code in (2, 5), (name, why(done))
+        assert changes(done) == []
+        assert text in why(done), why(done)

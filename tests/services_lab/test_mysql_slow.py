@@ -83,6 +83,10 @@ def test_the_slow_log_goes_on_and_only_chosen_statements_end(bench: Bench) -> No
     # Criteria that nothing matches end nothing.
     other = json.dumps({"mysql_kill": {"query": "no such statement", "users": ["root"]}})
     assert bench.runbook("mysql-slow", *NOW, "-e", other).code == 2
+    slip = bench.runbook("mysql-slow", *NOW, "-e", json.dumps({"mysql_kill": {"user": ["root"]}}))
+    assert slip.code == 2
+    assert "criteria: 'user' is none" in row(slip, "End the statements that were chosen")["reason"]
+    assert "SLEEP(40)" in bench.db.sql("SHOW PROCESSLIST")
     last = bench.runbook("mysql-slow", *NOW, "-e", json.dumps({"mysql_kill": {"query": "SLEEP.40"}}))
     assert last.code == 0, why(last)
     bench.restart()
