@@ -53,7 +53,7 @@ MYSQL_80 = {
         re.sub("Master", "Source", re.sub("Slave", "Replica", name)): value
         for name, value in MYSQL_57.items()
     },
-    "Last_SQL_Error": "Coordinator stopped because there were error(s) in the worker(s). The most recent failure being: "
+    "Last_SQL_Error": "Coordinator stopped because there were error(s) in the worker(s). The most recent failure: "
     f"Worker 1 failed executing transaction '{UUID}:6' at master log binlog.000001, end_log_pos 1620. See log",
     "Retrieved_Gtid_Set": f"{UUID}:1-8",
     "Executed_Gtid_Set": f"{UUID}:1-5:7",

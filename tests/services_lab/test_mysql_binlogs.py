@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest_lab import HostFactory
-from tests.services_lab.pairs import Bench, Pair, pair_of
 
 from remedy.lab import Disk, Lab
+from tests.conftest_lab import HostFactory
+from tests.services_lab.pairs import Bench, Pair, pair_of
 
 pytestmark = pytest.mark.lab
 FOLDER = "/var/lib/mysql"
@@ -97,7 +97,7 @@ def test_the_server_is_found_among_the_processes(bench: Bench) -> None:
 
 @pytest.mark.parametrize("bench", ["mysql-gtid"], indirect=True)
 def test_a_full_disk_is_freed_and_no_session_is_ended(bench: Bench) -> None:
-    """Not a byte is left and a writer waits: with a little of the reserve lent, what may go goes; the writer goes on."""
+    """Not a byte is left and a writer waits: with a little lent, what may go goes, and the writer goes on."""
     pair = bench.pair
     lab, host = pair.primary.lab, pair.primary.host
     pid = lab.run(host, ["pidof", "mysqld"]).stdout
