@@ -185,6 +185,7 @@ class HostSite(_Place):
         self._others: list[_Place] = []
         self._lent: set[str] = set()
         self.check = bool((item.message or {}).get("check"))
+        self.yes = bool(worker.run.options.yes)
         self.clock_skew = worker.state.clock_skew
         self.foreseen = worker.state.foreseen
         self.warn = talk.warn

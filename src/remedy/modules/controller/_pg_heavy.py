@@ -50,7 +50,7 @@ def running_sql(major: int) -> str:
 
 def need_room(site: Site, server: Session, needed: int, what: str) -> None:
     """Raise Failed where the data folder's file system has less than `needed` bytes free and a tenth beside."""
-    data = server.rows("SELECT current_setting('data_directory', true) AS data")[0]["data"]
+    data = server.data_folder()
     disk = site.ask(HOST, data=data).get("disk") if data else None
     if disk and disk["free"] < needed * 1.1:
         raise Failed(
@@ -71,7 +71,7 @@ def databases(site: Site, login: Login, wanted: list[str] | None) -> Iterator[tu
 def table_of(server: Session, name: str) -> dict[str, Any]:
     """Return a table by its name, with or without a schema; raises Failed where there is none."""
     rows = server.rows(
-        "SELECT c.oid, n.nspname AS schema, c.relname AS name, pg_table_size(c.oid) AS size, c.relkind AS kind "
+        "SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind "
         "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s) "
         "AND c.relkind IN ('r', 'm', 'p')",
         [name],
@@ -79,3 +79,8 @@ def table_of(server: Session, name: str) -> dict[str, Any]:
     if not rows:
         raise Failed(f"there is no table {name} in this database (login_db)")
     return rows[0]
+
+
+def size_of(server: Session, table: dict[str, Any]) -> int:
+    """Return the bytes of a table with its indexes; to measure it takes a lock, so ask it within `alone`."""
+    return int(server.rows("SELECT pg_total_relation_size(%s::oid) AS size", [table["oid"]])[0]["size"])

@@ -176,6 +176,11 @@ class Session:
         finally:
             watch.cancel()
 
+    def data_folder(self) -> str | None:
+        """Return where its data is, None where this role may not see it."""
+        rows = self.rows("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
+        return str(rows[0]["setting"]) if rows else None
+
     def close(self) -> None:
         """Close it."""
         with suppress(Exception):

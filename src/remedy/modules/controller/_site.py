@@ -29,13 +29,15 @@ T = TypeVar("T", bound=Held)
 class Site(Protocol):
     """A host of the inventory, seen from the control machine; everything on it is done by its own agent or a line.
 
-    `name` is the inventory's, `address` where it is reached, `user` who the task's steps run as there.
+    `name` is the inventory's, `address` where it is reached, `user` who the task's steps run as there; `yes`: the
+    operator has said --yes, which what nobody can bring back may ask for beside an approval.
     """
 
     name: str
     address: str
     user: str
     check: bool
+    yes: bool
     clock_skew: float | None
 
     def reach(self, addresses: Sequence[Address]) -> Line:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Resource
-from remedy.modules.controller._pg_heavy import alone, need_room, table_of
+from remedy.modules.controller._pg_heavy import alone, need_room, size_of, table_of
 from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, quoted
 
 PARAMS = (
@@ -143,7 +143,7 @@ class Index(Resource):
             table = table_of(self.server, str(self.params["table"]))
             if table["kind"] == "p":
                 raise Failed(f"{self.params['table']} is partitioned: make the index on each partition (CONCURRENTLY)")
-            need_room(self.host, self.server, int(table["size"]), f"an index on {self.params['table']}")
+            need_room(self.host, self.server, size_of(self.server, table), f"an index on {self.params['table']}")
         left = self.host.left()
         try:
             self.server.rows(statement, seconds=float(self.deadline) if left is None else max(1.0, left))

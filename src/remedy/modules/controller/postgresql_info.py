@@ -94,7 +94,7 @@ class Info(Probe):
         return found
 
     def _room(self, server: Session) -> dict[str, Any]:
-        data = server.rows("SELECT current_setting('data_directory', true) AS data")[0]["data"]
+        data = server.data_folder()
         if data is None:
             raise Failed("room takes a superuser, or membership in pg_read_all_settings")
         can = capacity(server, self.host.ask(HOST, data=data), float(self.params["memory_share"]))

@@ -142,7 +142,7 @@ def paused(server: Session) -> bool:
 
 def insufficient(site: Site, server: Session) -> list[dict[str, Any]]:
     """Return the settings of a standby that are below its primary's, as its control file knows them."""
-    data = server.rows("SELECT current_setting('data_directory', true) AS data")[0]["data"]
+    data = server.data_folder()
     control = site.ask(HOST, data=data)["control"] if data else {}
     rows = server.rows("SELECT name, setting::int AS value FROM pg_settings WHERE name = ANY(%s) ORDER BY 1",
                        [list(AS_PRIMARY)])  # fmt: skip

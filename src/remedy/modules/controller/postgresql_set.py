@@ -219,7 +219,9 @@ class Setting(Resource):
         if name not in AS_PRIMARY or not then.isdigit():
             return
         number, server = int(then), self.server
-        data = server.rows("SELECT current_setting('data_directory') AS data")[0]["data"]
+        data = server.data_folder()
+        if data is None:
+            raise Failed(f"{name} takes a superuser: its guards look into the server's data folder", "permission")
         told = self.host.ask(HOST, data=data)
         if name == "max_connections":
             self._capacity = capacity(server, told, float(self.params["memory_share"]))

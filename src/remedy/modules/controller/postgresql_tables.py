@@ -33,33 +33,45 @@ EXAMPLES = """
   register: tables
 """
 
-TABLES = """
-SELECT quote_ident(s.schemaname) || '.' || quote_ident(s.relname) AS table, pg_table_size(s.relid) AS bytes,
-  pg_indexes_size(s.relid) AS index_bytes, s.n_live_tup AS live, s.n_dead_tup AS dead,
+# To measure a table takes a lock that whoever has it to himself does not give: such ones are as large as they were.
+_LOCKED = """
+WITH locked AS (SELECT DISTINCT relation FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation IS NOT NULL
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),
+page AS (SELECT current_setting('block_size')::bigint AS size)
+"""
+TABLES = f"""
+{_LOCKED}
+SELECT quote_ident(s.schemaname) || '.' || quote_ident(s.relname) AS table,
+  CASE WHEN l.relation IS NULL THEN pg_table_size(s.relid) ELSE c.relpages * page.size END AS bytes,
+  CASE WHEN l.relation IS NULL THEN pg_indexes_size(s.relid) END AS index_bytes,
+  s.n_live_tup AS live, s.n_dead_tup AS dead,
   round(100.0 * s.n_dead_tup / GREATEST(s.n_live_tup + s.n_dead_tup, 1), 1) AS dead_percent,
   s.n_mod_since_analyze AS changed, GREATEST(s.last_vacuum, s.last_autovacuum) AS vacuumed,
   GREATEST(s.last_analyze, s.last_autoanalyze) AS analyzed, s.seq_scan AS seq_scans, s.seq_tup_read AS seq_rows,
   COALESCE(s.idx_scan, 0) AS idx_scans,
   -- Rows as wide as the statistics say, with 28 bytes of header each, in pages that are filled by nine tenths.
-  GREATEST(0, pg_relation_size(s.relid) - c.reltuples * (28 + COALESCE(w.width, 0)) / 0.9)::bigint AS bloat_bytes,
+  GREATEST(0, c.relpages * page.size - c.reltuples * (28 + COALESCE(w.width, 0)) / 0.9)::bigint AS bloat_bytes,
   w.width IS NOT NULL AS measured,
   GREATEST(s.last_vacuum, s.last_autovacuum) > (SELECT min(xact_start) FROM pg_stat_activity
     WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()) AS held
-FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
+FROM page, pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid LEFT JOIN locked l ON l.relation = s.relid
 LEFT JOIN (SELECT schemaname, tablename, sum((1 - null_frac) * avg_width) AS width FROM pg_stats GROUP BY 1, 2) w
   ON w.schemaname = s.schemaname AND w.tablename = s.relname
-ORDER BY pg_table_size(s.relid) DESC
+ORDER BY 2 DESC
 """
-INDEXES = """
+INDEXES = f"""
+{_LOCKED}
 SELECT quote_ident(n.nspname) || '.' || quote_ident(t.relname) AS table,
-  quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS index, pg_relation_size(c.oid) AS bytes,
+  quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS index,
+  CASE WHEN l.relation IS NULL THEN pg_relation_size(c.oid) ELSE c.relpages * page.size END AS bytes,
   i.indisvalid AS valid, i.indisunique AS unique, COALESCE(s.idx_scan, 0) AS scans,
   EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = c.oid) AS constraint,
   -- Whoever builds one holds this lock on its table.
-  EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.relation = t.oid AND l.granted
-    AND l.mode = 'ShareUpdateExclusiveLock' AND a.query ~* '(create|reindex).*(index|table|concurrently)') AS building
-FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+  EXISTS (SELECT FROM pg_locks k JOIN pg_stat_activity a USING (pid) WHERE k.relation = t.oid AND k.granted
+    AND k.mode = 'ShareUpdateExclusiveLock' AND a.query ~* '(create|reindex).*(index|table|concurrently)') AS building
+FROM page, pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = c.oid
+LEFT JOIN locked l ON l.relation = c.oid
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_t' ORDER BY 3 DESC
 """
 _DATABASE = (

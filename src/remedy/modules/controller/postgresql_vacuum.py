@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from remedy.agent.kinds import REQUIRED, Action, Failed, Param
-from remedy.modules.controller._pg_heavy import alone, need_room, table_of
+from remedy.modules.controller._pg_heavy import alone, need_room, size_of, table_of
 from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, opened, quoted
 
 PARAMS = (
@@ -57,15 +57,16 @@ class Vacuum(Action):
         if server.rows("SELECT pg_is_in_recovery() AS yes")[0]["yes"]:
             raise Failed("a standby cannot VACUUM: do it on the primary")
         if self.params["full"]:
-            need_room(self.host, server, int(table["size"]), f"VACUUM FULL of {self.params['table']}")
+            with alone(server, float(self.params["lock_timeout"])):
+                need_room(self.host, server, size_of(server, table), f"VACUUM FULL of {self.params['table']}")
         return None
 
     def state(self) -> dict[str, Any]:
         """Return how often it was done, and how it is."""
         server = opened(self.host, self.params)
         rows = server.rows(
-            "SELECT vacuum_count AS vacuumed, analyze_count AS analyzed, n_dead_tup AS dead, "
-            "pg_total_relation_size(relid) AS bytes FROM pg_stat_user_tables WHERE relid = to_regclass(%s)",
+            "SELECT vacuum_count AS vacuumed, analyze_count AS analyzed, n_dead_tup AS dead "
+            "FROM pg_stat_user_tables WHERE relid = to_regclass(%s)",
             [self.params["table"]],
         )
         return dict(rows[0]) if rows else {}
@@ -79,16 +80,16 @@ class Vacuum(Action):
         what = f"VACUUM{' (' + ', '.join(words) + ')' if words else ''}" if self.params["vacuum"] else "ANALYZE"
         left = self.host.left()
         with alone(server, float(self.params["lock_timeout"])):
+            size = size_of(server, table)
             server.rows(
                 f"{what} {quoted(table['schema'])}.{quoted(table['name'])}",
                 seconds=float(self.deadline) if left is None else max(1.0, left),
             )
-        after = self.state()
-        freed = int(before.get("bytes", 0)) - int(after.get("bytes", 0))
+            freed = size - size_of(server, table)
         return {
             "table": f"{table['schema']}.{table['name']}",
             "bytes_freed": max(0, freed),
-            "dead": [before.get("dead"), after.get("dead")],
+            "dead": [before.get("dead"), self.state().get("dead")],
         }
 
     def proof(self, before: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,173 @@
+"""postgres-slow's modules on a real server: indexes made, failed and brought back; VACUUM's guards; who waits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remedy.lab import Lab
+from tests.conftest_lab import HostFactory
+from tests.services_lab.postgres import Bench, Postgres
+
+pytestmark = pytest.mark.lab
+
+INDEX = {"name": "orders_n", "table": "orders", "columns": ["n"], "login_db": "app"}
+INDEXES = (
+    "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+    "WHERE c.relname LIKE 'orders%'"
+)
+
+
+@pytest.fixture(scope="module")
+def server(lab: Lab, host_factory: HostFactory) -> Postgres:
+    host_factory("pg1", role="postgres")
+    found = Postgres(lab, "pg1")
+    found.begin()
+    found.account()
+    found.sql("CREATE EXTENSION pg_stat_statements")
+    return found
+
+
+@pytest.fixture
+def bench(server: Postgres, tmp_path: Path) -> Iterator[Bench]:
+    server.sql(
+        "DROP TABLE IF EXISTS orders; CREATE TABLE orders (n int, note text) WITH (autovacuum_enabled = off); "
+        "ALTER TABLE orders OWNER TO app; INSERT INTO orders SELECT n % 5000, 'book' FROM generate_series(1, 20000) n",
+        "app",
+    )
+    yield Bench(tmp_path, server, drill=True)
+    server.sql("ALTER SYSTEM RESET ALL; SELECT pg_reload_conf()")
+
+
+def test_an_index_is_made_once_and_a_rollback_drops_it(bench: Bench, server: Postgres) -> None:
+    assert bench.one("postgresql_index", "--check", **INDEX)["status"] == "changed"
+    assert server.sql(INDEXES, "app") == ""
+    done = bench.one("postgresql_index", **INDEX)
+    assert done["status"] == "changed", done["reason"]
+    assert server.sql(INDEXES, "app") == "orders_n|t"
+    made = bench.changed
+    again = bench.one("postgresql_index", **INDEX)
+    assert (again["status"], again["reason"]) == ("ok", "it is there, and valid")
+    assert bench.operator.here("rollback", made, "--yes").code == 0
+    assert server.sql(INDEXES, "app") == ""
+
+
+def test_an_index_that_was_dropped_comes_back(bench: Bench, server: Postgres) -> None:
+    server.sql("CREATE INDEX orders_note ON orders (note) WHERE n > 5", "app")
+    done = bench.one("postgresql_index", name="orders_note", state="absent", login_db="app")
+    assert done["status"] == "changed", done["reason"]
+    assert server.sql(INDEXES, "app") == ""
+    assert bench.operator.here("rollback", bench.changed, "--yes").code == 0
+    assert "WHERE (n > 5)" in server.sql("SELECT pg_get_indexdef('orders_note'::regclass)", "app")
+
+
+def test_a_build_that_fails_leaves_nothing_and_a_leftover_is_replaced(bench: Bench, server: Postgres) -> None:
+    done = bench.one("postgresql_index", **INDEX, unique=True)
+    assert done["status"] == "failed"
+    assert 'could not create unique index "orders_n"' in done["reason"]
+    assert server.sql(INDEXES, "app") == ""
+    make = "CREATE UNIQUE INDEX CONCURRENTLY orders_n ON orders (n)"
+    server.shell(f"runuser -u postgres -- psql -q app -c '{make}' 2>&1 || true")
+    assert server.sql(INDEXES, "app") == "orders_n|f"
+    assert bench.one("postgresql_index", **INDEX)["status"] == "changed"
+    assert server.sql(INDEXES, "app") == "orders_n|t"
+    kept = bench.one("postgresql_index", name="orders_n", state="absent", invalid_only=True, login_db="app")
+    assert kept["status"] == "ok"
+
+
+def test_constraints_and_tables_that_are_not_there(bench: Bench, server: Postgres) -> None:
+    server.sql("ALTER TABLE orders ADD COLUMN id serial PRIMARY KEY", "app")
+    done = bench.one("postgresql_index", name="orders_pkey", state="absent", login_db="app")
+    assert "belongs to a constraint" in done["reason"]
+    assert "there is no table nowhere" in bench.one("postgresql_index", **{**INDEX, "table": "nowhere"})["reason"]
+    assert "there is no table nowhere" in bench.one("postgresql_vacuum", table="nowhere", login_db="app")["reason"]
+
+
+def test_a_vacuum_cleans_and_proves_it(bench: Bench, server: Postgres) -> None:
+    server.sql("DELETE FROM orders WHERE n > 100", "app")
+    done = bench.one("postgresql_vacuum", table="public.orders", login_db="app")
+    assert done["status"] == "changed", done["reason"]
+    assert done["result"]["dead"][1] == 0
+    done = bench.one("postgresql_vacuum", table="orders", vacuum=False, login_db="app")
+    assert done["status"] == "changed", done["reason"]
+    done = bench.one("postgresql_vacuum", table="orders", full=True, login_db="app")
+    assert done["status"] == "changed", done["reason"]
+    assert done["result"]["bytes_freed"] > 0
+
+
+def test_a_table_that_somebody_locks_is_not_waited_for(bench: Bench, server: Postgres) -> None:
+    with server.held(1, "BEGIN; LOCK TABLE orders IN SHARE UPDATE EXCLUSIVE MODE"):
+        done = bench.one("postgresql_vacuum", table="orders", login_db="app", lock_timeout="1s")
+        assert "lock timeout" in done["reason"]
+        assert "postgresql_activity tells which" in done["reason"]
+    free = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    assert server.sql(free) == "0"
+
+
+def test_one_heavy_operation_at_a_time(bench: Bench, server: Postgres) -> None:
+    lock = re.sub("_", "", "7_236_573")
+    with server.held(1, f"SELECT pg_advisory_lock({lock})"):
+        done = bench.one("postgresql_vacuum", table="orders", login_db="app")
+        assert "one heavy operation at a time" in done["reason"]
+
+
+def test_a_full_vacuum_without_room_is_refused(bench: Bench, server: Postgres) -> None:
+    server.sql("CREATE TABLE big AS SELECT repeat(md5(n::text), 60) AS pad FROM generate_series(1, 30000) n; "
+               "ALTER TABLE big ALTER pad SET STORAGE EXTERNAL", "app")  # fmt: skip
+    bench.one("fault_disk_full", path="/var/lib/postgresql", leave="2M", name="ballast")
+    try:
+        done = bench.one("postgresql_vacuum", table="big", full=True, login_db="app")
+        assert done["status"] == "failed"
+        assert "free: make room first" in done["reason"]
+    finally:
+        bench.one("fault_disk_full", path="/var/lib/postgresql", name="ballast", state="absent")
+        server.sql("DROP TABLE big", "app")
+
+
+def test_who_waits_for_whom(bench: Bench, server: Postgres) -> None:
+    with server.held(1, "BEGIN; LOCK TABLE orders") as (first,):
+        wait = "psql -qAtX 'host=127.0.0.1 user=app' -c 'SELECT count(*) FROM orders' > /dev/null 2>&1 &"
+        server.shell(f"PGPASSWORD='app secret' {wait}" * 2)
+        server.until("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", "2")
+        found = bench.one("postgresql_activity")["result"]
+        assert [each["waits_for"] for each in found["blocked"]] == [[first], [first]]
+        assert [(each["pid"], each["blocks"], each["state"]) for each in found["blockers"]] == [
+            (first, 2, "idle in transaction")
+        ]
+        done = bench.operator.here("diagnose", "postgres-slow", "-e", "postgres_blocked=0s")
+        findings = {each["id"]: each for each in done.report["findings"]}
+        assert f"behind pid {first}" in findings["postgres-blocked"]["title"]
+        assert "postgres-not-logged" in findings
+
+
+def test_statements_that_cost_most(bench: Bench, server: Postgres) -> None:
+    server.sql("SELECT pg_sleep(0.3)")
+    found = bench.one("postgresql_statements", mean="200ms")["result"]
+    assert found["installed"]
+    assert any("pg_sleep" in each["query"] for each in found["statements"])
+    other = bench.one("postgresql_statements", login_db="app")["result"]
+    assert (other["installed"], other["loaded"], other["statements"]) == (False, True, [])
+
+
+def test_the_runbook_logs_what_is_slow_and_does_nothing_the_second_time(bench: Bench, server: Postgres) -> None:
+    server.sql("SELECT pg_sleep(0.6)")
+    done = bench.operator.here("play", "postgres-slow", "--yes")
+    assert done.code == 0, (done.stderr, done.report["tasks"])
+    assert server.sql("SHOW log_min_duration_statement") == "1s"
+    again: dict[str, Any] = bench.operator.here("play", "postgres-slow", "--yes").report
+    assert again["changes"] == []
+
+
+def test_a_table_that_somebody_has_to_himself_holds_nobody_up(bench: Bench, server: Postgres) -> None:
+    with server.held(1, "BEGIN; LOCK TABLE orders"):
+        found = bench.one("postgresql_tables", databases=["app"])
+        assert [each["table"] for each in found["result"]["tables"]] == ["public.orders"]
+        for full in (False, True):
+            done = bench.one("postgresql_vacuum", table="orders", login_db="app", lock_timeout="1s", full=full)
+            assert "lock timeout" in done["reason"]
+        assert "lock timeout" in bench.one("postgresql_index", **INDEX, lock_timeout="1s")["reason"]
+    assert server.sql(INDEXES, "app") == ""
