@@ -81,10 +81,10 @@ class Capacity:
     def told(self) -> dict[str, Any]:
         """Return what a task returns of it."""
         return {
-            "per_connection": self.each,
-            "server": self.once,
-            "memory": self.memory,
-            "memory_share": self.share,
+            "bytes_per_connection": self.each,
+            "server_bytes": self.once,
+            "memory_bytes": self.memory,
+            "memory_percent": self.share,
             "by_memory": self.by_memory,
             "open_files_limit": self.files,
             "by_open_files": self.by_files,

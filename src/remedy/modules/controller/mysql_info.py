@@ -4,10 +4,11 @@ Returns `version`, `variant` (MySQL, MariaDB), `uptime` (seconds), `door` (where
 was taken; "" otherwise), `connections` (used, allowed, percent, above: whether `limit` is reached, peak: the most at
 once since the start; refused: for want of one, None: the server does not count; by_user, by_host, by_command,
 by_state; aborted_clients, aborted_connects), `sleepers` (those idle for `idle` and longer), `in_transaction` (those
-of them in a transaction), `long` (statements that run for `long` and longer), `capacity` (per_connection, server and
-memory: bytes, 0: not known, for it runs elsewhere; by_memory, by_open_files, most: connections), `timeouts`, `files`
-(now, soft, hard: descriptors), `drift` (variables whose live value is not what the next start reads), `errors` (the
-server's counters Connection_errors_) and `target`: the max_connections to go for, the parameter's, else one with
+of them in a transaction), `long` (statements that run for `long` and longer), `capacity` (bytes_per_connection,
+server_bytes, memory_bytes: 0: not known, for it runs elsewhere; memory_percent: how much of it may be used;
+by_memory, by_open_files, most: connections), `timeouts`, `files` (now, soft, hard: descriptors), `drift` (variables
+whose live value is not what the next start reads), `errors` (the server's counters Connection_errors_) and
+`target`: the max_connections to go for, the parameter's, else one with
 room for what there is, within `capacity.most`; never less than now.
 """
 
