@@ -189,7 +189,7 @@ def test_beyond_memory_and_files_it_refuses_with_the_arithmetic(bench: Bench) ->
     assert "max_connections 99000 is more than memory allows: 99000 connections of " in reason
     assert "at most " in reason
     many = bench.task(
-        "mysql_variables", variable="max_connections", value=19_999, mode="persist", memory_limit="100%"
+        "mysql_variables", variable="max_connections", value=19_999, mode="persist", memory_share="100%"
     )
     assert "more than" in many["reason"]
     bench.db.shell("mkdir -p /run/systemd/system/mariadb.service.d; systemctl daemon-reload; "

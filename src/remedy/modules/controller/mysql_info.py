@@ -30,7 +30,7 @@ PARAMS = (
     Param("target", "int", default=0, help="The max_connections to go for; 0: computed."),
     Param("freed", "bool", default=False, help="In check mode it is not known, rather than a failure, that nobody gets "
           "in: a task before it would have freed a connection."),
-    Param("memory_limit", "percent", default=90, help="How much of the host's memory the server may need where "
+    Param("memory_share", "percent", default=90, help="How much of the host's memory the server may need where "
           "every connection uses its buffers."),
     *LOGIN_PARAMS,
 )  # fmt: skip
@@ -72,7 +72,7 @@ class Info(Probe):
         # The session that asks is not one of those that were counted before it came.
         used = max(0, int(status["Threads_connected"]) - 1)
         memory = host["memory"]["total"] if host["pid"] is not None else 0  # else it runs elsewhere
-        room = capacity(server, server.version, memory, float(self.params["memory_limit"]))
+        room = capacity(server, server.version, memory, float(self.params["memory_share"]))
         sleepers = [each for each in people if each.idle and each.seconds >= self.params["idle"]]
         long = [each for each in people if not each.idle and each.seconds >= self.params["long"]]
         return {

@@ -6,7 +6,7 @@ files (mysql_option, a change of its own) and SET GLOBAL. Both are read again; a
 `drift`, and put right. A rollback brings back both, with RESET PERSIST where nothing was persisted before.
 
 Values out of the variable's range are refused before anything is changed, and so is a max_connections beyond what
-the host's memory (`memory_limit`) or the open files allow, with the arithmetic: the server itself says nothing then.
+the host's memory (`memory_share`) or the open files allow, with the arithmetic: the server itself says nothing then.
 Without `value` it only reads. Returns `live`, `persistent` (what the next start reads; None: the server's default),
 `drift`, `where` (what sets it for the next start) and `msg` (the live value, as community.mysql).
 """
@@ -27,7 +27,7 @@ PARAMS = (
     Param("value", "raw", help="What it shall be; without it nothing is changed."),
     Param("mode", default="global", choices=("global", "persist", "persist_only"), help="Live alone, live and for "
           "every start, or for the next start alone (for what cannot be set live)."),
-    Param("memory_limit", "percent", default=90, help="max_connections: how much of the host's memory the server "
+    Param("memory_share", "percent", default=90, help="max_connections: how much of the host's memory the server "
           "may need where every connection uses its buffers."),
     *LOGIN_PARAMS,
 )  # fmt: skip
@@ -188,7 +188,7 @@ class Variable(Resource):
             return
         if not found.memory:
             self.host.warn("the server runs elsewhere: nobody knows here whether its memory suffices")
-        share = float(self.params["memory_limit"])
+        share = float(self.params["memory_share"])
         objection = capacity(server, server.version, found.memory, share).objection(wanted)
         if objection:
             raise Failed(f"{objection}; nothing was changed")
