@@ -135,5 +135,5 @@ def findings(result: Result) -> dict[str, dict[str, Any]]:
 
 
 def reason(result: Result) -> str:
-    """Return why the first task failed."""
-    return str(next(each["reason"] for each in result.report["tasks"] if each["status"] == "failed"))
+    """Return why tasks failed."""
+    return "; ".join(each["reason"] for each in result.report["tasks"] if each["status"] == "failed")

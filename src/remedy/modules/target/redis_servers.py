@@ -68,9 +68,10 @@ class Servers(Probe):
 
     def read(self):
         found = self._of_units() + self._of_containers()
-        known = [each["pid"] for each in found]
+        known = [each["pid"] for each in found] + [each["unit"] for each in found if each["unit"]]
         for pid in _redis_host.processes():
-            if pid not in known and not _redis_host.root_of(pid):
+            # One of a unit that is started again and again may be a newer try than the one that was looked at.
+            if pid not in known and _holders.unit(pid) not in known and not _redis_host.root_of(pid):
                 found.append(self._described({"name": "pid %d" % pid, "pid": pid}))
         return {"servers": found, "server": self._chosen(found)}
 
