@@ -198,7 +198,7 @@ class Bench:
         self.pair = pair
         lab = pair.primary.lab
         hosts = [lab.host(each.host) for each in (pair.primary, pair.replica)]
-        self.operator = Operator(folder, lab, *hosts, ansible_become=True)
+        self.operator = Operator(folder, lab, *hosts, ansible_become=True, drill=True)
 
     def task(self, *flags: str, on: str | None = None, **params: Any) -> dict[str, Any]:
         """Play one task of mysql_replication on the replica, in this process; return its line of the report."""

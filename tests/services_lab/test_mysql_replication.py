@@ -183,6 +183,31 @@ def test_the_primary_tells_who_follows(bench: Bench) -> None:
     assert "the server is no replica" in refused["reason"]
 
 
+def test_the_faults_break_a_replica_and_take_themselves_back(bench: Bench) -> None:
+    pair = bench.pair
+    first, second = pair.primary.host, pair.replica.host
+
+    def fault(host: str, module: str, arguments: str) -> str:
+        done = bench.operator.here("run", host, "-m", module, "-a", arguments, "--yes")
+        return str(done.report["tasks"][0]["status"] + ": " + done.report["tasks"][0]["reason"])
+
+    assert fault(first, "fault_mysql_replica", "what=stopped") == "failed: the server is no replica"
+    assert fault(first, "fault_mysql_writes", "insert=1").startswith("changed")
+    assert fault(second, "fault_mysql_replica", "id=7").startswith("changed")
+    assert fault(second, "fault_mysql_replica", "id=7") == "ok: it is broken already"
+    assert fault(first, "fault_mysql_writes", "insert=1,7").startswith("changed")
+    pair.stopped(1062)
+    assert fault(second, "fault_mysql_replica", "id=7 state=absent").startswith("changed")
+    assert fault(second, "fault_mysql_replica", "what=stopped state=absent").startswith("changed")
+    there = "SELECT note FROM remedy_drill_writes.kv WHERE id = 7"
+    pair.replica.until(there, "remedy-drill: the primary")
+    assert fault(second, "fault_mysql_replica", "what=stopped").startswith("changed")
+    assert bench.task()["result"]["channels"][0]["held_up_by"] == "stopped"
+    assert fault(second, "fault_mysql_replica", "what=stopped state=absent").startswith("changed")
+    assert fault(first, "fault_mysql_writes", "state=absent").startswith("changed")
+    pair.replica.until("SHOW DATABASES LIKE 'remedy%'", "")
+
+
 def ids(done: Result, resolved: bool | None = None) -> list[str]:
     found = done.report["findings"]
     return [each["id"] for each in found if resolved is None or each["resolved"] is resolved]

@@ -92,6 +92,14 @@ CASES = {
         host=BASE,
         heals="mariadb -e 'RESET MASTER'",
     ),
+    "slow writes": Case(
+        "fault_mysql_writes",
+        {"insert": [1, 2], "transactions": 20, "pause": 0.01},
+        "test $(mariadb -NBe 'SELECT COUNT(*) FROM remedy_drill_writes.kv') = 10; "
+        "test $(mariadb -NBe \"SELECT COUNT(*) FROM remedy_drill_writes.kv WHERE note = 'remedy-drill0'\") = 8",
+        host=BASE,
+        heals="mariadb -e 'DELETE FROM remedy_drill_writes.kv WHERE id < 1001'",
+    ),
     "what Docker heaps up": Case(
         "fault_docker",
         {"containers": 1, "images": 1, "build_cache": 1, "size": "1M", "keep": True},

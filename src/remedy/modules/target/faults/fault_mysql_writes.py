@@ -60,8 +60,7 @@ class Writes(Fault):
     def found(self):
         if not self._ask("SHOW DATABASES LIKE '%s'" % self.schema.replace("_", "\\_")):
             return None
-        rows = {int(row[0]) for row in self._ask("SELECT id FROM %s.kv" % self.schema)}
-        return set(self._wanted()) <= rows
+        return set(self._wanted()) <= self._rows()
 
     def inject(self):
         self._guard()
@@ -69,7 +68,7 @@ class Writes(Fault):
             "CREATE DATABASE IF NOT EXISTS {0}; CREATE TABLE IF NOT EXISTS {0}.kv "
             "(id INT PRIMARY KEY, note TEXT) ENGINE=InnoDB".format(self.schema)
         )
-        rows = {int(row[0]) for row in self._ask("SELECT id FROM %s.kv" % self.schema)}
+        rows = self._rows()
         for id in self._wanted():
             if id not in rows:
                 self._ask("INSERT INTO %s.kv VALUES (%d, 'remedy-drill: the primary')" % (self.schema, id))
@@ -81,6 +80,12 @@ class Writes(Fault):
 
     def returns(self, have, now):
         return {"schema": self.schema}
+
+    def _rows(self):
+        """Return the ids of the rows that are there."""
+        if not self._ask("SHOW TABLES FROM %s LIKE 'kv'" % self.schema):
+            return set()
+        return {int(row[0]) for row in self._ask("SELECT id FROM %s.kv" % self.schema)}
 
     def _wanted(self):
         clients = self.params["clients"] if self.params["transactions"] else 0
