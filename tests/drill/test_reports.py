@@ -16,9 +16,10 @@ from remedy.cli import drilling, main
 from remedy.cli.drill_console import ConsoleTeller, show_report
 from remedy.drill import record
 from remedy.drill.matrix import matrix
-from remedy.drill.record import Change, Deviation, DrillRecord, DrillReport, Guarded, Phase, Seen
+from remedy.drill.record import Change, Deviation, DrillRecord, DrillReport, Guarded, Phase, Recovery, Seen
 from remedy.drill.reports import as_html, as_json, as_junit, as_markdown, write_all
 from remedy.drill.reports.html import bars
+from remedy.drill.reports.words import recovered
 from remedy.errors import RemedyError
 from remedy.project import Project
 from remedy.report.text import safe
@@ -50,6 +51,12 @@ PASSED = DrillRecord(
     time_to_heal=75.0,
     second_run_changes=0,
     findings=(Seen(host="app1", id="disk-full", severity="P1", title=NASTY, after=0.25, expected=True),),
+    recoveries=(
+        Recovery(
+            **{"host": "app1", "engine": "mysql", "database": NASTY, "seconds": 4.25, "point": 1000.0},
+            **{"rows_behind": 3, "lost_seconds": 61.0},
+        ),
+    ),
     collateral=(Guarded(host="app1", kind="file", title=NASTY, before="a", after=NASTY, same=True),),
     phases=phases(),
 )
@@ -114,7 +121,7 @@ def test_markdown_has_a_row_for_each_drill_and_no_row_breaks():
     assert "- **deviation** in heal (not-healed): app1: \\<script\\>" in text
     rows = [re.sub(r"\\.", "", line) for line in text.splitlines() if line.startswith("| app1 |")]
     assert rows
-    assert {row.count("|") for row in rows} <= {5, 7}
+    assert {row.count("|") for row in rows} <= {5, 6, 7}
 
 
 class Tags(HTMLParser):
@@ -193,7 +200,7 @@ def test_every_form_can_be_written_whatever_a_host_says(tmp_path: Path):
     assert not BAD.search((tmp_path / "drill.xml").read_bytes().decode())
     text = re.sub("```.*?```", "", (tmp_path / "drill.md").read_text(), flags=re.DOTALL)
     rows = [re.sub(r"\\.", "", line).count("|") for line in text.splitlines() if line.startswith("|")]
-    assert set(rows) == {9, 7, 5}, "no row is broken, and none is cut in two"
+    assert set(rows) == {9, 7, 6, 5}, "no row is broken, and none is cut in two"
 
 
 def test_no_word_of_a_host_paints_the_console(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -204,7 +211,7 @@ def test_no_word_of_a_host_paints_the_console(tmp_path: Path, capsys: pytest.Cap
     teller.say(SLY)
     out, err = capsys.readouterr()
     assert not DECEIVING.search(out + err)
-    assert out.count("[red]") == 8, "markup is text, too"
+    assert out.count("[red]") == 9, "markup is text, too"
     assert f"deviation: {safe(SLY)}: {safe(SLY)}" in out
 
 
@@ -316,3 +323,18 @@ def test_a_signal_while_the_report_is_written_does_not_cut_it_short(
     assert ended.value.code == REPORT.exit_code
     assert len(list((tmp_path / "report").iterdir())) == len(list(Over.folder.iterdir())) == 4
     assert "1 of 3 passed" in capsys.readouterr().out
+
+
+def test_every_form_tells_what_came_back_of_lost_data(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    lost = "1 min 1 s, 3 rows behind the damaged copy"
+    (came,) = json.loads(as_json(REPORT))["drills"][0]["recoveries"]
+    assert (came["seconds"], came["point"], came["lost_seconds"]) == (4.25, "1970-01-01T00:16:40.000Z", 61.0)
+    assert f"| 4.2 s | 1970-01-01 00:16:40 UTC | {lost} |" in as_markdown(REPORT)
+    assert f'<td class="n">{lost}</td>' in as_html(REPORT)
+    show_report(REPORT, tmp_path, False)
+    assert f"recovered in 4.2 s, back to 1970-01-01 00:16:40 UTC; lost: {lost}" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    whole = replace(PASSED.recoveries[0], rows_behind=0)
+    assert recovered(whole)[2] == "none"
+    assert recovered(replace(whole, rows_behind=1, lost_seconds=None))[2] == "1 row behind the damaged copy"

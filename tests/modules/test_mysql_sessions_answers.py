@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from remedy.agent.kinds import Failed
+from remedy.errors import InputError
 from remedy.modules import find
 from remedy.modules.controller import _sessions, _variables, mysql_sessions, mysql_variables
 from remedy.modules.controller._capacity import Capacity, computed
-from remedy.modules.controller._doors import doors
+from remedy.modules.controller._doors import doors, supported
 from remedy.modules.controller.mysql_info import target
 from remedy.modules.controller.mysql_query import reads
 from remedy.modules.controller.mysql_sessions import Kill
@@ -117,7 +118,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     """Let modules have a server without a login."""
 
     def use(server: Server, module: Any) -> None:
-        monkeypatch.setattr(module, "opened", lambda site, params: server)
+        monkeypatch.setattr(module, "opened", lambda site, params, **_: server)
 
     return use
 
@@ -154,6 +155,26 @@ def test_criteria_combine_with_and(opened: Opened) -> None:
     ]:
         found = kill(server, opened, **params).find()
         assert [item.identity[0] for item in found if item.take] == ended, params
+
+
+@pytest.mark.parametrize(
+    ("criteria", "wrong"),
+    [({"user": ["shop"]}, "'user' is none: expected some of users"), ({"users": []}, "users is empty"),
+     ({"users": [""]}, "users is empty"), ({"query": "("}, "query is no regular expression"),
+     ({}, "without a criterion")],
+)  # fmt: skip
+def test_a_slip_in_criteria_ends_nobody(criteria: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(InputError, match=wrong):
+        check(find("mysql_sessions"), {"criteria": criteria, "age": 0}, None, templates_allowed=False)
+    with pytest.raises(InputError, match="dbs is empty, and would match every session"):
+        check(find("mysql_sessions"), {"idle": True, "dbs": []}, None, templates_allowed=False)
+
+
+def test_criteria_may_come_as_a_mapping(opened: Opened) -> None:
+    found = kill(
+        Server("8.4.0", MYSQL_57), opened, criteria={"users": "shop", "dbs": ["shop"]}, age="10m"
+    ).find()
+    assert [item.identity[0] for item in found if item.take] == [4]
 
 
 def test_a_session_with_undo_work_stays_and_says_how_much(opened: Opened) -> None:
@@ -193,7 +214,7 @@ def test_an_id_that_another_one_has_now_is_not_ended(opened: Opened) -> None:
 
 
 def test_without_a_criterion_or_the_privilege_it_refuses() -> None:
-    with pytest.raises(Exception, match="without a criterion it would end every session"):
+    with pytest.raises(InputError, match="without a criterion it would end every session"):
         check(find("mysql_sessions"), {}, None, templates_allowed=False)
     blind = Server("8.4.0", [])
     blind.rows = lambda sql, **_: [{"g": "GRANT USAGE ON *.* TO `x`@`%`"}]  # type: ignore[method-assign]
@@ -201,7 +222,12 @@ def test_without_a_criterion_or_the_privilege_it_refuses() -> None:
         _sessions.clients(blind)
 
 
-HOST = {"options": {"max_connections": None}, "sets": {"max_connections": None}, "memory": {"total": 8 << 30}}
+HOST = {
+    "pid": 7,
+    "options": {"max_connections": None},
+    "sets": {"max_connections": None},
+    "memory": {"total": 8 << 30},
+}
 
 
 def variable(
@@ -274,6 +300,32 @@ def test_what_is_refused_is_refused_with_the_arithmetic(opened: Opened) -> None:
             module.wanted(module.read())
         assert refused.value.message == text
         assert [sql for sql in server.told if sql.startswith("SET")] == []
+
+
+def test_where_nothing_would_last_it_is_refused(opened: Opened) -> None:
+    module, server = variable("10.11.6-MariaDB", "151", None, opened, value=200, mode="persist")
+    module.host.answers[_variables.HOST] = {**HOST, "pid": None}
+    with pytest.raises(Failed, match="process is not seen on this host"):
+        module.wanted(module.read())
+    assert [sql for sql in server.told if sql.startswith("SET")] == []
+    live, _ = variable("10.11.6-MariaDB", "151", None, opened, value=200, mode="global")
+    live.host.answers[_variables.HOST] = {**HOST, "pid": None}
+    assert live.wanted(live.read()) == {"live": "200"}
+    assert live.host.warned == ["the server runs elsewhere: nobody knows here whether its memory suffices"]
+
+
+@pytest.mark.parametrize("version", ["5.6.51", "10.2.44-MariaDB", "5.5.68-MariaDB"])
+def test_an_older_server_is_let_go_of(version: str) -> None:
+    server: Any = Server(version, [])
+    server.close = lambda: server.told.append("closed")
+    with pytest.raises(
+        Failed, match=r"expected MySQL 5\.7 or newer, or MariaDB 10\.3 or newer: nothing was changed"
+    ):
+        supported(server)
+    assert server.told == ["closed"]
+    for new in ("5.7.44-log", "8.0.36", "9.7.4-2", "10.3.39-MariaDB", "11.8.2-MariaDB"):
+        server.version = new
+        assert supported(server) is server
 
 
 def test_files_bound_mysql_and_mariadb_differently() -> None:

@@ -11,10 +11,11 @@ from tests.modules.redis_wire import Answers, Refused, Site, Wire
 from remedy.agent.kinds import Failed
 from remedy.modules import check, find
 from remedy.modules.controller import redis_clients, redis_config, redis_info, redis_keys
-from remedy.modules.controller._redis import Session, fields, refusal, session
+from remedy.modules.controller._redis import Session, session
 from remedy.modules.controller._redis_facts import told
 from remedy.modules.controller._redis_scan import too_wide
 from remedy.modules.controller._redis_settings import after_restart, drift, plain
+from remedy.modules.controller._redis_words import fields, refusal
 
 REDIS_5 = "# Server\r\nredis_version:5.0.14\r\nredis_mode:standalone\r\nprocess_id:7\r\nrun_id:abc\r\nconfig_file:\r\n"
 REDIS_8 = REDIS_5.replace("5.0.14", "8.0.3")
@@ -213,7 +214,8 @@ def test_facts_of_a_replica_and_of_one_that_loads() -> None:
 LIST_5 = (
     "id=3 addr=10.0.0.1:5000 fd=8 name= age=900 idle=800 flags=N db=0 sub=0 psub=0 multi=-1 qbuf=0 obl=0 oll=0 "
     "omem=0 events=r cmd=get\n"
-    "id=4 addr=10.0.0.2:5000 fd=9 name=worker age=900 idle=700 flags=b db=0 sub=0 psub=0 multi=-1 cmd=blpop\n"
+    "id=4 addr=10.0.0.2:5000 fd=9 name=worker age=900 idle=700 flags=b db=0 sub=0 psub=0 multi=-1 "
+    "cmd=blpop\n"
     "id=6 addr=10.0.0.3:5000 fd=9 name= age=900 idle=900 flags=P db=0 sub=1 psub=0 multi=-1 cmd=subscribe\n"
     "id=7 addr=10.0.0.4:6379 fd=9 name= age=900 idle=900 flags=S db=0 sub=0 psub=0 multi=-1 cmd=replconf\n"
     "id=8 addr=10.0.0.5:5000 fd=9 name= age=900 idle=600 flags=x db=0 sub=0 psub=0 multi=2 cmd=set\n"

@@ -14,8 +14,18 @@ from tests.modules.mariadb import Database
 OPTION_FILE = "/etc/mysql/mariadb.conf.d/zz-remedy.cnf"
 
 
+class MySQL(Database):
+    """A MySQL in a lab host of the role `mysql`."""
+
+    def sql(self, text: str, seconds: float = 20) -> str:
+        """Run statements as root; what they answer, columns parted by tabs."""
+        return self.lab.run(self.host, ["mysql", "-NBe", text], timeout=seconds).stdout.strip()
+
+
 class Bench:
     """One server, its host marked for faults, and an operator with variables for it."""
+
+    unit = "mariadb"
 
     def __init__(self, folder: Path, lab: Lab, name: str, **variables: Any) -> None:
         self.db = Database(lab, name)
@@ -57,7 +67,7 @@ class Bench:
 
     def restart(self) -> None:
         """Restart the server."""
-        self.db.lab.run(self.name, ["systemctl", "restart", "mariadb"])
+        self.db.lab.run(self.name, ["systemctl", "restart", self.unit])
 
 
 def changes(result: Result) -> list[tuple[str, str]]:

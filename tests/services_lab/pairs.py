@@ -45,14 +45,18 @@ class Server:
     def row(self, text: str) -> dict[str, str]:
         """Return the one row of a statement."""
         said = self.lab.run(self.host, [self.client, "-E", "-e", text], timeout=30).stdout
-        pairs = (line.strip().split(":", 1) for line in said.splitlines() if ": " in line or line.endswith(":"))
+        pairs = (
+            line.strip().split(":", 1) for line in said.splitlines() if ": " in line or line.endswith(":")
+        )
         return {name: value.strip() for name, value in pairs}
 
     def until(self, text: str, wanted: str, seconds: float = 20) -> None:
         """Wait until a statement answers something."""
         end = time.monotonic() + seconds
         while (said := self.sql(text)) != wanted:
-            assert time.monotonic() < end, f"{self.host}: {text}: {said!r}, not {wanted!r} after {seconds:g} s"
+            assert time.monotonic() < end, (
+                f"{self.host}: {text}: {said!r}, not {wanted!r} after {seconds:g} s"
+            )
             time.sleep(0.1)
 
 
@@ -76,7 +80,8 @@ class Pair:
         """Make both as new: a shop with one row, replicated."""
         self._maria(workers) if self.mariadb else self._mysql(workers)
         self.primary.sql(
-            "CREATE DATABASE shop; CREATE TABLE shop.kv (id INT PRIMARY KEY, note TEXT); INSERT INTO shop.kv VALUES (1, 'x')"
+            "CREATE DATABASE shop; CREATE TABLE shop.kv (id INT PRIMARY KEY, note TEXT); "
+            "INSERT INTO shop.kv VALUES (1, 'x')"
         )
         self.applied(1)
 
@@ -93,7 +98,8 @@ class Pair:
     def duplicate(self, *ids: int) -> None:
         """Write rows on the replica alone, so that the primary's of the same key fail there."""
         self.replica.sql(
-            "SET sql_log_bin = 0;" + "".join(f"INSERT INTO shop.kv VALUES ({id}, 'of the replica');" for id in ids)
+            "SET sql_log_bin = 0;"
+            + "".join(f"INSERT INTO shop.kv VALUES ({id}, 'of the replica');" for id in ids)
         )
 
     def status(self) -> dict[str, str]:
@@ -118,7 +124,9 @@ class Pair:
 
     def load(self, transactions: int, milliseconds: int, clients: int = 8) -> None:
         """Write transactions that each take a while, also on the replica; return when the primary is done with them."""
-        self.primary.sql("".join(f"REPLACE INTO shop.kv VALUES ({100 + each}, 'busy');" for each in range(clients)))
+        self.primary.sql(
+            "".join(f"REPLACE INTO shop.kv VALUES ({100 + each}, 'busy');" for each in range(clients))
+        )
         self.primary.lab.run(self.primary.host, ["sh", "-c", _LOAD, "sh", self.primary.client, str(clients),
                              str(transactions // clients), str(milliseconds / 1000)], timeout=120)  # fmt: skip
 
@@ -156,6 +164,8 @@ class Pair:
             server.sql("STOP REPLICA; RESET REPLICA ALL; RESET PERSIST")
             if server.sql("SELECT @@global.gtid_mode") != mode:
                 server.sql("".join(f"SET GLOBAL gtid_mode = {each};" for each in _MODES[mode]))
+            if not self.gtid:
+                server.sql("SET PERSIST gtid_mode = OFF")
             server.sql(
                 "SET sql_log_bin = 0; DROP DATABASE IF EXISTS shop; CREATE USER IF NOT EXISTS repl@'%' "
                 "IDENTIFIED BY 'replpw'; GRANT REPLICATION SLAVE ON *.* TO repl@'%'; RESET BINARY LOGS AND GTIDS; "
@@ -204,4 +214,12 @@ class Bench:
     def book(self, *flags: str, command: str = "play", **variables: Any) -> Result:
         """Run the runbook on both hosts, in this process."""
         more = [word for name, value in variables.items() for word in ("-e", json.dumps({name: value}))]
-        return self.operator.here(command, "mysql-replication", *more, *(("--yes",) if command == "play" else ()), *flags)
+        return self.operator.here(
+            command, "mysql-replication", *more, *(("--yes",) if command == "play" else ()), *flags
+        )
+
+
+def problems(done: Result) -> list[str]:
+    """Return what failed in a run, for the message of a test."""
+    failed = [each for each in done.report.get("tasks", ()) if each["status"] in ("failed", "unknown")]
+    return [done.stderr, *(f"{each['section']}, {each['task']}: {each['reason']}" for each in failed)]

@@ -87,6 +87,18 @@ def test_with_every_connection_taken_it_gets_in_frees_and_raises(bench: Bench) -
     assert changes(bench.runbook("mysql-connections", *SOON)) == []
 
 
+def test_transactions_end_only_where_the_operator_says_so(bench: Bench) -> None:
+    bench.fault("fault_mysql_connections", name="forgotten", sessions=3, transaction=True, rows=40)
+    full(bench)
+    done = bench.runbook("mysql-connections", *SOON, "-e", "mysql_end_transactions=true")
+    assert done.code == 0, why(done)
+    ended = row(done, "End idle sessions, the oldest first")["result"]["sessions"]
+    assert len(ended) == 151
+    assert sum(each["transaction"]["rows_modified"] for each in ended if each["transaction"]) == 120
+    assert bench.db.sql("SELECT COUNT(*) FROM information_schema.innodb_trx") == "0"
+    assert bench.db.sql("SELECT COUNT(*) FROM remedy_drill_forgotten.held") == "0"
+
+
 def test_what_it_changed_can_be_taken_back(bench: Bench) -> None:
     full(bench)
     done = bench.runbook("mysql-connections", *SOON)
@@ -128,6 +140,15 @@ def test_where_not_even_an_administrator_gets_in(bench: Bench) -> None:
     assert "the session kept for administrators is taken, too" in found["mysql-locked-out"]["evidence"]
     assert "mysql_end_client" in found["mysql-locked-out"]["advice"]
     assert bench.runbook("mysql-connections", *SOON).code == 2
+    planned = bench.operator.here(
+        "play", "mysql-connections", "--check", *SOON, "-e", "mysql_end_client=true"
+    )
+    assert {each["id"] for each in planned.report["findings"]} == {"mysql-locked-out"}
+    assert [each["object"] for each in planned.report["changes"]] == [
+        "idle clients of MySQL (a transaction that is open is rolled back)"
+    ]
+    assert row(planned, "Get in")["status"] == "unknown"
+    assert refused(bench)
     done = bench.runbook("mysql-connections", *SOON, "-e", "mysql_end_client=true")
     assert done.code == 0, why(done)
     (ended,) = row(done, "End the connection of the longest silent client")["result"]["clients"]
@@ -168,7 +189,7 @@ def test_beyond_memory_and_files_it_refuses_with_the_arithmetic(bench: Bench) ->
     assert "max_connections 99000 is more than memory allows: 99000 connections of " in reason
     assert "at most " in reason
     many = bench.task(
-        "mysql_variables", variable="max_connections", value=19_999, mode="persist", memory_limit="100%"
+        "mysql_variables", variable="max_connections", value=19_999, mode="persist", memory_share="100%"
     )
     assert "more than" in many["reason"]
     bench.db.shell("mkdir -p /run/systemd/system/mariadb.service.d; systemctl daemon-reload; "
@@ -226,3 +247,17 @@ def test_a_login_that_is_refused_is_tried_once_and_told(bench: Bench) -> None:
     assert set(found) == {"mysql-unknown"}
     assert "Access denied" in found["mysql-unknown"]["evidence"]
     assert bench.db.sql("SHOW GLOBAL STATUS LIKE 'Access_denied_errors'").split()[1] == "1"
+
+
+def test_variables_that_make_no_sense_change_nothing(bench: Bench) -> None:
+    full(bench)
+    for name, value, text in [
+        ("mysql_wait_timeout", "soon", "must be whole numbers"),
+        ("mysql_max_connections", "-5", "must be whole numbers"),
+        ("mysql_connections_limit", "150%", "it must be a percentage"),
+        ("mysql_idle", "long", "it must be a duration"),
+    ]:
+        done = bench.runbook("mysql-connections", *SOON, "-e", f"{name}={value}")
+        assert done.code in (2, 5), (name, why(done))
+        assert changes(done) == []
+        assert text in why(done), why(done)

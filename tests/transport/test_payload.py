@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from remedy.agent import bootstrap
 from remedy.transport import shelf
 from remedy.transport.payload import Payloads
+from remedy.transport.pythons import Pythons
 from remedy.transport.shelf import Shelf
 
 
@@ -69,3 +71,43 @@ def test_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Shelf(tmp_path).put(frozenset({f"m{number}"}), (b"", frozenset()))
     assert len(kept(tmp_path)) == 3
     assert Shelf(tmp_path).get(frozenset({"m4"})) is not None
+
+
+def test_a_host_with_another_python_is_sent_the_source_alone_the_next_time(tmp_path: Path) -> None:
+    def run() -> Payloads:
+        return Payloads(Shelf(tmp_path / "shelf"), Pythons(tmp_path / "new" / "pythons.json"))
+
+    first = run()
+    both = first.pack(["stat"], "me@old:22")
+    first.pythons.saw("me@old:22", "3.6.15")
+    first.pythons.saw("me@new:22", f"{sys.version_info.major}.{sys.version_info.minor}.99")
+    for nonsense in (None, 3, ["3.6.1"], "", "three", "3.6"):
+        first.pythons.saw("me@liar:22", nonsense)
+    first.pythons.keep()
+    second = run()
+    assert second.pack(["stat"], "me@new:22") == both
+    assert second.pack(["stat"], "me@liar:22") == both
+    alone, names = second.pack(["stat"], "me@old:22")
+    assert names == both[1]
+    assert alone.startswith(b"- 0\n")
+    assert alone == bootstrap.pack(bootstrap.sources(["stat"]))
+    second.pythons.saw("me@old:22", sys.version)
+    assert second.pack(["stat"], "me@old:22") == both
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"me@old:22": 3}'])
+def test_hints_that_cannot_be_read_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pythons.json").write_text(text)
+    pythons = Pythons(tmp_path / "pythons.json")
+    assert not pythons.foreign("me@new:22")
+    pythons.saw("me@new:22", "3.6.15")
+    pythons.keep()
+    assert Pythons(tmp_path / "pythons.json").foreign("me@new:22")
+
+
+def test_hints_that_cannot_be_kept_are_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    pythons = Pythons(tmp_path / "file" / "pythons.json")
+    pythons.saw("me@new:22", "3.6.15")
+    pythons.keep()
+    assert not Pythons(tmp_path / "file" / "pythons.json").foreign("me@new:22")

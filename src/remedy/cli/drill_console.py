@@ -17,7 +17,7 @@ from remedy.drill import record
 from remedy.drill.matrix import Row
 from remedy.drill.model import Drill
 from remedy.drill.record import MEANING, DrillRecord, DrillReport, Phase
-from remedy.drill.reports.words import span, verdict
+from remedy.drill.reports.words import recovered, span, verdict
 from remedy.drill.teller import Teller
 from remedy.errors import InputError
 from remedy.events import Event, RunStarted, TaskDone
@@ -138,6 +138,10 @@ def show_report(report: DrillReport, folder: Path, color: bool | None) -> None:
         )
     console.print()
     console.print(table, soft_wrap=False)
+    for name, came in ((one.name, each) for one in report.drills for each in one.recoveries):
+        seconds, point, lost = recovered(came)
+        said = f"{safe(came.database)} recovered in {seconds}, back to {point}; lost: {lost}"
+        console.print(Text(f"{safe(name)}: {safe(came.host)}: {said}"))
     for name, about in ((one.name, each) for one in report.drills for each in one.deviations):
         host = f"{safe(about.host)}: " if about.host else ""
         console.print(

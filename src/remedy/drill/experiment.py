@@ -142,6 +142,7 @@ class Experiment:
             time_to_detect=results.time_to_detect,
             time_to_heal=results.time_to_heal,
             changes=results.changes,
+            recoveries=results.recoveries,
             second_run_changes=results.second_run_changes,
             findings=results.findings,
             collateral=results.collateral,

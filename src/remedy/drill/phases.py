@@ -76,7 +76,9 @@ class Phases:
         self._faulty = True
         for step in self._drill.method:
             time.sleep(step.pause)
-            for host, text in self._on.troubles(self._on.step(step, told)):
+            outcome = self._on.step(step, told)
+            self.results.last_commits.update(self._on.last_commits(outcome))
+            for host, text in self._on.troubles(outcome):
                 told.deviate("method", text, host)
             if told.deviations or told.outcome:
                 return
@@ -109,6 +111,7 @@ class Phases:
         outcome = self._on.play(self._runbook, told, deadline=self._hard_heal)
         taken = outcome.ended - outcome.started
         self.results.changes = tuple(self._on.changes(outcome))
+        self.results.recoveries = tuple(self._on.recoveries(outcome, self.results.last_commits))
         told.note = counted(len(self.results.changes), "change")
         for host, text in self._on.troubles(outcome):
             told.deviate("not-healed", text, host)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from remedy.drill import plays, record
 from remedy.drill.model import Drill, Step, Thing
 from remedy.drill.providers import Stage
-from remedy.drill.record import Change
+from remedy.drill.record import Change, Recovery
 from remedy.drill.runs import Outcome, Runs
 from remedy.drill.told import Told
 from remedy.engine.options import APPLY
@@ -82,6 +82,39 @@ class Playing:
             )
             for one in outcome.document["changes"]
         ]
+
+    def last_commits(self, outcome: Outcome) -> dict[tuple[str, str], float]:
+        """Return the last commit before an accident with data, by host and database, where a fault tells it."""
+        return {
+            (self.named.get(task.host, task.host), str(task.result["database"])): float(
+                task.result["last_commit"]
+            )
+            for task in outcome.done
+            if "last_commit" in task.result and "database" in task.result
+        }
+
+    def recoveries(self, outcome: Outcome, last_commits: Mapping[tuple[str, str], float]) -> list[Recovery]:
+        """Return what a run brought back of lost data."""
+        found = []
+        for task in outcome.done:
+            told = task.result.get("recovery")
+            if not isinstance(told, Mapping) or task.status != "changed":
+                continue
+            host, point = self.named.get(task.host, task.host), float(told["point"])
+            behind, last = int(told["rows_behind"]), last_commits.get((host, str(told["database"])))
+            lost = None if last is None else max(0.0, last - point) if behind else 0.0
+            found.append(
+                Recovery(
+                    host=host,
+                    engine=str(told["engine"]),
+                    database=str(told["database"]),
+                    seconds=float(told["seconds"]),
+                    point=point,
+                    rows_behind=behind,
+                    lost_seconds=lost,
+                )
+            )
+        return found
 
     def troubles(self, outcome: Outcome, *, ignored: bool = False) -> list[tuple[str | None, str]]:
         """Return (host, what went wrong); `ignored`: also the failures that a task says do not count."""

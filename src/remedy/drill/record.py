@@ -77,6 +77,23 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """Data that the heal brought back: how long that took, to which moment, and what is missing since.
+
+    `lost_seconds` is the time between that moment and the last commit before the accident, 0 where every row that the
+    damaged copy still has came back; None where the method does not tell its last commit.
+    """
+
+    host: str
+    engine: str
+    database: str
+    seconds: float
+    point: float
+    rows_behind: int
+    lost_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Guarded:
     """One thing of the collateral on one host, before and after in words."""
 
@@ -105,6 +122,7 @@ class DrillRecord:
     time_to_detect: float | None = None
     time_to_heal: float | None = None
     changes: tuple[Change, ...] = ()
+    recoveries: tuple[Recovery, ...] = ()
     second_run_changes: int | None = None
     findings: tuple[Seen, ...] = ()
     collateral: tuple[Guarded, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from remedy.drill import record
-from remedy.drill.record import Change, Deviation, Guarded, Phase, Seen
+from remedy.drill.record import Change, Deviation, Guarded, Phase, Recovery, Seen
 from remedy.errors import Interrupted, RemedyError
 
 
@@ -41,6 +41,9 @@ class Results:
     time_to_detect: float | None = None
     time_to_heal: float | None = None
     changes: tuple[Change, ...] = ()
+    recoveries: tuple[Recovery, ...] = ()
+    last_commits: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Of databases that the method has damaged, by (host, database)."""
     second_run_changes: int | None = None
     collateral: tuple[Guarded, ...] = ()
     error: RemedyError | None = None

@@ -158,19 +158,21 @@ def _first(shape: Mapping[str, Callable[[Any], bool]], message: Mapping[str, Any
     return next((name for name, right in shape.items() if not right(message.get(name))), None)
 
 
-def _depth_exceeds(value: Any, most: int) -> bool:
-    level = [value]
+def _depth_exceeds(message: Mapping[str, Any], most: int) -> bool:
+    level: list[Any] = [message]
     for _ in range(most):
         level = [
             inner
             for each in level
-            if isinstance(each, dict | list)
             for inner in (each.values() if isinstance(each, dict) else each)
-            if isinstance(inner, dict | list)
+            if type(inner) in _CONTAINERS
         ]
         if not level:
             return False
     return True
+
+
+_CONTAINERS = (dict, list)  # what JSON is made of: no subclasses
 
 
 def _weight(value: Any) -> int:

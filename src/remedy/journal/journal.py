@@ -51,7 +51,9 @@ class Journal:
         self._path = folder / FILE
         self._seal = Seal(folder.parent.parent / KEY)
         self._summing = Summing()
-        self._turn = threading.Condition()
+        lock = threading.RLock()
+        self._turn = threading.Condition(lock)
+        self._news = threading.Condition(lock)  # the tender's own: whoever waits for the disk is left asleep
         self._lines: list[bytes] = []
         self._blobs = blobs.Blobs(folder)
         self._saved = saved.Saved(folder)
@@ -77,7 +79,7 @@ class Journal:
             except RemedyError as error:
                 self._failure = self._failure or error
             if len(self._lines) == 1:
-                self._turn.notify_all()
+                self._news.notify()
 
     def commit(self) -> None:
         """Return once everything taken before is on disk; raises RemedyError, then and ever after."""
@@ -94,7 +96,7 @@ class Journal:
             if self._closed:
                 return
             self._closed = True
-            self._turn.notify_all()
+            self._news.notify()
         self._tender.join(_PATIENCE)
         try:
             self._reach(self._said, sync=True)
@@ -180,9 +182,9 @@ class Journal:
     def _tend(self) -> None:
         """Write what nobody commits, soon; a killed remedy should leave a story."""
         while True:
-            with self._turn:
-                self._turn.wait_for(lambda: self._lines or self._closed or self._failure, timeout=60)
-                self._turn.wait_for(lambda: self._closed, timeout=FLUSH_SECONDS)
+            with self._news:
+                self._news.wait_for(lambda: self._lines or self._closed or self._failure, timeout=60)
+                self._news.wait_for(lambda: self._closed, timeout=FLUSH_SECONDS)
                 if self._closed or self._failure is not None:
                     return
                 upto = self._said

@@ -75,9 +75,9 @@ def _blob(written: Any) -> Blob | None:
 
 def _dump(values: dict[str, Any]) -> str:
     try:
-        return json.dumps(values, default=_odd, separators=(",", ":"))
+        return _JSON.encode(values)
     except TypeError:  # keys that JSON has no word for
-        return json.dumps(with_text_keys(values), default=_odd, separators=(",", ":"))
+        return _JSON.encode(with_text_keys(values))
 
 
 def with_text_keys(value: Any) -> Any:
@@ -97,3 +97,6 @@ def _odd(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(value, key=str)
     return str(value)
+
+
+_JSON = json.JSONEncoder(default=_odd, separators=(",", ":"))  # json.dumps would make one for each event

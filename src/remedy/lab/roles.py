@@ -329,7 +329,7 @@ ROLES: Mapping[str, Role] = {
     "app": Role((BASE, APP)),
     # A root that may end connections, as on any machine: the network is the host's own.
     "db": Role((BASE, DB), nspawn=("--capability=CAP_NET_ADMIN",), disks={"/var/lib/mysql": "400M"}),
-    "mysql": Role((BASE, MYSQL), disks={"/var/lib/mysql": "600M"}),
+    "mysql": Role((BASE, MYSQL), nspawn=("--capability=CAP_NET_ADMIN",), disks={"/var/lib/mysql": "600M"}),
     "postgres": Role((BASE, POSTGRES), disks={"/var/lib/postgresql": "300M"}),
     "queue": Role((BASE, QUEUE)),
     # A root that may end connections, as on any machine: the network is the host's own.

@@ -56,6 +56,7 @@ class Connector:
         for gateway in gateways:
             gateway.close()
         self.watchdog.close()
+        self.payloads.pythons.keep()
 
     def __enter__(self) -> Connector:
         return self

@@ -137,6 +137,7 @@ class AgentLink:
             return
         if kind == "hello":
             self.hello = message
+            self._connection.payloads.pythons.saw(self._connection.address, message.get("python"))
         self._arrived.put(message)
         while True:
             # A host that talks faster than anybody listens waits in its own buffers, not in our memory.

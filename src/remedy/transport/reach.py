@@ -112,7 +112,7 @@ def _relayed(
         means = None if identity is None else identity.means()
         command = bootstrap.command(nonce, len(payload), label, connection.target.python, means)
     try:
-        stream, rest = fly(connection, command, payload, nonce, identity, cancel)
+        stream, rest = fly(connection, command, [payload], nonce, identity, cancel)
     except Unreachable as error:
         if identity is not None and asks and any(word in error.message for word in _WRONG):
             raise Unreachable(

@@ -25,7 +25,7 @@ class Shelf:
     """A folder of packed payloads; one that cannot be read or written is an empty one."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder or _cache() / "payloads"
+        self._folder = folder or cache_folder() / "payloads"
 
     def get(self, wanted: frozenset[str]) -> tuple[bytes, frozenset[str]] | None:
         """Return what was packed for these modules, whole and of the files that are installed now, else None."""
@@ -58,7 +58,8 @@ class Shelf:
                 path.unlink(missing_ok=True)
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return the user's folder for what can be made again at any time."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or "")
     return (base if base.is_absolute() else Path.home() / ".cache") / "remedy"
 

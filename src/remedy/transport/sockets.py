@@ -18,6 +18,7 @@ from remedy.transport.endpoint import Endpoint
 _UNACKNOWLEDGED = 30_000  # milliseconds without an acknowledgement until the kernel gives a connection up
 _SLICE = 0.1  # seconds between two looks at a deadline or a cancel event
 
+_PIECE = 1 << 15  # bytes: about a packet of SSH
 _WORDS = 4096  # bytes of a program's stderr that go into a message
 
 
@@ -49,6 +50,30 @@ class Tcp:
     def final(self) -> bool:
         """Return whether trying again is pointless."""
         return False
+
+
+class Eager:
+    """A socket that is read in large pieces.
+
+    Paramiko asks twice for each packet. Asking the system takes time even where the data is there: every other
+    thread goes first.
+    """
+
+    def __init__(self, line: Any) -> None:
+        self._line = line
+        self._data = b""
+        self._at = 0
+
+    def recv(self, count: int) -> bytes:
+        """Return 1 to `count` bytes, b"" at the end; raises what the socket raises."""
+        if self._at == len(self._data):
+            self._data, self._at = self._line.recv(_PIECE), 0
+        part = self._data[self._at : self._at + count]
+        self._at += len(part)
+        return part
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._line, name)
 
 
 class Program(Tcp):

@@ -14,6 +14,7 @@ from remedy.transport.endpoint import Endpoint
 from remedy.transport.hostkeys import HostKeys, Policy
 from remedy.transport.keys import Keyring
 from remedy.transport.login import Login
+from remedy.transport.sockets import Eager
 from remedy.transport.streams import CHUNK, NOISE, TICK, Ending, Tail
 
 WINDOW = 1 << 24  # bytes: at 50 ms a download then runs at 238 MB/s instead of 35
@@ -212,7 +213,7 @@ def log_in(
         config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
         gateway=False,
         connect_kwargs={
-            "sock": below.line,
+            "sock": Eager(below.line),
             "transport_factory": transport,
             "auth_strategy": Login(endpoint, password, keyring, policy),
         },

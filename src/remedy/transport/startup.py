@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from remedy.agent import bootstrap, stage
@@ -59,7 +59,7 @@ def _start(
     cancel: threading.Event | None,
     trips: int,
 ) -> AgentLink:
-    payload, known = connection.payloads.pack(modules)
+    payload, known = connection.payloads.pack(modules, connection.address)
     nonce = secrets.token_hex(16)
     means = direct.means() if direct is not None else None
     command = bootstrap.command(
@@ -67,7 +67,8 @@ def _start(
     )
     outbox = Outbox(connection.payloads, known, direct, connection.user)
     messages = [start, child.frame() if child is not None else None, first]
-    flight = payload + b"".join(outbox.encode(message) for message in messages if message is not None)
+    frames = b"".join(outbox.encode(message) for message in messages if message is not None)
+    flight = (payload, frames)  # apart: a fleet shares one payload, and each host would have a copy
     stream, rest = fly(connection, command, flight, nonce, direct, cancel)
     return AgentLink(
         connection, stream, outbox, rest, setup_trips=0 if connection.target.connection == "local" else trips
@@ -77,7 +78,7 @@ def _start(
 def fly(
     connection: Connection,
     command: str,
-    flight: bytes,
+    flight: Sequence[bytes],
     nonce: str,
     direct: Identity | None,
     cancel: threading.Event | None,
@@ -130,10 +131,11 @@ def _open(connection: Connection, command: str, guard: Guard) -> Stream:
         ) from None
 
 
-def _fly(stream: Stream, flight: bytes, nonce: str, failed: Callable[[str], Exception]) -> bytes:
+def _fly(stream: Stream, flight: Sequence[bytes], nonce: str, failed: Callable[[str], Exception]) -> bytes:
     """Send everything, then read up to the nonce; return what follows it."""
     try:
-        stream.send(flight, lambda: None)
+        for part in flight:
+            stream.send(part, lambda: None)
     except (OSError, EOFError):
         pass  # it has ended already; what it printed says why
     mark = nonce.encode() + b"\n"

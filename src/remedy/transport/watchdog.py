@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ class Watchdog:
     def __init__(self) -> None:
         self._guards: set[Guard] = set()
         self._changed = threading.Condition()
+        self._looks_at = 0.0  # when the thread looks next, whatever happens
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -52,7 +54,8 @@ class Watchdog:
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._watch, name="remedy-watchdog", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            if self._due_at(guard) < self._looks_at:
+                self._changed.notify()
         return guard
 
     def remove(self, guard: Guard) -> None:
@@ -88,6 +91,7 @@ class Watchdog:
                     return
                 due = self._due()
                 if not due:
+                    self._looks_at = min(map(self._due_at, self._guards), default=math.inf)
                     self._changed.wait(self._pause())
                     continue
             for guard in due:
@@ -107,9 +111,9 @@ class Watchdog:
         return due
 
     def _pause(self) -> float | None:
-        if not self._guards:
-            return None
-        first = min(guard.deadline for guard in self._guards) - time.monotonic()
-        if any(guard.cancel is not None for guard in self._guards):
-            first = min(first, _TICK)
-        return max(first, 0.001)
+        return None if self._looks_at == math.inf else max(self._looks_at - time.monotonic(), 0.001)
+
+    @staticmethod
+    def _due_at(guard: Guard) -> float:
+        """Return when to look at a guard: at its deadline, and soon where somebody may cancel."""
+        return guard.deadline if guard.cancel is None else min(guard.deadline, time.monotonic() + _TICK)

@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 
 from remedy.drill.record import MEANING, NOT_RUN, DrillRecord, DrillReport, Phase
 from remedy.drill.reports.clean import for_people
-from remedy.drill.reports.words import moment, span, verdict
+from remedy.drill.reports.words import moment, recovered, span, verdict
 
 _LEAST = 0.4  # percent of the timeline: a phase of no time at all is seen, too
 
@@ -30,7 +30,7 @@ def as_html(report: DrillReport) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(span=span, moment=moment, verdict=verdict)
+    environment.filters.update(span=span, moment=moment, verdict=verdict, recovered=recovered)
     source = (files("remedy.drill.reports") / "page.html.j2").read_text(encoding="utf-8")
     page = environment.from_string(source)
     return page.render(report=report, bars={one.name: bars(one) for one in report.drills}) + "\n"

@@ -51,6 +51,9 @@ def _drill(one: DrillRecord) -> dict[str, Any]:
     for phase in made["phases"]:
         phase["started"] = instant(phase["started"])
         phase["seconds"] = _short(phase["seconds"])
+    for recovery in made["recoveries"]:
+        recovery["point"] = instant(recovery["point"])
+        recovery["lost_seconds"] = _short(recovery["lost_seconds"])
     for finding in made["findings"]:
         finding["after"] = _short(finding["after"])
     return made

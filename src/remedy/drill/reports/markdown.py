@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from remedy.drill.record import MEANING, DrillRecord, DrillReport
 from remedy.drill.reports.clean import for_people
-from remedy.drill.reports.words import moment, span, verdict
+from remedy.drill.reports.words import moment, recovered, span, verdict
 
 _HEAD = (
     "drill",
@@ -85,6 +85,12 @@ def _drill(one: DrillRecord) -> list[str]:
             for each in one.findings
         ]
         lines += ["", *_table(("host", "finding", "severity", "after", "expected", "title"), found)]
+    if one.recoveries:
+        came = [
+            (_cell(each.host), f"{_cell(each.engine)} {_cell(each.database)}", *recovered(each))
+            for each in one.recoveries
+        ]
+        lines += ["", *_table(("host", "database", "recovered in", "back to", "data lost"), came)]
     if one.collateral:
         guarded = [
             (

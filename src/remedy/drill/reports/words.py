@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from remedy.drill.record import DrillRecord
+from remedy.drill.record import DrillRecord, Recovery
 
 
 def verdict(one: DrillRecord) -> str:
@@ -25,3 +25,15 @@ def span(seconds: float | None) -> str:
 def moment(seconds: float) -> str:
     """Return a moment for people, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def recovered(one: Recovery) -> tuple[str, str, str]:
+    """Return how long data took to come back, to which moment, and what is lost."""
+    behind = f"{one.rows_behind} row{'' if one.rows_behind == 1 else 's'} behind the damaged copy"
+    if not one.rows_behind:
+        lost = "none"
+    elif one.lost_seconds is None:
+        lost = behind
+    else:
+        lost = f"{span(one.lost_seconds)}, {behind}"
+    return span(one.seconds), moment(one.point), lost

@@ -15,6 +15,7 @@ from remedy.modules.controller._mysql import (
     LOGIN_VARIABLES,
     Login,
     Session,
+    is_mariadb,
     login_of,
     session,
 )
@@ -31,6 +32,8 @@ from remedy.modules.controller._site import Site
 LEAST = 64 << 10  # bytes that suffice for a purge once nobody else waits for space
 _SKEW = 60.0  # seconds
 _WAITING = re.compile(r"waiting for (someone to free|disk) space", re.IGNORECASE)
+_COMMITTING = "waiting for handler commit"  # MySQL: the same, where it takes long
+_LONG = 5  # seconds
 
 PARAMS = (
     Param("keep", "duration", default=259200, help="Keep what was written to within this time (3 days)."),
@@ -174,7 +177,8 @@ def waiting(server: Session) -> list[dict[str, Any]]:
     return [
         {"id": int(row["Id"]), "user": row["User"], "host": row["Host"], "seconds": row["Time"]}
         for row in server.processes()
-        if _WAITING.search(str(row.get("State") or ""))
+        if _WAITING.search(state := str(row.get("State") or ""))
+        or (state == _COMMITTING and int(row["Time"] or 0) >= _LONG and not is_mariadb(server.version))
     ]
 
 

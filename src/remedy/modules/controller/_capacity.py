@@ -34,7 +34,8 @@ _NAMES = ", ".join(f"'{name}'" for name in (*_EACH, *_ONCE, *_FILES))
 class Capacity:
     """What bounds max_connections; sizes are bytes.
 
-    `files` is the server's limit, `kept` what tables and the rest need of it.
+    `memory` 0 is not known (the server runs elsewhere): then it bounds nothing. `files` is the server's limit, `kept`
+    what tables and the rest need of it.
     """
 
     each: int
@@ -47,6 +48,8 @@ class Capacity:
     @property
     def by_memory(self) -> int:
         """The most connections that fit into the share of the host's memory."""
+        if not self.memory:
+            return self.by_files
         return max(0, int(self.memory * self.share / 100 - self.once) // max(1, self.each))
 
     @property
@@ -78,10 +81,10 @@ class Capacity:
     def told(self) -> dict[str, Any]:
         """Return what a task returns of it."""
         return {
-            "per_connection": self.each,
-            "server": self.once,
-            "memory": self.memory,
-            "memory_share": self.share,
+            "bytes_per_connection": self.each,
+            "server_bytes": self.once,
+            "memory_bytes": self.memory,
+            "memory_percent": self.share,
             "by_memory": self.by_memory,
             "open_files_limit": self.files,
             "by_open_files": self.by_files,

@@ -12,7 +12,7 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Unknown
 from remedy.agent.relay import shown
-from remedy.modules.controller._mysql import Login, Session, is_mariadb, login_of, number_of
+from remedy.modules.controller._mysql import SOCKETS, Login, Session, is_mariadb, login_of, number_of
 from remedy.modules.controller._site import Site
 from remedy.transport.reach import Address
 
@@ -22,16 +22,16 @@ _OLDEST = {True: (10, 3), False: (5, 7)}
 _NOT_SQL = (33060,)  # MySQL's X protocol
 
 
-def opened(site: Site, params: dict[str, Any]) -> Session:
+def opened(site: Site, params: dict[str, Any], *, looks: bool = False) -> Session:
     """Return the run's session on the server; raises Failed with `mysql_error` 1040 where no door is free.
 
-    In check mode that is Unknown: an earlier task may free a slot.
+    In check mode that is Unknown, for an earlier task may free a slot, unless the module only `looks`.
     """
     login = login_of(site, params)
     try:
         found = site.held(login, lambda: enter(site, login))
     except Failed as failed:
-        if site.check and failed.result.get("mysql_error") == FULL:
+        if site.check and not looks and failed.result.get("mysql_error") == FULL:
             raise Unknown(f"every connection is taken, so nobody could look: {failed.message}") from None
         raise
     found.site = site
@@ -44,6 +44,9 @@ def enter(site: Site, login: Login) -> Session:
         return supported(Session(site, login))
     except Failed as failed:
         if "mysql_error" not in failed.result and "no service answers" in failed.message:
+            elsewhere = _listening(site) if login.addresses == SOCKETS else ()
+            if elsewhere:
+                return enter(site, replace(login, addresses=elsewhere))
             failed.result["mysql_error"] = NO_SERVICE
         if failed.result.get("mysql_error") != FULL:
             raise
@@ -78,6 +81,17 @@ def doors(site: Site, usual: str) -> list[Address]:
                 if shown(place).rpartition(":")[2] != usual.rpartition(":")[2] and place[1] not in _NOT_SQL
             ]
     return []
+
+
+def _listening(site: Site) -> tuple[Address, ...]:
+    """Return where the host's only server listens, its sockets first; nothing where there are several."""
+    with suppress(Failed):
+        servers = [each for each in site.ask("mysql_servers")["servers"] if not each["container"]]
+        if len(servers) == 1:
+            places = servers[0]["listens"]
+            found = [each for each in places if isinstance(each, str)]
+            return (*found, *(_inside((each[0], each[1])) for each in places if not isinstance(each, str)))
+    return ()
 
 
 def supported(session: Session) -> Session:

@@ -113,7 +113,8 @@ class Session:
             if number not in (0, 2006, 2013, 2014):
                 raise Failed(_words(error), mysql_error=number) from None
             self._broken = True
-            if "timed out" in str(error):
+            # PyMySQL tells a timeout by its words alone, and a channel of SSH has none.
+            if "timed out" in str(error) or isinstance(error.__context__, TimeoutError):
                 raise Failed(
                     f"the server gave no answer within {seconds:g} s to: {sql}", cause="timeout"
                 ) from None

@@ -172,8 +172,8 @@ class Capacity:
 
     def told(self) -> dict[str, Any]:
         """Return what a task returns of it."""
-        return {"per_connection": self.each, "server": self.once, "memory": self.memory, "share": self.share,
-                "by_memory": self.by_memory, "tasks": self.tasks}  # fmt: skip
+        return {"bytes_per_connection": self.each, "server_bytes": self.once, "memory_bytes": self.memory,
+                "memory_percent": self.share, "by_memory": self.by_memory, "tasks": self.tasks}  # fmt: skip
 
 
 def size(count: float) -> str:

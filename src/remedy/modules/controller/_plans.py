@@ -72,6 +72,9 @@ def scans(server: Session, query: str, db: str) -> tuple[list[Scan], str]:
 
 def of_plan(plan: Mapping[str, Any], query: str, db: str) -> list[Scan]:
     """Return the tables that are read as a whole, the largest first."""
+    if "query_plan" in plan:
+        found = list(_second(plan["query_plan"], "", db))
+        return sorted(found, key=lambda each: -each.rows)
     found = []
     for table in _tables(plan):
         if str(table.get("access_type")) not in _WHOLE:
@@ -84,6 +87,26 @@ def of_plan(plan: Mapping[str, Any], query: str, db: str) -> list[Scan]:
         condition = str(table.get("attached_condition") or "")
         found.append(Scan(home or db, name, rows, _columns(condition, alias)))
     return sorted(found, key=lambda each: -each.rows)
+
+
+def _second(node: Any, condition: str, db: str) -> Iterator[Scan]:
+    """Yield the tables of a plan as MySQL writes it from 9 on: a filter stands above what it filters."""
+    if isinstance(node, list):
+        for part in node:
+            yield from _second(part, condition, db)
+    if not isinstance(node, Mapping):
+        return
+    if node.get("access_type") == "filter":
+        condition = f"{condition} {node.get('condition') or ''}"
+    if "table_name" in node and (
+        node.get("access_type") == "table" or node.get("index_access_type") == "index_scan"
+    ):
+        rows, name = int(float(node.get("estimated_rows") or 0)), str(node["table_name"])
+        columns = _columns(condition, str(node.get("alias") or name))
+        yield Scan(str(node.get("schema_name") or db), name, rows, columns)
+    for part in node.values():
+        if isinstance(part, list):
+            yield from _second(part, condition, db)
 
 
 def _bounded(server: Session, sql: str) -> list[dict[str, Any]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.controller._redis_stream import Stream, Tls
+from remedy.modules.controller._redis_words import no_command, number_of, parsed, refusal
 from remedy.modules.controller._site import Site
 from remedy.transport.reach import Address
 
@@ -47,26 +47,6 @@ LOGIN_VARIABLES = {
 }
 
 Words = Sequence[str | int]
-
-_HINTS = {
-    "NOAUTH": "; it asks for a password: set login_password (redis_login_password)",
-    "WRONGPASS": "; the password or the account is wrong: one attempt was made",
-    "MAXCLIENTS": "; every connection that maxclients allows is taken",
-    "LOADING": "; it reads its data from disk, and answers when that is done",
-    "MISCONF": "; it takes no writes because it could not save: see its log, and the room on its disk",
-    "OOM": "; it is at maxmemory, and its policy evicts nothing that would make room",
-    "READONLY": "; it is a replica: write to its primary",
-    "DENIED": "; protected mode lets only this host in without a password: connect to 127.0.0.1",
-    "BUSY": "; a script holds it up: SCRIPT KILL ends one that has written nothing",
-}
-# Words that are no code of their own, and servers' ways to say the same.
-_CODES = (
-    ("MAXCLIENTS", re.compile(r"ERR max number of clients (\+ cluster connections )?reached", re.IGNORECASE)),
-    ("WRONGPASS", re.compile(r"ERR invalid (username-)?password", re.IGNORECASE)),
-    ("NOPASSWORD", re.compile(r"AUTH (<password> called without any password|, but no password)|no password is set")),
-    ("NOACL", re.compile(r"ERR wrong number of arguments for 'auth' command", re.IGNORECASE)),
-    ("UNKNOWN", re.compile(r"ERR unknown command", re.IGNORECASE)),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,7 +91,7 @@ class Session:
         self._broken = False
         self._renamed = dict(login.renamed)
         self._line = _reach(site, login)
-        self._stream: Stream = Stream(self._line, login.password)
+        self._stream: Stream = Stream(self._line)
         try:
             if login.tls:
                 self._stream = Tls(self._line, _context(login), login.name)
@@ -181,6 +161,12 @@ class Session:
                     cause="timeout",
                     redis_error="TIMEOUT",
                 ) from None
+            if isinstance(error, redis.InvalidResponse):
+                raise Failed(
+                    f"{self._where} does not speak as Redis does: is it another service, or does it want TLS "
+                    "(redis_tls)?",
+                    redis_error="TLS",
+                ) from None
             try:
                 self.site.cut(self._line, error)
             except Failed as failed:
@@ -208,7 +194,7 @@ class Session:
     def need(self, *names: str) -> None:
         """Raise Failed where the server does not know one of these commands."""
         if lacking := self.lacks(*names):
-            raise Failed(_no_command(self.called, lacking), redis_error="UNKNOWN")
+            raise Failed(no_command(self.called, lacking), redis_error="UNKNOWN")
 
     def info(self, *sections: str) -> dict[str, str]:
         """Return INFO as one flat mapping."""
@@ -341,51 +327,6 @@ def login_of(site: Site, params: Mapping[str, Any]) -> Login:
         certificate=params.get("client_cert_file"),
         key=params.get("client_key_file"),
         renamed=tuple(sorted(renamed.items())),
-    )
-
-
-def refusal(text: str, command: str, where: str) -> Failed:
-    """Return what to raise for an error that a server has answered; `redis_error` is its code."""
-    code = next((code for code, shape in _CODES if shape.search(text)), text.split(" ", 1)[0])
-    if code == "UNKNOWN":
-        return Failed(_no_command(where, [command]), redis_error=code)
-    if code == "NOPERM":
-        return Failed(f"{where} refuses {command}: {text}; grant it: ACL SETUSER ... +{command.lower()}",
-                      "permission", redis_error=code)  # fmt: skip
-    does = "lets nobody in" if code in ("MAXCLIENTS", "DENIED") else f"refuses {command}"
-    return Failed(f"{where} {does}: {text}{_HINTS.get(code, '')}", redis_error=code)
-
-
-def parsed(text: str) -> dict[str, str]:
-    """Return INFO's lines as a mapping."""
-    lines = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
-    return {name: value for name, colon, value in lines if colon}
-
-
-def number_of(version: str) -> tuple[int, ...]:
-    """Return a version's numbers: "7.0.15" is (7, 0, 15)."""
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
-
-
-def fields(text: str) -> dict[str, str]:
-    """Return a line of CLIENT LIST, or a database's line of INFO keyspace, as a mapping."""
-    parts = (part.partition("=") for part in re.split(r"[ ,]", text.strip()))
-    return {name: value for name, equals, value in parts if equals}
-
-
-def size_of(count: float) -> str:
-    """Return a number of bytes for people."""
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if abs(count) >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} bytes"
-
-
-def _no_command(where: str, names: Iterable[str]) -> str:
-    listed = ", ".join(names)
-    return (
-        f"{where} does not know {listed}: rename-command has renamed or disabled it; "
-        "name it in renamed_commands (redis_renamed_commands), or do without"
     )
 
 

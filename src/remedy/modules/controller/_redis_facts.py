@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from remedy.agent.kinds import Failed
-from remedy.modules.controller._redis import Session, fields, parsed
+from remedy.modules.controller._redis import Session
+from remedy.modules.controller._redis_words import fields, parsed
 
 HOST = "remedy.modules.target._redis_host"
 _SETTINGS = (

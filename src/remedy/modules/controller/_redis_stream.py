@@ -10,14 +10,15 @@ from remedy.agent.kinds import Failed
 from remedy.transport.line import Line
 
 _PIECE = 1 << 16
+_GREETING = 5.0  # seconds
 
 
 class Stream:
     """A line with one deadline for a whole answer, however slowly it drips."""
 
-    def __init__(self, line: Line, secret: str = "") -> None:
+    def __init__(self, line: Line) -> None:
         self._line = line
-        self._until = time.monotonic() + 10
+        self._until = time.monotonic() + _GREETING
 
     def limit(self, seconds: float) -> None:
         """Set the time for what is asked next."""
@@ -66,8 +67,12 @@ class Tls(Stream):
                 redis_error="TLS",
             ) from None
         except TimeoutError:
-            raise Failed(f"Redis at {line.address} does not begin TLS within 10 s", "timeout", redis_error="TIMEOUT")\
-                from None  # fmt: skip
+            # Not TIMEOUT: a server that is asked in the wrong way does not hang.
+            raise Failed(
+                f"Redis at {line.address} does not begin TLS within {_GREETING:g} s: does it talk TLS there?",
+                "timeout",
+                redis_error="TLS",
+            ) from None
         except (ssl.SSLError, OSError, EOFError) as error:
             raise Failed(
                 f"Redis at {line.address} does not talk TLS there: {error}; is it another port?",

@@ -34,6 +34,7 @@ _IO_ADVICE = {
     1593: "source and replica have the same server_id or server_uuid: give this server its own",
     2061: "the replication account needs TLS or the source's public key (GET_SOURCE_PUBLIC_KEY = 1)",
     1130: "the source lets nobody in from this host: look at the host part of the replication account",
+    13117: "source and replica do not go together (gtid_mode, or the same server_uuid): the error says which",
     13114: "the source no longer has what this replica needs next: build the replica anew from a backup or a clone",
 }
 

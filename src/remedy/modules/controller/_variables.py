@@ -23,7 +23,7 @@ class Found:
     """A variable: live, and what the next start reads (None: nothing sets it).
 
     `by_server`: the server keeps values itself, and `kept` is what SET PERSIST has of it; else option files of the
-    host do. `memory` is the host's.
+    host do. `here`: its process is seen on the host, whose `memory` is bounded then; else that is 0.
     """
 
     live: str
@@ -33,6 +33,7 @@ class Found:
     by_server: bool
     read_only: bool
     datadir: str
+    here: bool
     memory: int
 
     def told(self) -> dict[str, Any]:
@@ -69,8 +70,9 @@ def found(site: Site, server: Session, name: str) -> Found:
     if kept is not None:
         persistent, where = kept, "SET PERSIST"  # it is read after every option file
     text = None if persistent is None else plain(persistent)
-    memory = int(host["memory"]["total"])
-    return Found(live, text, kept, where, by_server, _read_only(server, name), datadir, memory)
+    here = host["pid"] is not None
+    memory = int(host["memory"]["total"]) if here else 0
+    return Found(live, text, kept, where, by_server, _read_only(server, name), datadir, here, memory)
 
 
 def values(server: Asks, names: list[str]) -> dict[str, str]:

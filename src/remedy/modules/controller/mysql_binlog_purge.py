@@ -12,7 +12,9 @@ the link is cut, the host does. Check mode lists what would go all the same, wit
 room. Returns what mysql_binlogs returns, and `ended`
 (sessions), `warnings`, `free_before` and `free_after` (bytes).
 
-Where there is room nobody is ended: a session that waited for space writes again within a minute.
+Where there is room nobody is ended: a session that waited for space writes again within a minute. On MySQL nobody is
+ended at all: a server that cannot write an event would take itself down (binlog_error_action), and its PURGE needs
+no more than room for a few bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Item, Param, Sweep
 from remedy.modules.controller import _binlogs
-from remedy.modules.controller._mysql import Login, Session, texts
+from remedy.modules.controller._mysql import Login, Session, is_mariadb, texts
 from remedy.modules.controller._replicas import listing
 
 _ENOUGH = 16 << 20  # bytes: with less a PURGE may hang (measured on MariaDB 10.11)
@@ -171,16 +173,20 @@ class Purge(Sweep):
         files, disk, _ = _binlogs.listed(self.host, watch)
         upto = files[len(approved)].name
         lent = None
-        self._ending = disk["free"] < _ENOUGH and self.params["end_writers"]
+        urgent = disk["free"] < _ENOUGH and self.params["end_writers"]
+        # MySQL, unlike MariaDB, takes itself down when a session ends that could not write its event
+        # (binlog_error_action), and does not come up again without room. Nor must it: its PURGE waits for no writer.
+        self._ending = urgent and is_mariadb(watch.version)
         try:
-            if self._ending:
+            if urgent:
                 # Room first: a session that is ended leaves a last event to MariaDB's own thread, which nobody can
                 # end, and which without room would hold up every COMMIT for a minute.
                 if disk["free"] < _binlogs.LEAST and self.params["lend_reserve"]:
                     lent = self._reserve()["blocks"]
                     seconds = float(self.params["deadline"]) + _LENT
                     self.host.ask("ext4_reserve", lent=seconds, path=disk["folder"], blocks=0)
-                self._end_writers(watch)
+                if self._ending:
+                    self._end_writers(watch)
             said, left = self._until_gone(watch, work, upto)
         finally:
             if lent is not None:

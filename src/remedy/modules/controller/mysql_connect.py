@@ -63,7 +63,7 @@ class Connect(Probe):
             session.close()
 
     def _as_anybody(self) -> str:
-        opened(self.host, self.params)
+        opened(self.host, self.params, looks=True)
         login = login_of(self.host, self.params)
         try:
             session = Session(self.host, login)

@@ -49,7 +49,7 @@ class Digest(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return the costliest statements."""
-        server = opened(self.host, self.params)
+        server = opened(self.host, self.params, looks=True)
         why = missing(server)
         if why:
             return {"enabled": False, "reason": why, "statements": [], "full_scans": []}

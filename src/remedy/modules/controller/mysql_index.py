@@ -23,7 +23,7 @@ from remedy.modules.controller._doors import enter, opened
 from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session, login_of
 
 PARAMS = (
-    Param("explain", "list", elements="raw", help="Statements to explain: texts, or mappings with query and db."),
+    Param("explain", "list", elements="raw", help="Statements to explain: texts, or mappings (query or sample; db)."),
     Param("table", help="The table that gets an index: TABLE or DB.TABLE."),
     Param("columns", "list", elements="str", help="Its columns in order; NAME(10) takes the first 10 characters."),
     Param("name", help="The index's name; else TABLE_COLUMNS."),
@@ -73,11 +73,12 @@ class Explain(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return what they read as a whole."""
-        server = opened(self.host, self.params)
+        server = opened(self.host, self.params, looks=True)
         found, unknown, seen = [], [], set()
         for each in self.params["explain"]:
-            query, db = (each.get("query"), each.get("db")) if isinstance(each, dict) else (each, None)
-            text, home = str(query or ""), str(db or self.params["login_db"] or "")
+            about = each if isinstance(each, dict) else {"query": each}
+            text = str(about.get("query") or about.get("sample") or "")
+            home = str(about.get("db") or self.params["login_db"] or "")
             if (text, home) in seen:
                 continue
             seen.add((text, home))
@@ -137,7 +138,7 @@ class Index(Resource):
         """Create it, or drop it, watched from a second session."""
         how = " ALGORITHM=INPLACE LOCK=NONE" if self.params["online"] else ""
         if want is None:
-            self._watched(f"DROP INDEX `{self.name}` ON {self.table}{how}")
+            self._watched(f"ALTER TABLE {self.table} DROP INDEX `{self.name}`{how.replace(' ', ', ')}")
             return
         self._room()
         columns = ", ".join(re.sub(rf"^({_NAME})", r"`\1`", each) for each in want["columns"])

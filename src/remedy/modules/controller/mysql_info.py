@@ -1,13 +1,15 @@
 """Tell how a MySQL or MariaDB server is: its version, connections, room for more, timeouts, error counters.
 
 Returns `version`, `variant` (MySQL, MariaDB), `uptime` (seconds), `door` (where it came in, where every connection
-was taken; "" otherwise), `connections` (used, allowed, percent, peak: the most at once since the start; refused: for
-want of one, None: the server does not count; by_user, by_host, by_command, by_state; aborted_clients,
-aborted_connects), `sleepers` (those idle for `idle` and longer), `in_transaction` (those of them in a transaction),
-`long` (statements that run for `long` and longer), `capacity` (per_connection, server and memory: bytes; by_memory,
-by_open_files, most: connections), `timeouts`, `files` (now, soft, hard: descriptors), `drift` (variables whose live
-value is not what the next start reads) and `target`: a max_connections with room for what there is, within
-`capacity.most` (never less than now).
+was taken; "" otherwise), `connections` (used, allowed, percent, above: whether `limit` is reached, peak: the most at
+once since the start; refused: for want of one, None: the server does not count; by_user, by_host, by_command,
+by_state; aborted_clients, aborted_connects), `sleepers` (those idle for `idle` and longer), `in_transaction` (those
+of them in a transaction), `long` (statements that run for `long` and longer), `capacity` (bytes_per_connection,
+server_bytes, memory_bytes: 0: not known, for it runs elsewhere; memory_percent: how much of it may be used;
+by_memory, by_open_files, most: connections), `timeouts`, `files` (now, soft, hard: descriptors), `drift` (variables
+whose live value is not what the next start reads), `errors` (the server's counters Connection_errors_) and
+`target`: the max_connections to go for, the parameter's, else one with
+room for what there is, within `capacity.most`; never less than now.
 """
 
 from __future__ import annotations
@@ -24,7 +26,11 @@ from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Sess
 PARAMS = (
     Param("idle", "duration", default=300, help="From when on an idle session is a sleeper."),
     Param("long", "duration", default=60, help="From when on a statement is a long one."),
-    Param("memory_limit", "percent", default=90, help="How much of the host's memory the server may need where "
+    Param("limit", "percent", default=85, help="From how much of max_connections on `connections.above` is true."),
+    Param("target", "int", default=0, help="The max_connections to go for; 0: computed."),
+    Param("freed", "bool", default=False, help="In check mode it is not known, rather than a failure, that nobody gets "
+          "in: a task before it would have freed a connection."),
+    Param("memory_share", "percent", default=90, help="How much of the host's memory the server may need where "
           "every connection uses its buffers."),
     *LOGIN_PARAMS,
 )  # fmt: skip
@@ -56,7 +62,7 @@ class Info(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return what was found."""
-        server = opened(self.host, self.params)
+        server = opened(self.host, self.params, looks=not self.params["freed"])
         live = _variables.values(server, [*_LASTING, "datadir"])
         status = {str(row["Variable_name"]): str(row["Value"]) for row in server.rows("SHOW GLOBAL STATUS")}
         host = self.host.ask(_variables.HOST, datadir=live["datadir"], options=list(_LASTING))
@@ -65,7 +71,8 @@ class Info(Probe):
         allowed = int(live["max_connections"])
         # The session that asks is not one of those that were counted before it came.
         used = max(0, int(status["Threads_connected"]) - 1)
-        room = capacity(server, server.version, host["memory"]["total"], float(self.params["memory_limit"]))
+        memory = host["memory"]["total"] if host["pid"] is not None else 0  # else it runs elsewhere
+        room = capacity(server, server.version, memory, float(self.params["memory_share"]))
         sleepers = [each for each in people if each.idle and each.seconds >= self.params["idle"]]
         long = [each for each in people if not each.idle and each.seconds >= self.params["long"]]
         return {
@@ -77,6 +84,7 @@ class Info(Probe):
                 "used": used,
                 "allowed": allowed,
                 "percent": round(100 * used / allowed, 1),
+                "above": 100 * used >= float(self.params["limit"]) * allowed,
                 **{name: _count(status.get(counter)) for name, counter in _COUNTERS.items()},
                 **_grouped(people),
             },
@@ -88,7 +96,12 @@ class Info(Probe):
             "timeouts": {name: live[name] for name in ("wait_timeout", "interactive_timeout")},
             "files": host["open_files"],
             "drift": _drift(server, live, host),
-            "target": target(used - len(sleepers), allowed, room.most),
+            "errors": {
+                name: int(value) for name, value in status.items() if name.startswith("Connection_errors_")
+            },
+            "target": max(allowed, self.params["target"])
+            if self.params["target"]
+            else target(used - len(sleepers), allowed, room.most),
         }
 
 

@@ -96,7 +96,7 @@ class Read(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return the rows, read in a read-only transaction."""
-        server = opened(self.host, self.params)
+        server = opened(self.host, self.params, looks=True)
         _enter(server, self.params)
         server.rows("START TRANSACTION READ ONLY")
         try:
@@ -139,10 +139,22 @@ def _ran(server: Session, params: dict[str, Any]) -> dict[str, Any]:
         args = tuple(args)
     found, counts = [], []
     for query in statements(params["query"]):
-        rows = server.rows(query, seconds=float(params["timeout"]), args=args)
+        try:
+            rows = server.rows(query, seconds=float(params["timeout"]), args=args)
+        except Failed as failed:
+            raise _ended(server, params, failed) if failed.cause == "timeout" else failed from None
         found.append([{str(name): _plain(value) for name, value in row.items()} for row in rows])
         counts.append(server.changed)
     return {"query_result": found, "rowcount": counts, "executed_queries": statements(params["query"])}
+
+
+def _ended(server: Session, params: dict[str, Any], failed: Failed) -> Failed:
+    """End a statement that took too long: the server would go on with it, though nobody listens any more."""
+    try:
+        opened(server.site, params).end(server.id, query=False)  # another session: this one is given up
+    except Failed as error:
+        return Failed(f"{failed.message}; it may run still: {error.message}", cause="timeout")
+    return Failed(f"{failed.message}; it was ended (KILL {server.id})", cause="timeout")
 
 
 def _plain(value: object) -> object:

@@ -1,27 +1,29 @@
 """Look at MySQL's and MariaDB's replication, start and stop it, give it workers, or skip one transaction with guards.
 
-`mode: getreplica` and `mode: getprimary` only read. `startreplica` and `stopreplica` start and stop threads and wait
-until they run, or the error that stopped them is known; `restartreplica` stops and starts those that run. `workers`
-sets how many workers apply what was received, keeping the order of commits: live, and on MySQL 8 and later for the next
-start too (SET PERSIST); elsewhere it returns the `options` that mysql_option writes into a file. Its SQL threads
-stop for a moment, for the server wants it so.
+`mode: getreplica` and `mode: getprimary` only read; with `lag` the first waits until the replica has caught up, and
+tells every ten seconds how far it is. `startreplica` and `stopreplica` start and stop threads and wait until they run,
+or the error that stopped them is known; `restartreplica` stops and starts those that run. `workers` sets how many
+workers apply what was received, keeping the order of commits: live, and on MySQL 8 and later for the next start too
+(SET PERSIST); elsewhere it returns the `options` that mysql_option writes into a file. Its SQL threads stop for a
+moment, for the server wants it so.
 
 `skipevent` passes by the one transaction at which the SQL thread stopped, and only where its error is one of `errors`.
 The transaction is looked up in the relay log first, and told in the report before it goes: on MySQL with GTID an empty
 transaction takes its place, elsewhere the skip counter does, or on MariaDB with parallel domains gtid_slave_pos. Source
 and replica differ from then on: compare their tables.
 
-Returns for a replica `is_replica` and `channels`, each with source, io, sql (threads), lag (seconds, None: not known), late (the lag
-beyond a delay that is set),
-missing (transactions received and not applied), read and applied (positions in the source's binary logs),
-retrieved and executed (GTIDs), io_error and sql_error (number, text), held_up_by (nothing, stopped, error, connection,
-space, delay, lock, load) with `why`, and `failing`: the transaction it stopped at (error, text, gtid, place,
-events). Further `workers` (workers, type, commit_order, settings) and `server`. For a primary file, position, gtid,
-is_primary and replicas.
+Returns for a replica `is_replica` and `channels`, each with source, io, sql (threads), lag (seconds, None: not known),
+late (the lag beyond a delay that is set), missing (transactions received and not applied), read and applied (positions
+in the source's binary logs), retrieved and executed (GTIDs), io_error and sql_error (number, text), held_up_by
+(nothing, stopped, error, connection, space, delay, lock, load) with `why`, and `failing`: the transaction it stopped at
+(error, text, gtid, place, events). Further `workers` (workers, type, commit_order, settings) and `server`. For a
+primary file, position, gtid, is_primary and replicas.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 from remedy.agent.kinds import Action, Failed, Module, Param, Probe, Resource
@@ -42,6 +44,7 @@ SKIPPABLE = (1062, 1032)
 _THREADS = ("io", "sql")
 _MODES = ("getreplica", "getprimary", "startreplica", "stopreplica", "restartreplica", "workers", "skipevent")
 _MOST_WORKERS = 1024
+_LOOK, _TELL = 0.5, 10.0  # seconds between two looks, between two words on how far it is
 
 PARAMS = (
     Param("mode", default="getreplica", choices=_MODES, help="What to do."),
@@ -53,6 +56,8 @@ PARAMS = (
           help="With mode: workers: MariaDB's slave_parallel_mode; else it stays, unless it forbids workers."),
     Param("errors", "list", elements="int", help="With mode: skipevent: the error numbers that may be skipped, of "
           "1062 (the row is there already) and 1032 (the row is not there)."),
+    Param("lag", "int", help="With mode: getreplica: wait until every channel is at most so many seconds late, or one "
+          "is held up by what does not go away by itself; for `timeout` at most."),
     Param("timeout", "duration", default=60, help="How long threads may take to stop, or until they run."),
     *LOGIN_PARAMS,
 )  # fmt: skip
@@ -79,6 +84,8 @@ def check_params(params: dict[str, Any]) -> str | None:
             return f"errors has {number}: only 1062 and 1032 say that a row differs, others are mended at their cause"
     if isinstance(params["threads"], list) and set(map(str, params["threads"])) - set(_THREADS):
         return f"threads is {params['threads']}: expected io, sql or both"
+    if isinstance(params["lag"], int) and params["lag"] < 0:
+        return f"lag is {params['lag']}: expected seconds from 0"
     channel = params["channel"]
     if isinstance(channel, str) and any(letter in channel for letter in "'\\\n"):
         return f"channel {channel!r}: quotes and backslashes are in no channel's name"
@@ -87,7 +94,7 @@ def check_params(params: dict[str, Any]) -> str | None:
 
 def kind(params: dict[str, Any]) -> type[Module]:
     return {
-        "getreplica": Look,
+        "getreplica": Look if params.get("lag") is None else CatchUp,
         "getprimary": LookPrimary,
         "startreplica": Start,
         "stopreplica": Stop,
@@ -112,6 +119,32 @@ class Look(Probe):
             "workers": _workers.told(replica.words, _workers.live(replica.session, replica.words)),
             "server": {"version": replica.session.version, **server_of(replica.session)},
         }
+
+
+class CatchUp(Look):
+    """Looks until the replica is in time."""
+
+    deadline = 86400
+
+    def read(self) -> dict[str, Any]:
+        """Return what it says in the end."""
+        replica = Replica(self.host, self.params)
+        until = time.monotonic() + replica.seconds
+        told = time.monotonic()
+        while True:
+            found = replica.channels()
+            late = [each for each in found if each.late is None or each.late > self.params["lag"]]
+            stuck = [each for each in found if each.cause()[0] in ("stopped", "error", "connection", "space")]
+            if not late or stuck or time.monotonic() >= until or self.host.stopping():
+                return super().read()
+            if time.monotonic() - told >= _TELL:
+                told = time.monotonic()
+                for each in late:
+                    left = "" if each.missing is None else f", {each.missing} transactions to apply"
+                    self.host.warn(
+                        f"{each.lag} s behind {each.source}{left}; {until - told:.0f} s of patience left"
+                    )
+            threading.Event().wait(_LOOK)
 
 
 class LookPrimary(Probe):

@@ -33,6 +33,7 @@ _CRITERIA = (
     "idle",
     "idle_in_transaction",
 )
+_MAPPED = ("users", "hosts", "dbs", "commands", "states", "query")
 _GONE = 5.0  # seconds for a session to be gone after its KILL
 _LOOK = 0.05
 
@@ -48,6 +49,8 @@ PARAMS = (
     Param("states", "list", elements="str", help="Whose state holds one of these texts, such as 'metadata lock'."),
     Param("query", help="Whose statement this regular expression is found in."),
     Param("ids", "list", elements="int", help="With these numbers."),
+    Param("criteria", "dict", help="Some of users, hosts, dbs, commands, states and query as one mapping, such as a "
+          "variable's; none of them may be empty."),
     Param("keep_users", "list", elements="str", help="Never of these users. Else the variable mysql_keep_users."),
     Param("in_transaction", "bool", default=False, help="Also those in an open transaction, which is rolled back."),
     Param("limit", "int", help="So many at most, the oldest."),
@@ -70,12 +73,46 @@ def check_params(params: dict[str, Any]) -> str | None:
             return f"query is no regular expression: {error}"
     if isinstance(params["limit"], int) and params["limit"] < 1:
         return "limit must be 1 or more"
+    empty = [name for name in (*_MAPPED[:5], "ids") if params[name] == []]
+    if empty:
+        return f"{empty[0]} is empty, and would match every session"
+    wrong = _wrong_criteria(params["criteria"])
+    if wrong:
+        return wrong
+    params = merged(params)
     if not params["reads"] and not any(params[name] not in (None, False, []) or
                                        (name == "idle" and params[name] is False) for name in _CRITERIA):  # fmt: skip
         return f"without a criterion it would end every session: give one of {', '.join(_CRITERIA)}"
     if params["idle_in_transaction"] and params["idle"] is False:
         return "idle_in_transaction means idle: leave idle out"
     return None
+
+
+def _wrong_criteria(criteria: Any) -> str | None:
+    """Return what is wrong with the mapping: a slip there would end sessions that nobody meant."""
+    for name, value in (criteria or {}).items():
+        if name not in _MAPPED:
+            return f"criteria: '{name}' is none: expected some of {', '.join(_MAPPED)}"
+        if not value or (isinstance(value, list) and not all(value)):
+            return f"criteria: {name} is empty, and would match every session"
+        if name == "query":
+            try:
+                re.compile(str(value))
+            except re.error as error:
+                return f"criteria: query is no regular expression: {error}"
+    return None
+
+
+def merged(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters with the mapping's criteria in their places."""
+    found = dict(params)
+    for name, value in (params["criteria"] or {}).items():
+        found[name] = str(value) if name == "query" else [str(each) for each in _list(value)]
+    return found
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def kind(params: dict[str, Any]) -> type[Probe] | type[Sweep]:
@@ -85,9 +122,12 @@ def kind(params: dict[str, Any]) -> type[Probe] | type[Sweep]:
 class Look(Probe):
     """Reads them."""
 
+    def __init__(self, params: dict[str, Any], host: Any) -> None:
+        super().__init__(merged(params), host)  # type: ignore[no-untyped-call]
+
     def read(self) -> dict[str, Any]:
         """Return those that match."""
-        server = opened(self.host, self.params)
+        server = opened(self.host, self.params, looks=True)
         found = _matching(_sessions.clients(server, [server.id]), self.params)
         shown = found[: self.params["limit"]] if self.params["limit"] else found
         return {"sessions": [each.told() for each in shown], "matching": len(found)}
@@ -100,6 +140,10 @@ class Kill(Sweep):
     deadline = 300
     happened = "ended"
     _told: dict[str, dict[str, Any]] | None = None
+
+    def __init__(self, params: dict[str, Any], host: Any) -> None:
+        super().__init__(merged(params), host)  # type: ignore[no-untyped-call]
+
     _ended: dict[int, _sessions.Client] | None = None
 
     def key(self) -> str:

@@ -6,7 +6,7 @@ files (mysql_option, a change of its own) and SET GLOBAL. Both are read again; a
 `drift`, and put right. A rollback brings back both, with RESET PERSIST where nothing was persisted before.
 
 Values out of the variable's range are refused before anything is changed, and so is a max_connections beyond what
-the host's memory (`memory_limit`) or the open files allow, with the arithmetic: the server itself says nothing then.
+the host's memory (`memory_share`) or the open files allow, with the arithmetic: the server itself says nothing then.
 Without `value` it only reads. Returns `live`, `persistent` (what the next start reads; None: the server's default),
 `drift`, `where` (what sets it for the next start) and `msg` (the live value, as community.mysql).
 """
@@ -27,7 +27,7 @@ PARAMS = (
     Param("value", "raw", help="What it shall be; without it nothing is changed."),
     Param("mode", default="global", choices=("global", "persist", "persist_only"), help="Live alone, live and for "
           "every start, or for the next start alone (for what cannot be set live)."),
-    Param("memory_limit", "percent", default=90, help="max_connections: how much of the host's memory the server "
+    Param("memory_share", "percent", default=90, help="max_connections: how much of the host's memory the server "
           "may need where every connection uses its buffers."),
     *LOGIN_PARAMS,
 )  # fmt: skip
@@ -59,7 +59,9 @@ class Look(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return what it is, live and for the next start."""
-        found = _variables.found(self.host, opened(self.host, self.params), str(self.params["variable"]))
+        found = _variables.found(
+            self.host, opened(self.host, self.params, looks=True), str(self.params["variable"])
+        )
         return found.told()
 
 
@@ -174,6 +176,8 @@ class Variable(Resource):
             raise Failed(
                 f"{self.variable} cannot be set while the server runs: use mode: persist_only, and restart it"
             )
+        if self.params["mode"] != "global":
+            self._lasts(found, server)
         wrong = _variables.out_of_range(server, self.variable, self.value)
         if wrong:
             raise Failed(f"{wrong}; nothing was changed")
@@ -182,10 +186,25 @@ class Variable(Resource):
         wanted = int(self.value)
         if wanted <= max(int(found.live), int(found.persistent or 0)):
             return
-        share = float(self.params["memory_limit"])
+        if not found.memory:
+            self.host.warn("the server runs elsewhere: nobody knows here whether its memory suffices")
+        share = float(self.params["memory_share"])
         objection = capacity(server, server.version, found.memory, share).objection(wanted)
         if objection:
             raise Failed(f"{objection}; nothing was changed")
+
+    def _lasts(self, found: _variables.Found, server: Any) -> None:
+        """Raise Failed where nothing that is written here would be read at the server's next start."""
+        loads = _variables.values(server, ["persisted_globals_load"]).get("persisted_globals_load", "ON")
+        if found.by_server and loads != "ON":
+            raise Failed(
+                "the server does not read what SET PERSIST keeps (persisted_globals_load is OFF): use mode: global"
+            )
+        if not found.by_server and not found.here:
+            raise Failed(
+                "the server's process is not seen on this host (it runs elsewhere, in a container, or become: true is "
+                "missing), so its option files are not to be had: use mode: global, or play on its own host"
+            )
 
 
 def _quoted(name: str) -> str:

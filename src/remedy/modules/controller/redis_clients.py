@@ -16,7 +16,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from remedy.agent.kinds import Failed, Item, Module, Param, Probe, Sweep
-from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, fields, session
+from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session
+from remedy.modules.controller._redis_words import fields
 
 _SHOWN = 20
 # CLIENT LIST: the letters of flags, and what they mean for closing.

@@ -8,7 +8,7 @@ Refused with the arithmetic: a maxmemory above `memory_share` of the host's memo
 cgroup), or one for which not enough memory is free; 0 (no limit); one below what is used, because keys would go, or
 every write fail; a maxclients beyond the open files that the server may have, or below the clients that are
 connected. A maxmemory-policy other than noeviction destroys: from then on Redis deletes keys in silence when it is
-full. Passwords are not for this module. Returns `name`, `value`, `live`, `file`, `drift`.
+full. Passwords are not for this module. Returns `name`, `value`, `live`, `file`, `drift`, `notes`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any
 
 from remedy.agent.kinds import REQUIRED, Failed, Param, Resource
 from remedy.modules.controller import _redis_facts as facts
-from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session, size_of
+from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session
 from remedy.modules.controller._redis_settings import SECRETS, after_restart, drift, plain
+from remedy.modules.controller._redis_words import size_of
 
 _SPARE_FILES = 32  # Redis keeps so many descriptors for itself (CONFIG_MIN_RESERVED_FDS)
 _POLICIES = ("noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-lrm", "allkeys-random", "volatile-lru",
@@ -70,6 +71,7 @@ class Setting(Resource):
     deadline = 120
     _host: dict[str, Any] | None = None
     _judged = False
+    _notes: tuple[str, ...] = ()
     _drift: list[dict[str, Any]] = []  # noqa: RUF012 (never changed in place)
 
     @property
@@ -139,7 +141,13 @@ class Setting(Resource):
 
     def returns(self, have: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
         """Return the values."""
-        return {"name": self.name, "value": self.value, **now, "drift": self._drift}
+        return {
+            "name": self.name,
+            "value": self.value,
+            **now,
+            "drift": self._drift,
+            "notes": list(self._notes),
+        }
 
     def diff(self, have: dict[str, Any], want: dict[str, Any]) -> dict[str, Any]:
         """Return the lines before and after."""
@@ -190,9 +198,7 @@ class Setting(Resource):
         if where and main and where != main:
             now = facts.host_of(server)["config"]
             if after_restart(self.name, now["values"], self.value) != plain(self.name, self.value):
-                self.host.warn(
-                    f"{self.name} is set in {where}, which {main} includes after it: change it there"
-                )
+                self._note(f"{self.name} is set in {where}, which {main} includes after it: change it there")
 
     def _look_around(self, server: Session) -> None:
         """Name the other settings that REWRITE would write into the file."""
@@ -205,7 +211,7 @@ class Setting(Resource):
             listed = ", ".join(
                 f"{each['name']} {each['live']} (file: {each['file']})" for each in self._drift
             )
-            self.host.warn(f"CONFIG REWRITE makes these live values last, too: {listed}")
+            self._note(f"CONFIG REWRITE makes these live values last, too: {listed}")
 
     def _guard(self, server: Session, live: str) -> None:
         """Raise Failed where the value would do harm."""
@@ -269,14 +275,16 @@ class Setting(Resource):
             keys = sum(each.get("keys", 0) for each in told["keyspace"].values())
             expiring = sum(each.get("expires", 0) for each in told["keyspace"].values())
             if expiring < keys:
-                self.host.warn(
+                self._note(
                     f"{self.value} lets go only of keys with a time to live: {expiring} of {keys} have one"
                     + ("; so it is noeviction by another name" if not expiring else "")
                 )
         if live == "noeviction" and self.value != "noeviction":
-            self.host.warn(
-                f"{live} → {self.value}: when Redis is full it deletes keys in silence from now on"
-            )
+            self._note(f"{live} → {self.value}: when Redis is full it deletes keys in silence from now on")
+
+    def _note(self, text: str) -> None:
+        self.host.warn(text)
+        self._notes = (*self._notes, text)
 
     def _server(self) -> Session:
         return session(self.host, self.params)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from remedy.agent.kinds import Action, Failed, Param
-from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, fields, session
+from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session
+from remedy.modules.controller._redis_words import fields
 
 PARAMS = (
     Param("db", "int", help="The database to empty; there is no default."),

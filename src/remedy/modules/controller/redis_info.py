@@ -46,7 +46,12 @@ class Info(Probe):
         """Return the facts."""
         server = session(self.host, self.params)
         (pong,) = server.ask_all([("PING",)])
-        if isinstance(pong, Failed) and pong.result.get("redis_error") != "LOADING":
+        # One that could not save refuses PING as it refuses writes, and tells why all the same.
+        if isinstance(pong, Failed) and pong.result.get("redis_error") not in (
+            "LOADING",
+            "MISCONF",
+            "MASTERDOWN",
+        ):
             raise pong
         found = {**facts(server), "ping": pong == "PONG", "address": server.called.partition(" at ")[2]}
         if self.params["filter"]:

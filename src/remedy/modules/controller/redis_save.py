@@ -11,8 +11,9 @@ from threading import Event
 from typing import Any
 
 from remedy.agent.kinds import Action, Failed, Param
-from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session, size_of
+from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session
 from remedy.modules.controller._redis_facts import host_of
+from remedy.modules.controller._redis_words import size_of
 
 PARAMS = (
     Param("wait", "duration", default=300, help="How long it may take."),

@@ -1,14 +1,14 @@
 """Tell which Redis and Valkey servers a host has, whether they run, and why one does not.
 
 Looks at units, processes, containers, files and logs alone: no server is asked, so it works where one is down, hung
-or full. Sentinels are left out. Returns `servers` and `server`: the one that `unit`, `container` or `port` names,
-else the one on the port, else the only one, else None. Of each: `name`, `unit`, `container`, `image`, `state`
-(running, stopped, failed, starting, hung: all its processes are stopped by a signal), `unit_state` (active, sub,
-result, exit, restarts, enabled), `pid`, `user`, `listens`, `port`, `config_file`, `config` (the main settings of
-the file; a password only as `password: true`), `persists` (it has save points or an append-only file), `saved`
-(seconds since its dump or append-only file was written, None: there is none), `disk` (of its dumps), `open_files`,
-`rss`, `log` (its last lines), `problem` (kind: config, port, dump, append-only, disk, memory, permission; text) and
-`port_owner` (who else has its port).
+or full. Sentinels are left out, and units that are disabled and stopped. Returns `servers` and `server`: the one
+that `unit`, `container` or `port` names, else the one on the port, else the only one, else None. Of each: `name`,
+`unit`, `container`, `image`, `state` (running, stopped, failed, starting, hung: all its processes are stopped by a
+signal), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`, `user`, `listens`, `port`,
+`config_file`, `config` (the main settings of the file; a password only as `password: true`), `persists` (it has
+save points or an append-only file), `saved` (seconds since its dump or append-only file was written, None: there is
+none), `disk` (of its dumps), `open_files`, `rss`, `log` (its last lines), `problem` (kind: config, port, dump,
+append-only, disk, memory, permission; text) and `port_owner` (who else has its port).
 """
 
 import os
@@ -86,7 +86,9 @@ class Servers(Probe):
         on_port.sort(key=lambda each: each["state"] in ("stopped", "failed"))
         if on_port:
             return on_port[0]
-        return found[0] if len(found) == 1 and not (self.params["port"] and not unit and not container) else None
+        return (
+            found[0] if len(found) == 1 and not (self.params["port"] and not unit and not container) else None
+        )
 
     def _of_units(self):
         if not booted():
@@ -109,7 +111,26 @@ class Servers(Probe):
                     continue
                 if status["LoadState"] in ("loaded", "masked"):
                     by_id.setdefault(status["Id"], (status, []))[1].append(name)
-        return [self._of_unit(units, status, names) for _, (status, names) in sorted(by_id.items())]
+        return [
+            self._of_unit(units, status, names)
+            for _, (status, names) in sorted(by_id.items())
+            if self._meant(status, names)
+        ]
+
+    def _meant(self, status, names):
+        """Say whether a unit is to run: one that is disabled and stopped is not, nor one whose program has gone."""
+        unit = self.params["unit"]
+        if status["ActiveState"] not in ("inactive", "deactivating"):
+            return True
+        if unit and (unit if "." in unit else unit + ".service") in names:
+            return True
+        installed = any(self.host.which(program) for program in _redis_host.PROGRAMS)
+        return installed and status.get("UnitFileState") in (
+            "enabled",
+            "enabled-runtime",
+            "generated",
+            "linked",
+        )
 
     def _of_unit(self, units, status, names):
         unit = status["Id"]

@@ -1,0 +1,122 @@
+"""Back up one database of PostgreSQL into a file on the host: pg_dump's archive, with what every table held.
+
+The tables are counted and summed up in the very snapshot that is dumped, so the manifest beside the file (FILE.json)
+tells what must come back, whatever is written meanwhile. The file is made beside its name, unpacked once to its end,
+put on the disk, and only then called NAME-TIME.dump. The room is looked at before. Roles are not in it (pg_dumpall
+--roles-only).
+Returns `path`, `made` (its time), `tables`, `size` and `sha256`.
+"""
+
+import os
+import time
+
+from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Resource
+from remedy.modules.target import _backups, _postgres_archive, _postgres_tools
+
+PARAMS = (
+    Param("name", default=REQUIRED, aliases=("db",), help="The database."),
+    Param("folder", "path", default="/var/backups/postgresql", help="Where backups lie; it is made where it is "
+          "missing."),
+    Param("max_age", "duration", default=0, help="A whole backup not older than this is enough; 0: a new one each "
+          "time."),
+    Param("checksums", "bool", default=True, help="Sum up the content of each table, which reads all rows once more."),
+    *_postgres_tools.LOGIN,
+)  # fmt: skip
+VARIABLES = _postgres_tools.VARIABLES
+
+EXAMPLES = """
+- postgresql_backup: {name: shop}
+- postgresql_backup: {name: shop, folder: /srv/backups, max_age: 1d}
+"""
+
+_KEPT = ("owner", "encoding", "comment", "settings")
+
+
+def check_params(params):
+    return _backups.wrong_name(params, "name") or _backups.wrong_path(params, "folder", "login_unix_socket")
+
+
+def kind(params):
+    return Backup
+
+
+class Backup(Resource):
+    interruptible = False
+    deadline = 0
+
+    _made = None
+
+    def __init__(self, params, host):
+        Resource.__init__(self, params, host)
+        self._began = time.time()
+        self._client = _postgres_tools.Client(host, params)
+
+    def key(self):
+        return "backup:postgresql:%s:%s" % (self.params["folder"], self.params["name"])
+
+    def read(self):
+        if self._made is None:
+            limit = self._began - self.params["max_age"]
+            self._made = _backups.good(
+                self.params["folder"], self.params["name"], _postgres_archive.ENDINGS, limit
+            )
+        return None if self._made is None else {"backup": self._made["path"], "sha256": self._made["sha256"]}
+
+    def wanted(self, have):
+        return have if have is not None else {"backup": "a new one", "sha256": None}
+
+    def keep(self, have):
+        return Irreversible("a backup stays until somebody removes it")
+
+    def write(self, have, want):
+        name, client = self.params["name"], self._client
+        about = client.databases().get(name)
+        if about is None:
+            raise Failed("there is no database %s to back up" % name)
+        _backups.room(self.params["folder"], about["bytes"], "the dump of %s" % name)
+        _backups.ready(self.params["folder"])
+        made = time.time()
+        path = self._path(made)
+        known = {"engine": "postgresql", "database": name, "made": made, "server": client.about["version"]}
+        known["options"] = dict({each: about[each] for each in _KEPT}, row=about["row"])
+        self._made = dict(_backups.keep(path, self._dump, known), path=path)
+
+    def returns(self, have, now):
+        names = ("path", "made", "tables", "size", "sha256")
+        made = self._made or {"path": self._path(self._began)}
+        return {each: made.get(each) for each in names}
+
+    def why(self, have):
+        return "%s is whole, and young enough" % have["backup"]
+
+    def diff(self, have, want):
+        return {
+            "before": "",
+            "after": "a backup of %s in %s\n" % (self.params["name"], self.params["folder"]),
+        }
+
+    def _path(self, made):
+        return os.path.join(self.params["folder"], "%s-%s.dump" % (self.params["name"], _backups.stamp(made)))
+
+    def _dump(self, path):
+        client, name = self._client, self.params["name"]
+        dump = [client.runs("pg_dump")[-1]] + client.options() + ["-Fc", "-d", name]
+        script = (
+            _postgres_tools.ONE_MOMENT
+            + "SELECT pg_export_snapshot() AS snapshot \\gset\n\\setenv REMEDY_SNAPSHOT :snapshot\n"
+            + '\\! %s --snapshot="$REMEDY_SNAPSHOT" >&3; echo "dump $?"\n' % _quoted(dump)
+            + _postgres_tools.measuring(self.params["checksums"])
+        )
+        # The file is ours, whoever the programs run as: they get it open.
+        words = ["sh", "-c", 'out=$1; shift; exec "$@" 3> "$out"', "sh", path]
+        words += client.words("psql") + ["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", name]
+        done = self.host.run(words, input=script.encode("utf-8"), cwd="/", c_locale=True, ok=None)
+        answer = done.stdout.decode("utf-8", "replace")
+        if done.rc != 0 or "dump 0" not in answer.split("\n"):
+            raise Failed("the dump of %s failed: %s" % (name, _postgres_tools.said(done)))
+        _postgres_archive.refuse(_postgres_archive.read(client, path), path)
+        return {"tables": _postgres_tools.measured(answer)}
+
+
+def _quoted(words):
+    return " ".join("'%s'" % word.replace("'", "'\\''") for word in words)

@@ -1,0 +1,77 @@
+"""What looks for Redis on a host, and what ends connections there, on every Python at hand."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from tests.agent.driver import interpreters
+from tests.modules.running import in_python, step
+
+from remedy.modules.target import _redis_host
+
+CONF = """
+# a comment
+port 6380
+requirepass "very secret"
+save 900 1
+save 300 10
+rename-command CONFIG ""
+proc-title-template "{title} \\"x\\" \\x41"
+include INCLUDED
+"""
+
+
+@pytest.mark.parametrize("interpreter", interpreters())
+def test_servers_are_looked_for(interpreter: str, tmp_path: Path) -> None:
+    (tmp_path / "more.conf").write_text("port 6390\nmaxmemory 10mb\n")
+    path = tmp_path / "redis.conf"
+    path.write_text(CONF.replace("INCLUDED", str(tmp_path / "more.conf")))
+    host = {**step("ping"), "module": "remedy.modules.target._redis_host",
+            "params": {"config_file": str(path), "pid": os.getpid(), "dir": str(tmp_path)}}  # fmt: skip
+    servers, told = in_python(interpreter, step("redis_servers"), host)
+    assert servers["status"] == "ok", servers
+    assert told["status"] == "ok", told
+    config = told["result"]["config"]
+    assert config["values"] == {
+        "port": "6390",
+        "requirepass": "***",
+        "save": "900 1 300 10",
+        "proc-title-template": '{title} "x" A',
+        "maxmemory": "10mb",
+    }
+    assert config["renamed"] == ["CONFIG"]
+    assert config["where"]["maxmemory"].endswith("more.conf")
+    assert told["result"]["memory"]["total"] > told["result"]["memory"]["available"] > 0
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    assert _redis_host.config(str(tmp_path / "none"))["unreadable"].endswith(
+        "none: no such file or directory"
+    )
+
+
+def test_an_idle_connection_is_ended_and_one_at_work_is_not() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as idle, server.accept()[0] as near:
+            idle.sendall(b"x")
+            began = time.monotonic()
+            for interpreter in interpreters():
+                seen = step("connection_close", port=port, idle=3600)
+                (frame,) = in_python(interpreter, seen)
+                assert (frame["status"], frame["result"]["connections"]) == ("ok", 1), frame
+            time.sleep(max(0.0, 1.1 - (time.monotonic() - began)))  # idle is counted in seconds
+            wanted = step("connection_close", port=port, idle=1)
+            checked, done, again = in_python(interpreters()[0], {**wanted, "check": True}, wanted, wanted)
+            assert checked["change"]["predicted"]
+            (item,) = done["change"]["items"]
+            assert item["item"] == f"127.0.0.1:{idle.getsockname()[1]}"
+            assert (again["status"], again["result"]["connections"]) == ("ok", 0)
+            near.recv(1)
+            near.settimeout(5)
+            with pytest.raises(ConnectionError):
+                near.recv(1)

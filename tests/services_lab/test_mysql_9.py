@@ -1,0 +1,130 @@
+"""mysql-connections, -slow and -errors on a real MySQL 9: what it keeps itself, its admin port, its counters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from remedy.lab import Lab
+from tests.acceptance.healing import why
+from tests.conftest_lab import HostFactory
+from tests.services_lab.mysql_bench import Bench, MySQL, changes, row
+
+pytestmark = pytest.mark.lab
+
+SOON = ("-e", "mysql_idle=0s")
+PERSISTED = "SELECT variable_name, variable_value FROM performance_schema.persisted_variables ORDER BY 1"
+NAMES = ("max_connections", "wait_timeout", "interactive_timeout")
+
+
+class NewBench(Bench):
+    """One MySQL 9."""
+
+    unit = "mysql"
+
+    def __init__(self, folder: Path, lab: Lab, name: str) -> None:
+        super().__init__(folder, lab, name)
+        self.db = MySQL(lab, name)
+
+
+@pytest.fixture(scope="module")
+def host(lab: Lab, host_factory: HostFactory) -> str:
+    host_factory("my1", role="mysql")
+    return "my1"
+
+
+@pytest.fixture
+def bench(host: str, lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+    bench = NewBench(tmp_path, lab, host)
+    lab.run(host, ["systemctl", "start", "mysql"])
+    yield bench
+    bench.fault("fault_mysql_connections", name="pool", state="absent")
+    bench.fault("fault_mysql_slow", state="absent")
+    bench.db.sql("RESET PERSIST; SET GLOBAL max_connections = 151; SET GLOBAL wait_timeout = 28800; "
+                 "SET GLOBAL interactive_timeout = 28800; SET GLOBAL slow_query_log = 0; "
+                 "SET GLOBAL long_query_time = 10")  # fmt: skip
+
+
+def test_it_gets_in_frees_raises_and_the_server_keeps_it(bench: Bench) -> None:
+    bench.fault("fault_mysql_connections", name="pool", transaction=False)
+    done = bench.runbook("mysql-connections", *SOON)
+    assert done.code == 0, why(done)
+    assert "mysql-connections" in {each["id"] for each in done.report["findings"]}
+    assert bench.db.sql(PERSISTED).split() == [
+        *("interactive_timeout", "600", "max_connections", "230", "wait_timeout", "600")
+    ]
+    assert changes(bench.runbook("mysql-connections", *SOON)) == []
+    bench.restart()
+    assert [bench.variable(name) for name in NAMES] == ["230", "600", "600"]
+    back = bench.operator.here("rollback", done.report["run"]["id"], "--yes")
+    assert back.code == 0, (back.stdout, back.stderr)
+    assert [bench.variable(name) for name in NAMES] == ["151", "28800", "28800"]
+    assert bench.db.sql(PERSISTED) == "", "nothing was persisted before"
+
+
+def test_what_was_persisted_before_comes_back(bench: Bench) -> None:
+    bench.db.sql("SET PERSIST max_connections = 160")
+    done = bench.report({"mysql_variables": {"variable": "max_connections", "value": 170, "mode": "persist"}})
+    assert bench.db.sql(PERSISTED).split() == ["max_connections", "170"]
+    assert bench.operator.here("rollback", done["run"]["id"], "--yes").code == 0
+    assert bench.db.sql(PERSISTED).split() == ["max_connections", "160"]
+    bench.db.sql("SET GLOBAL max_connections = 155")
+    assert bench.diagnose("mysql-connections")["mysql-drift"]["title"] == (
+        "the next start changes max_connections from 155 to 160"
+    )
+    refused = bench.task("mysql_variables", variable="max_connections", value=9500, mode="persist")
+    assert "at most 9190" in refused["reason"] or "more than memory allows" in refused["reason"]
+    beyond = bench.task("mysql_variables", variable="max_connections", value=100_001, mode="persist")
+    assert beyond["reason"] == "max_connections cannot be 100001: expected 1 to 100000; nothing was changed"
+    assert bench.db.sql(PERSISTED).split() == ["max_connections", "160"]
+
+
+def test_it_comes_in_by_the_admin_port(bench: Bench) -> None:
+    bench.db.sql(
+        "CREATE USER IF NOT EXISTS opera@'%' IDENTIFIED BY 'opera secret'; GRANT ALL ON *.* TO opera@'%'"
+    )
+    bench.fault("fault_mysql_connections", name="pool", reserved=True)
+    login = ("-e", "mysql_login_user=opera", "-e", json.dumps({"mysql_login_password": "opera secret"}))
+    found = bench.diagnose("mysql-connections", *SOON, *login)
+    assert found["mysql-connections"]["evidence"]["came_in_by"] == "127.0.0.1:33062"
+    errors = bench.diagnose("mysql-errors", *login)
+    assert set(errors) == {"mysql-error-1040"}
+    done = bench.runbook("mysql-connections", *SOON, *login)
+    assert done.code == 0, why(done)
+
+
+def test_slow_statements_by_digest_and_plan(bench: Bench) -> None:
+    bench.fault("fault_mysql_slow", statements=2)
+    bench.db.sql("SELECT COUNT(*) FROM remedy_drill_slow.events WHERE note = 'x' OR SLEEP(0.001)")
+    found = bench.diagnose("mysql-slow", "-e", "mysql_long=1s", "-e", "mysql_average=0.5")
+    assert {"mysql-long-queries", "mysql-missing-index", "mysql-slow-log-off"} <= set(found)
+    assert "`remedy_drill_slow`.`events` (`customer`)" in found["mysql-missing-index"]["advice"]
+    assert "mysql-full-scans" in found
+    kill = json.dumps({"mysql_kill": {"users": ["remedy_drill_slow"]}})
+    index = (
+        "-e",
+        "mysql_index_table=remedy_drill_slow.events",
+        "-e",
+        json.dumps({"mysql_index_columns": ["customer"]}),
+    )
+    done = bench.runbook("mysql-slow", "-e", "mysql_long=1s", "-e", "mysql_average=0.5", "-e", kill, *index)
+    assert done.code == 0, why(done)
+    assert row(done, "Create the index that was named")["status"] == "changed"
+    assert bench.db.sql("SELECT @@GLOBAL.slow_query_log, @@GLOBAL.long_query_time").split() == [
+        "1",
+        "1.000000",
+    ]
+    back = bench.operator.here("rollback", done.report["run"]["id"], "--yes")
+    assert back.code == 0, (back.stdout, back.stderr)
+    assert bench.db.sql("SHOW INDEX FROM remedy_drill_slow.events WHERE Key_name LIKE 'events%'") == ""
+
+
+def test_errors_are_counted_by_the_server_itself(bench: Bench) -> None:
+    assert bench.diagnose("mysql-errors", "-e", "mysql_errors_since=1s") == {}
+    missing = bench.db.lab.inside(bench.name).run(["mysql", "-e", "SELECT 1 FROM mysql.nothing"], ok=None)
+    assert "1146" in missing.stderr
+    found = bench.diagnose("mysql-errors", "-e", "mysql_errors_since=60s")
+    assert "raised" in str(found["mysql-error-1146"]["evidence"]["evidence"])

@@ -1,0 +1,241 @@
+"""redis-down and redis-memory on a real Redis 7, in the cases that the drills do not break: drills/redis-*.yml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from remedy.lab import Disk, Lab
+from tests.conftest_lab import HostFactory
+from tests.services_lab.redis_host import CONF, Bench, Cache, findings, reason
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def server(lab: Lab, host_factory: HostFactory) -> Cache:
+    host_factory("c1", role="cache", disks={"/srv/dumps": Disk("16M")})
+    return Cache(lab, "c1")
+
+
+@pytest.fixture
+def cache(server: Cache) -> Cache:
+    server.clean()
+    return server
+
+
+@pytest.fixture
+def bench(cache: Cache, lab: Lab, tmp_path: Path) -> Bench:
+    return Bench(tmp_path, lab, cache)
+
+
+@contextmanager
+def asleep(cache: Cache, seconds: int = 240) -> Iterator[None]:
+    """Let it take connections and answer nobody."""
+    cache.shell(f"systemd-run -q --collect --unit=asleep redis-cli debug sleep {seconds}")
+    cache.shell("for k in $(seq 100); do timeout .3 redis-cli ping > /dev/null || exit 0; done; exit 1")
+    try:
+        yield
+    finally:
+        cache.shell("systemctl stop asleep || true; systemctl kill -s KILL redis-server || true; "
+                    "systemctl reset-failed redis-server || true")  # fmt: skip
+
+
+def test_a_host_without_redis_or_with_one_that_is_not_to_run_is_left_alone(
+    bench: Bench, cache: Cache
+) -> None:
+    cache.shell("systemctl disable -q --now redis-server 2> /dev/null")
+    try:
+        for name in ("redis-down", "redis-memory"):
+            done = bench.runbook(name)
+            assert (done.code, done.report["findings"], done.report["changes"]) == (0, [], [])
+        # Named, it is meant.
+        assert "redis-stopped" in findings(
+            bench.runbook("redis-down", command="diagnose", redis_unit="redis-server")
+        )
+        cache.shell("systemctl enable -q redis-server 2> /dev/null; mv /usr/bin/redis-server /usr/bin/gone")
+        assert bench.runbook("redis-down").report["findings"] == []
+    finally:
+        cache.shell(
+            "mv /usr/bin/gone /usr/bin/redis-server || true; systemctl enable -q redis-server 2> /dev/null"
+        )
+
+
+def test_a_broken_configuration_is_told_with_its_line_and_left_alone(bench: Bench, cache: Cache) -> None:
+    cache.shell(f"echo 'maxmemory plenty' >> {CONF}; systemctl restart redis-server || true")
+    whole = cache.shell(f"sha1sum {CONF}")
+    found = findings(bench.runbook("redis-down", command="diagnose"))
+    assert set(found) == {"redis-down", "redis-config"}
+    assert f"of {CONF}: 'maxmemory plenty': argument must be a memory value" in found["redis-config"]["title"]
+    done = bench.runbook("redis-down")
+    assert done.code == 2
+    assert done.report["changes"] == []
+    assert cache.shell(f"sha1sum {CONF}") == whole
+    # Put right by hand: the old words in its log do not keep it from being started.
+    cache.shell(f"sed -i '/plenty/d' {CONF}")
+    done = bench.runbook("redis-down")
+    assert (done.code, set(findings(done))) == (0, {"redis-down", "redis-stopped"})
+
+
+def test_a_port_that_somebody_else_has_is_told_with_its_owner(bench: Bench, cache: Cache) -> None:
+    cache.shell("systemctl stop redis-server; systemd-run -q --unit=thief python3 -m http.server 6379; "
+                "for k in $(seq 200); do ss -Hltn 'sport = 6379' | grep -q . && break; sleep .05; done; "
+                "systemctl start redis-server || true")  # fmt: skip
+    try:
+        found = findings(bench.runbook("redis-down", command="diagnose"))
+        assert "redis-port" in found
+        assert "port 6379 is taken by python3 (pid " in found["redis-port"]["title"]
+        assert "thief.service" in found["redis-port"]["advice"]
+        assert bench.runbook("redis-down").code == 2
+        assert cache.shell("systemctl is-active thief") == "active"
+    finally:
+        cache.shell("systemctl stop thief; systemctl reset-failed redis-server || true")
+
+
+def test_one_that_hangs_is_restarted_only_where_nothing_is_lost(bench: Bench, cache: Cache) -> None:
+    cache.clean("enable-debug-command local", 'save ""')
+    cache.fill("shop:#", 5)
+    with asleep(cache):
+        pid = cache.shell("pidof redis-server")
+        refused = bench.runbook("redis-down")
+        assert refused.code == 2
+        assert {"redis-down", "redis-hung"} <= set(findings(refused))
+        assert "for data would be lost: it saves nothing (no save points, no append-only file)" in reason(
+            refused
+        )
+        assert cache.shell("pidof redis-server") == pid
+        done = bench.runbook("redis-down", redis_lose_data=True)
+        assert done.code == 0, done
+        assert cache.cli("ping") == "PONG"
+        assert cache.shell("pidof redis-server") != pid
+
+
+def test_one_that_hangs_with_a_young_dump_comes_back_with_its_keys(bench: Bench, cache: Cache) -> None:
+    cache.clean("enable-debug-command local")
+    cache.fill("shop:#", 5)
+    cache.cli("save")
+    with asleep(cache):
+        cache.shell("touch -d '1 hour ago' /var/lib/redis/dump.rdb")
+        refused = bench.runbook("redis-down")
+        assert "its last save is 36" in reason(refused)
+        cache.shell("touch /var/lib/redis/dump.rdb")
+        done = bench.runbook("redis-down")
+        assert done.code == 0, done
+        assert cache.keys("shop:*") == 5
+        again = bench.runbook("redis-down")
+        assert (again.code, again.report["changes"], again.report["findings"]) == (0, [], [])
+
+
+def test_a_full_disk_explains_refused_writes_and_a_save_ends_them(bench: Bench, cache: Cache) -> None:
+    drop_in = "/etc/systemd/system/redis-server.service.d"
+    cache.shell(f"mkdir -p {drop_in}; chown redis:redis /srv/dumps; "
+                f"printf '[Service]\\nReadWritePaths=/srv/dumps\\n' > {drop_in}/dumps.conf")  # fmt: skip
+    cache.clean("dir /srv/dumps")
+    cache.shell("head -c 300000 /dev/urandom | base64 -w0 | redis-cli -x set shop:big > /dev/null")
+    cache.shell("cat /dev/zero > /srv/dumps/ballast 2> /dev/null || true")
+    cache.cli("bgsave")
+    cache.shell("until redis-cli info persistence | grep -q last_bgsave_status:err; do sleep .05; done")
+    assert "MISCONF" in cache.cli("set", "shop:1", "1")
+    refused = bench.runbook("redis-down")
+    assert refused.code == 2
+    found = findings(refused)["redis-refuses-writes"]
+    assert "its last save failed, and stop-writes-on-bgsave-error is on" in found["title"]
+    assert found["advice"].startswith("Its disk /srv/dumps has ")
+    assert "play disk-full first, then this" in found["advice"]
+    assert refused.report["changes"] == []
+    cache.shell("rm /srv/dumps/ballast")
+    done = bench.runbook("redis-down")
+    assert done.code == 0, done
+    assert [each["module"] for each in done.report["changes"]] == ["redis_save"]
+    assert cache.cli("set", "shop:1", "1") == "OK"
+    assert bench.runbook("redis-down").report["changes"] == []
+    cache.shell(f"rm -r {drop_in}; systemctl daemon-reload")
+
+
+def test_clients_that_are_at_work_stay_and_maxclients_is_raised(bench: Bench, cache: Cache) -> None:
+    cache.clean("maxclients 20")
+    with cache.clients(*["SUBSCRIBE news"] * 18):
+        done = bench.runbook("redis-down", redis_client_idle="1s")
+        assert done.code == 0, done
+        assert "redis-full" in findings(done)
+        assert [each["module"] for each in done.report["changes"]] == ["redis_config"]
+        assert cache.setting("maxclients") == ("30", "30")
+        assert cache.cli("client", "list").count("cmd=subscribe") == 18
+        assert bench.runbook("redis-down").report["changes"] == []
+        assert bench.rollback(done).code == 0
+        assert cache.setting("maxclients") == ("20", "20")
+
+
+def test_who_may_not_log_in_reports_that_it_runs(bench: Bench, cache: Cache) -> None:
+    cache.clean("requirepass some-secret")
+    found = findings(bench.runbook("redis-down", command="diagnose"))
+    assert set(found) == {"redis-login"}
+    assert "set redis_login_user and redis_login_password" in found["redis-login"]["advice"]
+    assert set(findings(bench.runbook("redis-memory", command="diagnose"))) == {"redis-memory-unknown"}
+    assert bench.runbook("redis-down", redis_login_password="some-secret").code == 0
+    assert b"some-secret" not in bench.operator.journal()
+
+
+def test_a_write_that_failed_succeeds_and_other_keys_stay(bench: Bench, cache: Cache) -> None:
+    cache.fill("user:#", 300)
+    cache.fill("cache:#", 40000)
+    cache.squeeze()
+    limit = cache.setting("maxmemory")
+    assert "OOM" in cache.cli("set", "user:new", "1" * 3000)
+    planned = bench.runbook("redis-memory", "--check")
+    assert planned.report["changes"][0]["object"] == "redis:6379:maxmemory"
+    found = findings(planned)
+    assert "and refuses writes" in found["redis-memory"]["title"]
+    assert found["redis-keys"]["evidence"]["groups"][0]["pattern"] == "cache:*"
+    # By its pattern, and only that.
+    done = bench.runbook("redis-memory", redis_delete_patterns=["cache:*"], redis_maxmemory=False)
+    assert done.code == 0, done
+    assert (cache.keys("cache:*"), cache.keys("user:*")) == (0, 300)
+    assert cache.cli("set", "user:new", "1" * 3000) == "OK"
+    assert cache.setting("maxmemory") == limit
+    again = bench.runbook("redis-memory", redis_delete_patterns=["cache:*"])
+    assert (again.code, again.report["changes"]) == (0, [])
+
+
+def test_the_limit_is_raised_within_the_hosts_memory_alone(bench: Bench, cache: Cache) -> None:
+    cache.fill("user:#", 40000)
+    cache.squeeze()
+    limit = cache.setting("maxmemory")
+    before = cache.keys("user:*")
+    refused = bench.runbook("redis-memory", redis_maxmemory="9000gb")
+    assert refused.code == 2
+    assert "is more than 75% of the host's memory" in reason(refused)
+    assert cache.setting("maxmemory") == limit
+    assert bench.runbook("redis-memory", redis_delete_patterns=["*"]).code in (2, 5)
+    assert cache.keys("user:*") == before
+    done = bench.runbook("redis-memory")
+    assert done.code == 0, done
+    live, file = cache.setting("maxmemory")
+    assert int(live) > int(limit[0])
+    assert file.endswith("mb")
+    cache.shell("systemctl restart redis-server")
+    assert (cache.setting("maxmemory")[0], cache.keys("user:*")) == (live, before)
+    assert bench.runbook("redis-memory").report["changes"] == []
+
+
+def test_a_database_and_a_policy_only_by_their_variables(bench: Bench, cache: Cache) -> None:
+    cache.fill("user:#", 100)
+    cache.shell('seq 40000 | sed "s/.*/SET junk:& 1/" | redis-cli -n 3 > /dev/null')
+    cache.squeeze()
+    done = bench.runbook("redis-memory", redis_flush_db=3)
+    assert done.code == 0, done
+    assert [each["module"] for each in done.report["changes"]] == ["redis_flush"]
+    assert (cache.cli("-n", "3", "dbsize"), cache.keys("user:*")) == ("0", 100)
+    cache.fill("junk:#", 20000)
+    cache.squeeze()
+    done = bench.runbook("redis-memory", redis_policy="allkeys-lru", redis_maxmemory=False)
+    assert done.code == 0, done
+    assert cache.setting("maxmemory-policy") == ("allkeys-lru", "allkeys-lru")
+    assert cache.cli("set", "user:new", "1" * 3000) == "OK"
+    assert bench.rollback(done).code == 0
+    assert cache.setting("maxmemory-policy")[0] == "noeviction"
+    for name, value in (("redis_policy", "lru"), ("redis_flush_db", -1), ("redis_memory_limits", 9)):
+        assert bench.runbook("redis-memory", **{name: value}).code in (2, 5)
