@@ -84,6 +84,17 @@ def test_a_plan_names_whom_it_would_end_and_what_that_rolls_back(bench: Bench, s
         assert server.sql(there) == "1"
 
 
+def test_the_inventory_names_roles_whose_sessions_stay(bench: Bench, server: Postgres, tmp_path: Path) -> None:
+    keeping = Bench(tmp_path / "keeping", server, postgres_keep_users=["app"])
+    with server.held(1, OPEN) as (pid,):
+        time.sleep(1)
+        done = play(keeping, *SOON)
+        assert done.code == 0
+        (task,) = [each for each in done.report["tasks"] if each["task"].startswith("End forgotten")]
+        assert task["kept"] == [{"item": task["kept"][0]["item"], "reason": "sessions of app are kept (keep_users)"}]
+        assert server.sql(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == "1"
+
+
 def sessions(bench: Bench, **params: Any) -> dict[str, Any]:
     done = bench.one("postgresql_sessions", **params)
     assert done["status"] != "failed", done["reason"]
@@ -177,7 +188,7 @@ def test_more_than_memory_allows_is_refused(bench: Bench, server: Postgres) -> N
     with server.held(17):
         done = play(bench, "-e", "postgres_max_connections=100000")
     assert done.code == 2
-    (task,) = [each for each in done.report["tasks"] if each["module"] == "postgresql_set"]
+    (task,) = [each for each in done.report["tasks"] if each["task"] == "Raise max_connections"]
     assert "max_connections 100000 is more than memory allows" in task["reason"]
     assert "100000 x 9" in task["reason"]
     assert "max_connections" not in server.shell("cat /var/lib/postgresql/15/main/postgresql.auto.conf")

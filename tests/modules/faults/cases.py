@@ -7,12 +7,13 @@ from typing import Any
 
 from remedy.lab import Disk, HostSpec
 
-SHOP, BASE, SHIPS, CACHE = "faulty", "faulty-db", "faulty-docker", "faulty-cache"
+SHOP, BASE, SHIPS, CACHE, ROWS = "faulty", "faulty-db", "faulty-docker", "faulty-cache", "faulty-pg"
 HOSTS = (
     HostSpec(SHOP, role="app", root_size="64M", disks={"/var/log": Disk("96M", inodes=2000)}),
     HostSpec(BASE, role="db"),
     HostSpec(SHIPS, role="docker"),
     HostSpec(CACHE, role="cache"),
+    HostSpec(ROWS, role="postgres"),
 )
 
 
@@ -30,11 +31,13 @@ class Case:
 STAYS = {
     CACHE: ("/var/lib/redis", "/var/log/redis"),
     BASE: ("/var/lib/mysql",),
+    ROWS: ("/var/lib/postgresql", "/var/log/postgresql"),
     SHIPS: ("/var/lib/docker", "/var/lib/containerd"),
 }
 """What lives by itself, and what faults say that they leave behind."""
 NGINX = "systemctl start nginx"
 DRILL = "/var/log/remedy-drill"
+PSQL = "cd /; runuser -u postgres -- psql -AtX postgres -c"
 FULL = "if head -c 8K /dev/zero > {0} 2> /dev/null; then exit 1; else rm {0}; fi"
 
 CASES = {
@@ -161,5 +164,26 @@ CASES = {
         {},
         "stat /mnt/remedy-drill > /dev/null 2>&1 & cd /proc/$!; until grep -q request_wait wchan; do sleep 0.02; done; "
         "kill -KILL $!; until grep -q '^State:.D' status; do sleep 0.02; done",
+    ),
+    "no connection to PostgreSQL": Case(
+        "fault_postgres_connections",
+        {"name": "pool"},
+        f"{PSQL} \"SELECT count(*) FROM pg_stat_activity WHERE usename = 'remedy_drill_pool'\" | grep -qx 17",
+        host=ROWS,
+        heals=f"{PSQL} \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'remedy_drill%'\"",
+    ),
+    "transactions of PostgreSQL that nobody ends": Case(
+        "fault_postgres_connections",
+        {"name": "forgotten", "sessions": 3, "doing": "transaction", "rows": 5},
+        f"{PSQL} \"SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' "
+        "AND backend_xid IS NOT NULL\" | grep -qx 3",
+        host=ROWS,
+    ),
+    "a slot of PostgreSQL that nobody uses": Case(
+        "fault_postgres_slot",
+        {"name": "gone", "size": "20M"},
+        f"{PSQL} \"SELECT active, pg_current_wal_lsn() - restart_lsn >= 20971520 FROM pg_replication_slots\" "
+        "| grep -qxF 'f|t'",
+        host=ROWS,
     ),
 }

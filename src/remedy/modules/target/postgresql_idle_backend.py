@@ -17,11 +17,17 @@ from remedy.modules.target import _holders, _postmasters
 
 PARAMS = (
     Param("limit", "int", default=1, help="End so many at most."),
-    Param("port", "int", default=5432, help="The server's port, where several run."),
-    Param("keep_users", "list", elements="str", help="Sessions of these roles stay; postgres always does."),
+    Param("port", "int", default=5432, help="The server's port. Else the variable postgres_login_port."),
+    Param(
+        "keep_users",
+        "list",
+        elements="str",
+        help="Sessions of these roles stay; postgres always does. Else the variable postgres_keep_users.",
+    ),
     Param("watch", "duration", default=2, help="For so long a process must do nothing."),
 )
 
+VARIABLES = {"port": "postgres_login_port", "keep_users": "postgres_keep_users"}
 EXAMPLES = """
 - postgresql_idle_backend: {keep_users: [billing]}
 """
