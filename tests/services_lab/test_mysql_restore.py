@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,27 @@ def restore(path: str, **params: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the two tasks of a restore."""
     beside = {"name": "shop", "backup": path, **params}
     return {"mysql_restore": beside}, {"mysql_restore": {**beside, "state": "swapped", "confirm": "shop"}}
+
+
+def end_sleepers(bench: Bench) -> None:
+    """End the sessions that hold a lock for a test."""
+    bench.database.shell(
+        "mariadb -NBe \"SELECT id FROM information_schema.processlist WHERE info = 'SELECT SLEEP(300)'\" | "
+        'while read -r id; do mariadb -e "KILL $id"; done'
+    )
+
+
+def killed(bench: Bench, doing: str, *tasks: dict[str, Any]) -> Result:
+    """Play tasks; the agent and its client programs are killed as soon as the server is at a statement."""
+    kill = (
+        "for k in $(seq 600); do mariadb -NBe 'SHOW PROCESSLIST' | grep -qF \"$1\" && break; sleep .05; done; "
+        "kill -9 $(pgrep -x python3) $(pgrep -f '^/usr/bin/mariadb .*--batch')"
+    )
+    with ThreadPoolExecutor() as pool:
+        killing = pool.submit(bench.database.shell, kill, doing)
+        done = bench.play(*tasks)
+        killing.result(60)
+    return done
 
 
 def test_a_backup_says_what_it_holds_and_a_young_one_is_enough(bench: Bench):
@@ -263,10 +285,7 @@ def test_a_swap_that_gets_no_lock_leaves_all_as_it_was_and_is_played_again(bench
         )
         == "shout"
     )
-    bench.database.shell(
-        "mariadb -NBe \"SELECT id FROM information_schema.processlist WHERE info = 'SELECT SLEEP(300)'\" | "
-        'while read -r id; do mariadb -e "KILL $id"; done'
-    )
+    end_sleepers(bench)
     again = bench.play(*restore(path))
     assert again.code == 0, again.report["tasks"]
     assert bench.database.sql("SELECT COUNT(*) FROM shop.child") == "2"
@@ -323,3 +342,43 @@ def test_a_point_that_cannot_be_reached_is_told_before_anything_is_loaded(bench:
     reason = bench.one("mysql_restore", name="shop", backup=path, until="2099-01-01 00:00:00")["reason"]
     assert "is not there any more" in reason
     assert "is not there any more" in bench.one("mysql_backup_info", name="shop")["result"]["replay"]
+
+
+def test_a_swap_that_is_cut_off_after_the_tables_have_moved_is_finished_by_the_next(bench: Bench):
+    path = backed_up(bench)
+    assert bench.play(restore(path)[0]).code == 0
+    bench.database.sql("DELETE FROM shop.child")
+    bench.database.shell(
+        "setsid mariadb -e 'LOCK TABLES mysql.proc READ; SELECT SLEEP(300)' > /dev/null 2>&1 & sleep .3"
+    )
+    try:
+        done = killed(bench, "DROP PROCEDURE", *restore(path))
+    finally:
+        end_sleepers(bench)
+    assert done.code == 4, done.report
+    assert bench.database.sql("SELECT COUNT(*) FROM shop.child") == "2", "the tables are those of the backup"
+    again = bench.play(*restore(path))
+    assert again.code == 0, again.report["tasks"]
+    assert [task["status"] for task in again.report["tasks"]] == ["ok", "changed"]
+    assert bench.database.sql("CALL shop.one(); SELECT COUNT(*) FROM shop.pairs") == "1\n2"
+    assert len(bench.databases()) == 2
+    triggers = "SELECT COUNT(*) FROM information_schema.triggers WHERE trigger_schema = 'shop'"
+    assert bench.database.sql(triggers) == "1"
+    assert bench.play(*restore(path)).report["changes"] == []
+
+
+def test_an_agent_that_is_killed_while_it_loads_leaves_what_is_damaged_alone_and_is_played_again(
+    bench: Bench,
+):
+    path = backed_up(bench)
+    slow = f"{FOLDER}/shop.sql"
+    bench.database.shell('zcat "$1" | sed "1a DO SLEEP(3);" > "$2"', path, slow)
+    before = bench.database.sql("CHECKSUM TABLE shop.parent, shop.child")
+    done = killed(bench, "SLEEP(3)", *restore(slow))
+    assert done.code == 4, done.report
+    assert bench.database.sql("CHECKSUM TABLE shop.parent, shop.child") == before
+    assert bench.databases() == ["shop", "shop_restored"]
+    again = bench.play(*restore(slow))
+    assert again.code == 0, again.report["tasks"]
+    assert bench.database.sql("SELECT COUNT(*) FROM shop.child") == "2"
+    assert bench.database.sql("SELECT COUNT(*) FROM mysql.user WHERE user = 'remedy_restore'") == "0"
