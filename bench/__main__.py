@@ -14,11 +14,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from . import cost, report
+from .databases import Databases
 from .delay import delayed
 from .hosts import BenchError, Host, fleet, needs
 from .measure import Failed
 from .speed import PLAY, Speed, changes, rounds_for, say
 from .tools import HERE, NAMES, Tool, inventories, make
+
+PARTS = ("speed", "cost", "databases")
+DATABASE_ROUNDS = 5
 
 
 def numbers(text: str) -> list[int]:
@@ -27,13 +31,15 @@ def numbers(text: str) -> list[int]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=PARTS, help="one part of it; default: all")
     parser.add_argument("--tools", default=",".join(NAMES), help="default: %(default)s")
     parser.add_argument("--hosts", type=numbers, default="1,10,50", help="default: %(default)s")
     parser.add_argument("--rtt", type=numbers, default="0,50", help="round trips in ms, default: %(default)s")
-    parser.add_argument("--rounds", type=int, help="default: 5 on 1 host, 3 on up to 10, else 1")
-    parser.add_argument("--only", choices=("speed", "cost"), help="half of it")
+    parser.add_argument("--rounds", type=int, help="default: 5 on 1 host and of databases, 3 on up to 10, else 1")
+    parser.add_argument("--only", choices=PARTS, help="the same as the part alone")
     parser.add_argument("--budget", type=float, default=60, metavar="MINUTES", help="start no round after it")
     chosen = parser.parse_args()
+    chosen.parts = [chosen.part or chosen.only] if chosen.part or chosen.only else list(PARTS)
     chosen.tools = list(dict.fromkeys(chosen.tools.split(",")))
     if unknown := set(chosen.tools) - set(NAMES):
         parser.error(f"--tools: no tool {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
@@ -97,37 +103,51 @@ def bench(chosen: argparse.Namespace) -> int:
         raise BenchError(f"the bench needs {', '.join(missing)}")
     with ExitStack() as stack:
         work = stack.enter_context(workplace())
-        tools = [make(name, work, PLAY) for name in chosen.tools]
-        say("measuring " + ", ".join(f"{tool.name} ({tool.version})" for tool in tools))
+        tools = [make(name, work, PLAY) for name in chosen.tools] if chosen.parts != ["databases"] else []
+        measured = [f"{tool.name} ({tool.version})" for tool in tools] or ["databases"]
+        say("measuring " + ", ".join(measured))
         say(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         hosts = stack.enter_context(fleet(max(chosen.hosts), work))
         speed = Speed(tools, work, time.monotonic() + chosen.budget * 60)
+        databases = Databases(work, chosen.rounds or DATABASE_ROUNDS, speed.until)
         costs: dict[str, float] = {}
         try:
-            if chosen.only != "cost":
+            if "speed" in chosen.parts:
                 measure_speed(chosen, speed, hosts, stack)
-            if chosen.only != "speed":
+            if "cost" in chosen.parts:
                 measure_cost(tools, hosts, work, costs)
+            if "databases" in chosen.parts:
+                databases.measure(hosts)
         except Failed as problem:
             speed.failures.append(str(problem))
             say(str(problem))
         finally:  # what was measured before Ctrl-C is still worth having
-            fine = publish(chosen, tools, speed, costs)
+            fine = publish(chosen, tools, speed, costs, databases)
     return 0 if fine else 1
 
 
-def publish(chosen: argparse.Namespace, tools: list[Tool], speed: Speed, costs: dict[str, float]) -> bool:
+def publish(
+    chosen: argparse.Namespace,
+    tools: list[Tool],
+    speed: Speed,
+    costs: dict[str, float],
+    databases: Databases,
+) -> bool:
     found = report.verdicts(speed.rows, changes())
     if speed.rows:
         print(f"{report.table(speed.rows, chosen.tools)}\n\n{report.lines(found)}\n")
+    if databases.costs:
+        print(f"{databases.table()}\n\n{report.lines(databases.verdicts())}\n")
+        found += databases.verdicts()
     if costs:
         print("| cost | |\n| --- | ---: |")
         print("\n".join(f"| {what} | {figure:.2f} |" for what, figure in costs.items()))
     for failure in speed.failures:
         print(f"FAIL  {failure}")
-    if speed.rows or costs:
-        versions = {tool.name: {"version": tool.version, "packages": tool.freeze} for tool in tools}
-        document = {"tools": versions, "cost": costs, "failures": speed.failures}
+    if speed.rows or costs or databases.costs:
+        used = {tool.name: tool for tool in (*tools, *databases.tools.values())}
+        versions = {name: {"version": tool.version, "packages": tool.freeze} for name, tool in used.items()}
+        document = {"tools": versions, "cost": costs, "failures": speed.failures, "databases": databases.told()}
         say(f"kept in {report.keep(HERE / 'results', document, speed.rows, found)}")
     return not speed.failures and all(ok for ok, _ in found)
 

@@ -16,7 +16,12 @@ from .hosts import USER, BenchError, Host
 
 HERE = Path(__file__).resolve().parent
 NAMES = ("remedy", "ansible", "pyinfra", "bare")
-PACKAGES = {"ansible": "ansible-core", "pyinfra": "pyinfra", "bare": "paramiko"}
+PACKAGES = {
+    "ansible": ("ansible-core",),
+    "pyinfra": ("pyinfra",),
+    "bare": ("paramiko",),
+    "bare_databases": ("paramiko", "PyMySQL"),
+}
 INSTALL = 900  # seconds, for one tool
 
 
@@ -49,7 +54,8 @@ def pinned(package: str) -> str:
 
 def venv(name: str) -> Path:
     """The virtual environment of a tool, made on first use; another pin or Python gets another one."""
-    requirement = pinned(PACKAGES[name])
+    pins = [pinned(package) for package in PACKAGES[name]]
+    requirement = " ".join(pins)
     key = hashlib.sha256(f"{requirement} {sys.version} {sys.base_prefix}".encode()).hexdigest()[:12]
     folder = cache() / f"{name}-{key}"
     if (folder / ".ready").exists():
@@ -57,7 +63,7 @@ def venv(name: str) -> Path:
     print(f"installing {requirement} …", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)  # a half-made one
     pip = [folder / "bin/python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    for argv in ([sys.executable, "-m", "venv", folder], [*pip, requirement]):
+    for argv in ([sys.executable, "-m", "venv", folder], [*pip, *pins]):
         done = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL)
         if done.returncode:
             raise BenchError(f"{requirement} cannot be installed:\n{done.stderr[-2000:]}")
@@ -78,9 +84,9 @@ def make(name: str, work: Path, play: Path) -> Tool:
         argv = (str(program), "play", str(play), "-i", "INVENTORY", "--yes")
         return Tool(name, said.stdout.strip().removeprefix("remedy, version "), argv, "inventory.yml")
     folder = venv(name)
-    freeze, version = frozen(folder / "bin/python"), pinned(PACKAGES[name]).partition("==")[2]
-    if name == "bare":
-        argv = (str(folder / "bin/python"), str(HERE / "bare.py"), "INVENTORY")
+    freeze, version = frozen(folder / "bin/python"), pinned(PACKAGES[name][0]).partition("==")[2]
+    if name.startswith("bare"):
+        argv = (str(folder / "bin/python"), str(HERE / f"{name}.py"), "INVENTORY")
         return Tool(name, f"paramiko {version}", argv, "inventory.yml", {}, freeze)
     if name == "pyinfra":
         argv = (str(folder / "bin/pyinfra"), "-y", "INVENTORY", str(HERE / "pyinfra_deploy.py"))
