@@ -9,6 +9,7 @@ import click
 import pytest
 
 from remedy.cli import cli
+from remedy.cli.asking import extra_vars
 from remedy.document import Map, load_yaml
 from remedy.drill.file import load_drill
 from remedy.inventory import load as load_inventory
@@ -85,6 +86,8 @@ def test_an_example_can_be_used(block, tmp_path):
         assert load_inventory([str(file)], root=tmp_path).hosts
     elif file.name == "remedy.yml":
         assert Project.find(tmp_path).settings
+    elif named and file.parent == tmp_path:  # variables, for -e @FILE
+        assert extra_vars([f"@{file}"], None)
     else:
         _check_playbook(block.text, file, Project(tmp_path))
 
