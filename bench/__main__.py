@@ -18,6 +18,7 @@ from .databases import Databases
 from .delay import delayed
 from .hosts import BenchError, Host, fleet, needs
 from .measure import Failed
+from .servers import install
 from .speed import PLAY, Speed, changes, rounds_for, say
 from .tools import HERE, NAMES, Tool, inventories, make
 
@@ -35,7 +36,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tools", default=",".join(NAMES), help="default: %(default)s")
     parser.add_argument("--hosts", type=numbers, default="1,10,50", help="default: %(default)s")
     parser.add_argument("--rtt", type=numbers, default="0,50", help="round trips in ms, default: %(default)s")
-    parser.add_argument("--rounds", type=int, help="default: 5 on 1 host and of databases, 3 on up to 10, else 1")
+    parser.add_argument(
+        "--rounds", type=int, help="default: 5 on 1 host and of databases, 3 on up to 10, else 1"
+    )
     parser.add_argument("--only", choices=PARTS, help="the same as the part alone")
     parser.add_argument("--budget", type=float, default=60, metavar="MINUTES", help="start no round after it")
     chosen = parser.parse_args()
@@ -101,6 +104,8 @@ def measure_cost(tools: list[Tool], hosts: list[Host], work: Path, found: dict[s
 def bench(chosen: argparse.Namespace) -> int:
     if missing := needs():
         raise BenchError(f"the bench needs {', '.join(missing)}")
+    if "databases" in chosen.parts:
+        install()  # now: not after half an hour of measuring
     with ExitStack() as stack:
         work = stack.enter_context(workplace())
         tools = [make(name, work, PLAY) for name in chosen.tools] if chosen.parts != ["databases"] else []
@@ -147,7 +152,12 @@ def publish(
     if speed.rows or costs or databases.costs:
         used = {tool.name: tool for tool in (*tools, *databases.tools.values())}
         versions = {name: {"version": tool.version, "packages": tool.freeze} for name, tool in used.items()}
-        document = {"tools": versions, "cost": costs, "failures": speed.failures, "databases": databases.told()}
+        document = {
+            "tools": versions,
+            "cost": costs,
+            "failures": speed.failures,
+            "databases": databases.told(),
+        }
         say(f"kept in {report.keep(HERE / 'results', document, speed.rows, found)}")
     return not speed.failures and all(ok for ok, _ in found)
 

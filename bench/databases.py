@@ -38,7 +38,7 @@ class Databases:
         for name in NAMES:
             (self.work / name).mkdir(exist_ok=True)
         self.tools = {name: make(of, self.work, PLAY) for name, of in NAMES.items()}
-        say(f"starting {len(hosts)} MariaDB servers")
+        say(f"starting MariaDB on {plural(len(hosts))}")
         with running(hosts, self.work / "databases") as servers:
             counts = sorted({1, len(hosts)})
             folders = {count: self._inventory(servers[:count]) for count in counts}
@@ -47,7 +47,9 @@ class Databases:
                 for count in counts:
                     for name, tool in self.tools.items():
                         if time.monotonic() > self.until:
-                            raise Failed(f"databases, round {number}: out of time before {name}; see --budget")
+                            raise Failed(
+                                f"databases, round {number}: out of time before {name}; see --budget"
+                            )
                         cost = self._run(tool, folders[count])
                         self.costs.setdefault((name, count), []).append(cost)
                         what = f"{plural(count)}, round {number}/{self.rounds}"
@@ -122,7 +124,9 @@ class Databases:
             for name in NAMES:
                 costs = self.costs.get((name, count), [])
                 cpu, peak = (f(getattr(c, part) for c in costs) if costs else 0 for f, part in _PARTS)
-                text = f"{self.seconds(name, count):.2f} s (CPU {cpu:.2f} s), {peak:.0f} MiB" if costs else "–"
+                text = (
+                    f"{self.seconds(name, count):.2f} s (CPU {cpu:.2f} s), {peak:.0f} MiB" if costs else "–"
+                )
                 cells.append(text)
             lines.append([plural(count), *cells])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)

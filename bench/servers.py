@@ -63,7 +63,9 @@ class Server:
 
     def watch(self) -> pymysql.Connection:
         """Return a session of the bench's own."""
-        return pymysql.connect(host="127.0.0.1", port=self.port, user=WATCHER, password=PASSWORD, autocommit=True)
+        return pymysql.connect(
+            host="127.0.0.1", port=self.port, user=WATCHER, password=PASSWORD, autocommit=True
+        )
 
 
 def variables(servers: list[Server]) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
@@ -77,7 +79,9 @@ def install() -> None:
     if mariadbd() is None:
         done = subprocess.run([Path(__file__).parents[1] / "scripts/needs", "mariadbd=mariadb-server-core"])
         if done.returncode or mariadbd() is None:
-            raise BenchError("the bench of databases needs the program mariadbd (Debian: mariadb-server-core)")
+            raise BenchError(
+                "the bench of databases needs the program mariadbd (Debian: mariadb-server-core)"
+            )
     if missing := [name for name in SYSTEM if not (SQL / name).exists()]:
         raise BenchError(f"{SQL} lacks {', '.join(missing)}, of which a data folder is made")
 
@@ -87,7 +91,7 @@ def mariadbd() -> str | None:
 
 
 def room(count: int, work: Path) -> None:
-    """Refuse what does not fit: a machine that swaps measures its disk."""
+    """Refuse what does not fit: a machine that swaps measures its swap."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     fields = {name: int(rest.split()[0]) // 1024 for name, _, rest in (line.partition(":") for line in lines)}
     work.mkdir(exist_ok=True)
@@ -96,13 +100,14 @@ def room(count: int, work: Path) -> None:
         (shutil.disk_usage(work).free >> 20, DISK, f"disk below {work}"),
     ):
         if have < count * each:
-            raise BenchError(f"{count} servers need {count * each} MiB of {what}, there are {have}: see --hosts")
+            raise BenchError(
+                f"{count} servers need {count * each} MiB of {what}, there are {have}: see --hosts"
+            )
 
 
 @contextmanager
 def running(hosts: list[Host], work: Path) -> Iterator[list[Server]]:
-    """A server in each host, each on a copy of a data folder that is made once below `work`."""
-    install()
+    """A server in each host, each on a copy of one data folder, which is made below `work`; `install` comes before."""
     room(len(hosts), work)
     template = make(work)
     servers: list[Server] = []
@@ -185,7 +190,9 @@ def wait_for_greeting(server: Server, deadline: float) -> None:
         except OSError:
             time.sleep(0.05)
     said = (server.host.directory / "run/mysqld/log").read_text(errors="replace")[-2000:]
-    raise BenchError(f"{server.host.name}: MariaDB on port {server.port} did not answer: {said or 'it said nothing'}")
+    raise BenchError(
+        f"{server.host.name}: MariaDB on port {server.port} did not answer: {said or 'it said nothing'}"
+    )
 
 
 class Asked:
