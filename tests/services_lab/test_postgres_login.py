@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +221,38 @@ def test_info_tells_who_is_connected(bench: Bench, server: Postgres) -> None:
     assert found["connections"]["max"] == 20
     assert found["settings"]["max_connections"]["setting"] == "20"
     assert found["databases"]["app"]["owner"] == "app"
+
+
+def test_a_connection_lost_in_the_middle_leaves_the_outcome_open(bench: Bench, server: Postgres) -> None:
+    cut = (
+        "for k in $(seq 200); do runuser -u postgres -- psql -AtXc \"SELECT 1 FROM pg_stat_activity "
+        "WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(30)%'\" | grep -q 1 && "
+        "exec $1; sleep .05; done; exit 1"
+    )
+    sleep = {"postgresql_query": {"query": "SELECT pg_sleep(30)"}}
+    with ThreadPoolExecutor() as pool:
+        cutting = pool.submit(server.shell, cut, "pkill -u admin sshd")
+        done = bench.tasks(sleep)
+        cutting.result(30)
+    (task,) = done.report["tasks"]
+    assert (done.code, done.report["hosts"]["pg1"]["reason"], task["status"]) == (4, "link_lost", "not_run")
+    assert "whether it ran is not known" in task["reason"]
+
+
+def test_a_server_that_ends_in_the_middle_is_told(bench: Bench, server: Postgres) -> None:
+    stop = (
+        "for k in $(seq 200); do runuser -u postgres -- psql -AtXc \"SELECT 1 FROM pg_stat_activity "
+        "WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(31)%'\" | grep -q 1 && "
+        "break; sleep .05; done; systemctl restart postgresql@15-main"
+    )
+    tasks = [{"postgresql_query": {"query": "SELECT pg_sleep(31)"}, "ignore_errors": True},
+             {"postgresql_query": {"query": "SELECT 1 AS one", "reads": True}, "register": "again",
+              "until": "again is not failed", "retries": 20, "delay": 1}]  # fmt: skip
+    with ThreadPoolExecutor() as pool:
+        stopping = pool.submit(server.shell, stop)
+        done = bench.tasks(*tasks)
+        stopping.result(60)
+    first, second = done.report["tasks"]
+    assert "whether the statement took effect is not known: SELECT pg_sleep(31)" in first["reason"]
+    assert "terminating connection due to administrator command" in first["reason"]
+    assert second["status"] == "ok"

@@ -135,6 +135,8 @@ def test_standby_first_then_the_primary_and_back_the_other_way(bench: Bench, pai
 def test_the_runbook_raises_the_standby_first(bench: Bench, pair: tuple[Postgres, Postgres]) -> None:
     primary, standby = pair
     primary.account()
+    for server in (primary, standby):
+        server.sql("ALTER SYSTEM RESET max_connections")
     started = "SELECT pg_postmaster_start_time()"
     try:
         with primary.held(17):
