@@ -11,7 +11,7 @@ import time
 
 from remedy.agent import atomic
 from remedy.agent.files import CHUNK, hasher
-from remedy.agent.kinds import Failed
+from remedy.agent.kinds import Failed, Irreversible, Resource
 from remedy.agent.paths import failed, native
 
 SPARE = 32 << 20  # bytes that stay free beside a backup or a restored copy
@@ -202,3 +202,65 @@ def recovery(engine, database, told, swapping):
         "point": told.get("point"),
         "rows_behind": behind,
     }
+
+
+class Backup(Resource):
+    """A backup of one database, made anew unless one is young enough.
+
+    A subclass MUST answer write, which sets `_made`, and say its `server`, the `endings` of such files, the `client`
+    that talks to the server, and what of its manifest a task `tells`; it MAY choose the `ending` of a new one.
+    """
+
+    interruptible = False
+    deadline = 0
+    server = ""
+    endings = ()
+    tells = ("path", "made", "tables", "size", "sha256")
+
+    _made = None
+
+    def __init__(self, params, host):
+        Resource.__init__(self, params, host)
+        self._began = time.time()
+        self._client = self.client(host, params)
+
+    def client(self, host, params):
+        """Return who talks to the server."""
+        raise NotImplementedError
+
+    def ending(self):
+        """Return the ending of a new file's name."""
+        return self.endings[0]
+
+    def key(self):
+        return "backup:%s:%s:%s" % (self.server, self.params["folder"], self.params["name"])
+
+    def read(self):
+        if self._made is None:
+            limit = self._began - self.params["max_age"]
+            self._made = good(self.params["folder"], self.params["name"], self.endings, limit)
+        return None if self._made is None else {"backup": self._made["path"], "sha256": self._made["sha256"]}
+
+    def wanted(self, have):
+        return have if have is not None else {"backup": "a new one", "sha256": None}
+
+    def keep(self, have):
+        return Irreversible("a backup stays until somebody removes it")
+
+    def returns(self, have, now):
+        made = self._made or {"path": self.path(self._began)}
+        return {each: made.get(each) for each in self.tells}
+
+    def why(self, have):
+        return "%s is whole, and young enough" % have["backup"]
+
+    def diff(self, have, want):
+        return {
+            "before": "",
+            "after": "a backup of %s in %s\n" % (self.params["name"], self.params["folder"]),
+        }
+
+    def path(self, made):
+        """Return the path of a backup made at a time."""
+        name = "%s-%s%s" % (self.params["name"], stamp(made), self.ending())
+        return os.path.join(self.params["folder"], name)

@@ -9,10 +9,9 @@ at before. Returns `path`, `made` (its time), `position`, `tables`, `size` and `
 Tables of engines without transactions are dumped as well, and named in a warning: they may not fit the others.
 """
 
-import os
 import time
 
-from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Resource
+from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.modules.target import _backups, _mysql_dump, _mysql_swap, _mysql_tools
 
 PARAMS = (
@@ -47,31 +46,16 @@ def kind(params):
     return Backup
 
 
-class Backup(Resource):
-    interruptible = False
-    deadline = 0
+class Backup(_backups.Backup):
+    server = "mysql"
+    endings = _mysql_dump.ENDINGS
+    tells = ("path", "made", "position", "tables", "size", "sha256")
 
-    _made = None
+    def client(self, host, params):
+        return _mysql_tools.Client(host, params)
 
-    def __init__(self, params, host):
-        Resource.__init__(self, params, host)
-        self._began = time.time()
-        self._client = _mysql_tools.Client(host, params)
-
-    def key(self):
-        return "backup:mysql:%s:%s" % (self.params["folder"], self.params["name"])
-
-    def read(self):
-        if self._made is None:
-            limit = self._began - self.params["max_age"]
-            self._made = _backups.good(self.params["folder"], self.params["name"], _mysql_dump.ENDINGS, limit)
-        return None if self._made is None else {"backup": self._made["path"], "sha256": self._made["sha256"]}
-
-    def wanted(self, have):
-        return have if have is not None else {"backup": "a new one", "sha256": None}
-
-    def keep(self, have):
-        return Irreversible("a backup stays until somebody removes it")
+    def ending(self):
+        return ".sql.gz" if self.params["compress"] else ".sql"
 
     def write(self, have, want):
         name, client = self.params["name"], self._client
@@ -80,30 +64,10 @@ class Backup(Resource):
         _backups.room(self.params["folder"], client.size(name)[0], "the dump of %s" % name)
         _backups.ready(self.params["folder"])
         made = time.time()
-        path = self._path(made)
+        path = self.path(made)
         known = {"engine": "mysql", "database": name, "made": made, "server": client.about["version"]}
         known["charset"] = _mysql_swap.charset(client, name)
         self._made = dict(_backups.keep(path, self._dump, known), path=path)
-
-    def returns(self, have, now):
-        names = ("path", "made", "position", "tables", "size", "sha256")
-        made = self._made or {"path": self._path(self._began)}
-        return {each: made.get(each) for each in names}
-
-    def why(self, have):
-        return "%s is whole, and young enough" % have["backup"]
-
-    def diff(self, have, want):
-        return {
-            "before": "",
-            "after": "a backup of %s in %s\n" % (self.params["name"], self.params["folder"]),
-        }
-
-    def _path(self, made):
-        ending = ".sql.gz" if self.params["compress"] else ".sql"
-        return os.path.join(
-            self.params["folder"], "%s-%s%s" % (self.params["name"], _backups.stamp(made), ending)
-        )
 
     def _dump(self, path):
         client, name = self._client, self.params["name"]

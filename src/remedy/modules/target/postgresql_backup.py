@@ -7,10 +7,9 @@ put on the disk, and only then called NAME-TIME.dump. The room is looked at befo
 Returns `path`, `made` (its time), `tables`, `size` and `sha256`.
 """
 
-import os
 import time
 
-from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Resource
+from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.modules.target import _backups, _postgres_archive, _postgres_tools
 
 PARAMS = (
@@ -40,33 +39,12 @@ def kind(params):
     return Backup
 
 
-class Backup(Resource):
-    interruptible = False
-    deadline = 0
+class Backup(_backups.Backup):
+    server = "postgresql"
+    endings = _postgres_archive.ENDINGS
 
-    _made = None
-
-    def __init__(self, params, host):
-        Resource.__init__(self, params, host)
-        self._began = time.time()
-        self._client = _postgres_tools.Client(host, params)
-
-    def key(self):
-        return "backup:postgresql:%s:%s" % (self.params["folder"], self.params["name"])
-
-    def read(self):
-        if self._made is None:
-            limit = self._began - self.params["max_age"]
-            self._made = _backups.good(
-                self.params["folder"], self.params["name"], _postgres_archive.ENDINGS, limit
-            )
-        return None if self._made is None else {"backup": self._made["path"], "sha256": self._made["sha256"]}
-
-    def wanted(self, have):
-        return have if have is not None else {"backup": "a new one", "sha256": None}
-
-    def keep(self, have):
-        return Irreversible("a backup stays until somebody removes it")
+    def client(self, host, params):
+        return _postgres_tools.Client(host, params)
 
     def write(self, have, want):
         name, client = self.params["name"], self._client
@@ -76,27 +54,10 @@ class Backup(Resource):
         _backups.room(self.params["folder"], about["bytes"], "the dump of %s" % name)
         _backups.ready(self.params["folder"])
         made = time.time()
-        path = self._path(made)
+        path = self.path(made)
         known = {"engine": "postgresql", "database": name, "made": made, "server": client.about["version"]}
         known["options"] = dict({each: about[each] for each in _KEPT}, row=about["row"])
         self._made = dict(_backups.keep(path, self._dump, known), path=path)
-
-    def returns(self, have, now):
-        names = ("path", "made", "tables", "size", "sha256")
-        made = self._made or {"path": self._path(self._began)}
-        return {each: made.get(each) for each in names}
-
-    def why(self, have):
-        return "%s is whole, and young enough" % have["backup"]
-
-    def diff(self, have, want):
-        return {
-            "before": "",
-            "after": "a backup of %s in %s\n" % (self.params["name"], self.params["folder"]),
-        }
-
-    def _path(self, made):
-        return os.path.join(self.params["folder"], "%s-%s.dump" % (self.params["name"], _backups.stamp(made)))
 
     def _dump(self, path):
         client, name = self._client, self.params["name"]

@@ -12,7 +12,7 @@ import time
 from remedy.agent import family, process
 from remedy.agent.kinds import Failed
 from remedy.modules.target._systemd import Units, booted
-from remedy.modules.target.faults._fault import MARK
+from remedy.modules.target.faults._fault import MARK, Fault
 
 _VARIABLE = "REMEDY_DRILL"
 _SECONDS = 30.0
@@ -133,3 +133,19 @@ class Daemon(object):
                 raise Failed("%s does not end: process %d" % (self.unit, left[0]))
             time.sleep(0.02)
             left = list(self._orphans())
+
+
+class Running(Fault):
+    """A fault that lasts as long as a process of its own. A subclass MUST also answer `label`, the process's name."""
+
+    _daemon = None
+
+    def label(self):
+        """Return what the process is called, one name a fault."""
+        raise NotImplementedError
+
+    @property
+    def daemon(self):
+        if self._daemon is None:
+            self._daemon = Daemon(self.host, self.label())
+        return self._daemon

@@ -10,8 +10,8 @@ import os
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.target import _mounts
 from remedy.modules.target.faults import _folder
-from remedy.modules.target.faults._daemon import Daemon
-from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
+from remedy.modules.target.faults._daemon import Running
+from remedy.modules.target.faults._fault import MARK, STATE, name_param, wrong_name, wrong_path
 
 PARAMS = (
     Param(
@@ -64,15 +64,11 @@ def kind(params):
     return HungMount
 
 
-class HungMount(Fault):
-    _daemon = None
+class HungMount(Running):
     _path = None
 
-    @property
-    def daemon(self):
-        if self._daemon is None:
-            self._daemon = Daemon(self.host, "mount-" + self.params["name"])
-        return self._daemon
+    def label(self):
+        return "mount-" + self.params["name"]
 
     @property
     def path(self):

@@ -12,8 +12,8 @@ import uuid
 
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.target.faults import _mysql_root
-from remedy.modules.target.faults._daemon import Daemon
-from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param
+from remedy.modules.target.faults._daemon import Running
+from remedy.modules.target.faults._fault import MARK, STATE, name_param
 from remedy.modules.target.faults._mysql_client import PROGRAM
 
 PARAMS = (
@@ -58,14 +58,9 @@ def kind(params):
     return Slow
 
 
-class Slow(Fault):
-    _daemon = None
-
-    @property
-    def daemon(self):
-        if self._daemon is None:
-            self._daemon = Daemon(self.host, "mysql-" + self.params["name"])
-        return self._daemon
+class Slow(Running):
+    def label(self):
+        return "mysql-slow-" + self.params["name"]
 
     @property
     def schema(self):

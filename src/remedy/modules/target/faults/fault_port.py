@@ -7,8 +7,8 @@ It is the unit `remedy-drill-port-PORT`. A port that somebody has is refused: st
 import socket
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target.faults._daemon import Daemon
-from remedy.modules.target.faults._fault import STATE, Fault
+from remedy.modules.target.faults._daemon import Running
+from remedy.modules.target.faults._fault import STATE
 
 PARAMS = (
     Param("port", "int", default=REQUIRED, help="The port."),
@@ -43,14 +43,9 @@ def kind(params):
     return Port
 
 
-class Port(Fault):
-    _daemon = None
-
-    @property
-    def daemon(self):
-        if self._daemon is None:
-            self._daemon = Daemon(self.host, "port-%d" % self.params["port"])
-        return self._daemon
+class Port(Running):
+    def label(self):
+        return "port-%d" % self.params["port"]
 
     def key(self):
         return "fault:port:%d" % self.params["port"]

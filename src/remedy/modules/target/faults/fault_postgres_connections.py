@@ -14,8 +14,8 @@ import uuid
 
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.target.faults import _postgres_root
-from remedy.modules.target.faults._daemon import Daemon
-from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param
+from remedy.modules.target.faults._daemon import Running
+from remedy.modules.target.faults._fault import MARK, STATE, name_param
 
 PARAMS = (
     Param("sessions", "int", default=0, help="How many to hold; 0: every ordinary one that is free."),
@@ -80,14 +80,9 @@ def kind(params):
     return Connections
 
 
-class Connections(Fault):
-    _daemon = None
-
-    @property
-    def daemon(self):
-        if self._daemon is None:
-            self._daemon = Daemon(self.host, "postgres-" + self.params["name"])
-        return self._daemon
+class Connections(Running):
+    def label(self):
+        return "postgres-" + self.params["name"]
 
     @property
     def role(self):

@@ -6,8 +6,8 @@ and `absent` brings it back unless it was set anew since. Returns `unit` and `pi
 """
 
 from remedy.agent.kinds import Failed, Param
-from remedy.modules.target.faults._daemon import Daemon
-from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name
+from remedy.modules.target.faults._daemon import Running
+from remedy.modules.target.faults._fault import MARK, STATE, name_param, wrong_name
 from remedy.modules.target.faults._redis import LOGIN, Redis
 from remedy.modules.target.faults._until import until
 
@@ -56,14 +56,9 @@ def kind(params):
     return Clients
 
 
-class Clients(Fault):
-    _daemon = None
-
-    @property
-    def daemon(self):
-        if self._daemon is None:
-            self._daemon = Daemon(self.host, "redis-" + self.params["name"])
-        return self._daemon
+class Clients(Running):
+    def label(self):
+        return "redis-" + self.params["name"]
 
     @property
     def note(self):
