@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from remedy.cli.mistyped import of_modules
 from remedy.playbook import Include, load, load_tasks, walk
 from remedy.project import Project
 from remedy.secret import Secrets
@@ -33,6 +34,13 @@ def test_runbooks_are_complete(name):
         assert play.diagnose
         assert not play.gather_facts
         assert all(node.name for _, nodes in play.sections() for node, _ in walk(nodes))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_variable_of_a_runbook_hides_one_of_the_inventory(name):
+    playbook = load(PROJECT.playbook(name), project=PROJECT)
+    own = {str(key) for play in playbook.plays for key in play.vars}
+    assert own & of_modules(playbook, PROJECT) == set()
 
 
 def fixes():

@@ -121,7 +121,7 @@ def _runbook(name: str, path: Path, project: Project) -> None:
             click.echo("\nVariables:")
             for key, value in play.vars.items():
                 _say(f"{key}: {value}{_comment(play.vars.keys_at.get(key))}", "  ", hang=4)
-    if taken := sorted(of_modules(playbook)):
+    if taken := sorted(of_modules(playbook, project)):
         click.echo("\nFrom the inventory, where they are set there:")
         _say(", ".join(taken), "  ")
 

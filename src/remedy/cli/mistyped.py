@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import click
 
-from remedy.errors import InputError, Position
+from remedy.errors import InputError, Position, RemedyError
 from remedy.inventory import Host, Inventory
-from remedy.playbook import Playbook, Task, walk
+from remedy.modules.parameters import has_template
+from remedy.playbook import Include, Node, Play, Playbook, Task, load_tasks, walk
 from remedy.playbook.model import SECTIONS
+from remedy.project import Project
 
 _WHERE = Position("command line (-e)")
 
 
 def look_for_slips(
-    extra: Mapping[str, Any], playbook: Playbook, inventory: Inventory, hosts: Sequence[Host]
+    extra: Mapping[str, Any],
+    playbook: Playbook,
+    inventory: Inventory,
+    hosts: Sequence[Host],
+    project: Project,
 ) -> None:
     """Raise InputError for an extra variable that is nearly one of the runbook's, warn of one that nobody has.
 
     Ordinary playbooks take what they are given, as Ansible's do.
     """
-    if not playbook.plays or any(play.runbook is None for play in playbook.plays):
+    if not extra or not playbook.plays or any(play.runbook is None for play in playbook.plays):
         return
     own = {str(name) for play in playbook.plays for name in play.vars}
-    known = own | of_modules(playbook)
+    known = own | of_modules(playbook, project)
     for name, value in extra.items():
         if value is None and name in own:
             raise InputError(
@@ -46,15 +53,33 @@ def look_for_slips(
         click.echo(f"warning: -e {name}: '{playbook.path.stem}' has no such variable", err=True)
 
 
-def of_modules(playbook: Playbook) -> set[str]:
-    """Return the variables that modules take from the inventory, wherever they are used."""
+def of_modules(playbook: Playbook, project: Project) -> set[str]:
+    """Return the variables that modules take from the inventory, wherever they are used, in includes too."""
     found: set[str] = set()
     for play in playbook.plays:
         for section in SECTIONS:
-            for node, _ in walk(getattr(play, section)):
-                if isinstance(node, Task):
-                    found.update(getattr(node.spec.loaded, "VARIABLES", {}).values())
+            for task in _tasks(getattr(play, section), section, play, project, set()):
+                found.update(getattr(task.spec.loaded, "VARIABLES", {}).values())
     return found
+
+
+def _tasks(
+    nodes: tuple[Node, ...], section: str, play: Play, project: Project, seen: set[Path]
+) -> Iterator[Task]:
+    """Yield the tasks of a section, and those of includes that are named without a template."""
+    for node, _ in walk(nodes):
+        if isinstance(node, Task):
+            yield node
+        elif isinstance(node, Include) and not has_template(node.file):
+            try:
+                path = project.tasks_file(str(node.file), Path(node.position.file).parent)
+                if path in seen:
+                    continue
+                seen.add(path)
+                inside = load_tasks(path, project=project, section=section, play=play)
+            except RemedyError:
+                continue  # whoever comes to it says why
+            yield from _tasks(inside, section, play, project, seen)
 
 
 def _in_inventory(name: str, inventory: Inventory, hosts: Sequence[Host]) -> bool:

@@ -279,7 +279,7 @@ def play_named(name: str, *, mode: str, flags: dict[str, Any]) -> int:
         )
     _warn_of_tags(session.options, playbook)
     hosts = session.hosts(str(play.hosts) for play in playbook.plays)
-    look_for_slips(session.extra, playbook, session.inventory, hosts)
+    look_for_slips(session.extra, playbook, session.inventory, hosts, session.project)
     if flags.get("syntax_check"):
         number = len(playbook.plays)
         click.echo(f"{playbook.path}: {number} play{'s' if number != 1 else ''}, nothing wrong")

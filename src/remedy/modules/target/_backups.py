@@ -214,8 +214,8 @@ class Backup(Resource):
     interruptible = False
     deadline = 0
     server = ""
-    endings = ()
-    tells = ("path", "made", "tables", "size", "sha256")
+    endings = tuple("")
+    tells = tuple("path made tables size sha256".split())
 
     _made = None
 
