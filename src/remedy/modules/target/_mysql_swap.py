@@ -131,6 +131,7 @@ def _planned(client, front, source, aside):
             "aside": aside,
             "front": tables[front],
             "source": [each for each in tables[source] if each != MARKS],
+            "triggers": _triggers(client, front),
             "of_front": _extras(client, front, routines=False),
             "of_source": _extras(client, source, routines=True),
         }
@@ -197,7 +198,8 @@ def _move(client, plan, front, source, aside):
         except Failed as error:
             if again == _TRIES - 1 or not any(word in error.message for word in ("1205", "1213")):
                 # The damaged one goes on as it was, with its triggers.
-                _load(client, front, plan["of_front"], force=True, wait=60)
+                if set(plan["triggers"]) - set(_triggers(client, front)):
+                    _load(client, front, plan["of_front"], force=True, wait=60)
                 raise
     raise Failed("the swap did not come to an end")
 
@@ -235,13 +237,15 @@ def _free(client, front, aside):
         )
 
 
+def _triggers(client, database):
+    sql = "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = %s"
+    return [row[0] for row in client.rows(sql % text(database))]
+
+
 def _drop_triggers(client, *databases):
     for each in databases:
-        rows = client.rows(
-            "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = %s" % text(each)
-        )
-        for row in rows:
-            client.rows(_WAIT + "DROP TRIGGER IF EXISTS %s.%s" % (name(each), name(row[0])))
+        for trigger in _triggers(client, each):
+            client.rows(_WAIT + "DROP TRIGGER IF EXISTS %s.%s" % (name(each), name(trigger)))
 
 
 def _end_sessions(client, database):
