@@ -1,6 +1,6 @@
 """mysql_binlogs and mysql_binlog_purge on a real pair of MySQL 9: what the replica needs stays, on a full disk too.
 
-On MariaDB: tests/modules/test_mysql_binlogs_lab.py and tests/acceptance/test_disk_full_binlogs.py.
+On MariaDB: test_mariadb_binlogs.py and test_disk_full_binlogs.py.
 """
 
 from __future__ import annotations

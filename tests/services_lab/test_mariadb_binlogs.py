@@ -1,7 +1,7 @@
 """mysql_binlogs and mysql_binlog_purge on real servers: what replicas need stays, and no purge hangs for long.
 
 What hangs, who is ended and what is lent for it is proved with the runbook:
-tests/acceptance/test_disk_full_binlogs.py.
+test_disk_full_binlogs.py.
 """
 
 from __future__ import annotations
