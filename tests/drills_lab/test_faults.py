@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from remedy.lab import Lab
 from tests.acceptance.host_tree import look
 from tests.acceptance.operator import Operator
 from tests.modules.faults.cases import BASE, CASES, DRILL, HOSTS, NGINX, SHOP, STAYS
 from tests.modules.running import in_lab, step
-
-from remedy.lab import Lab
 
 pytestmark = pytest.mark.lab
 

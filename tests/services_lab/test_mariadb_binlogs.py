@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.operator import Operator
-from tests.conftest_lab import HostFactory
-from tests.modules.mariadb import FOLDER, Database, spec
 
 from remedy.lab import Lab
 from remedy.modules.controller import mysql_binlog_purge
+from tests.acceptance.operator import Operator
+from tests.conftest_lab import HostFactory
+from tests.modules.mariadb import FOLDER, Database, spec
 
 pytestmark = pytest.mark.lab
 
