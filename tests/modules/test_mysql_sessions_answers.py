@@ -374,7 +374,7 @@ def test_another_door_is_one_of_the_same_server() -> None:
     "query",
     ["SELECT 1", " (SELECT 'a;b' AS x) ", "SHOW CREATE TABLE t;", "EXPLAIN SELECT * FROM t",
      "show engine innodb status", "WITH x AS (SELECT 1) SELECT * FROM x", "SHOW VARIABLES LIKE 'log_slow%'",
-     "SELECT `update` FROM t -- into nowhere\n"],
+     "SELECT `update` FROM t -- into nowhere\n", "SELECT 'it\\'s', \"sleep(1)\" --", "SHOW CREATE TABLE `sleep`"],
 )  # fmt: skip
 def test_what_only_reads(query: str) -> None:
     assert reads(query)
@@ -385,7 +385,10 @@ def test_what_only_reads(query: str) -> None:
     ["EXPLAIN ANALYZE SELECT 1", "SELECT 1 INTO OUTFILE '/tmp/x'", "SELECT 1 FOR UPDATE", "SELECT 1; DELETE FROM t",
      "SELECT GET_LOCK('a', 1)", "WITH x AS (SELECT 1) DELETE FROM t", "SELECT @a := 1", "SELECT /*! 1 INTO */ @x",
      "ANALYZE SELECT 1", "DELETE FROM t", ["SELECT 1", "SELECT 2"], "SELECT 1 /*M! FOR UPDATE */", "", None,
-     "SELECT SLEEP(1000)", "SELECT 1 LOCK IN SHARE MODE"],
+     "SELECT SLEEP(1000)", "SELECT 1 LOCK IN SHARE MODE", "SELECT 1 --\n INTO OUTFILE '/tmp/x'",
+     "SELECT 1 # \0 INTO OUTFILE '/tmp/x'", "SELECT '\\' INTO OUTFILE '/tmp/x' -- '", "SHOW TABLES WHERE SLEEP(9)",
+     'SELECT "a\\" INTO OUTFILE \'/tmp/x\' -- "', "SELECT `get_lock` /* */ ('a', 1)",
+     "SELECT group_replication_set_as_primary('x')"],
 )  # fmt: skip
 def test_what_does_not_only_read(query: Any) -> None:
     assert not reads(query)
