@@ -273,6 +273,16 @@ def test_mysql_8_persists_by_itself_and_forgets_again(opened: Opened) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [("+100000", "nothing was changed"), ("1e5", "expected a number"), ("1_0", "expected a number")],
+)  # fmt: skip
+def test_no_way_of_writing_a_number_gets_past_its_limits(value: str, why: str, opened: Opened) -> None:
+    module, _ = variable("8.0.36", "151", None, opened, value=value, mode="persist")
+    with pytest.raises(Failed, match=why):
+        module.wanted(module.read())
+
+
 @pytest.mark.parametrize("version", ["5.7.44-log", "10.3.39-MariaDB", "11.4.2-MariaDB"])
 def test_others_have_a_drop_in(version: str, opened: Opened) -> None:
     module, server = variable(version, "151", None, opened, value="300", mode="persist")
