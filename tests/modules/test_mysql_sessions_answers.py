@@ -213,6 +213,23 @@ def test_an_id_that_another_one_has_now_is_not_ended(opened: Opened) -> None:
     assert server.told == []
 
 
+@pytest.mark.parametrize("module", ["mysql_sessions", "postgresql_sessions"])
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [({"query": ""}, "query is empty"), ({"users": [], "age": 60}, "users is empty"),
+     ({"age": 0}, "without a criterion"), ({"age": "-5m"}, "age cannot be less than 0"),
+     ({"age": float("nan")}, "it must be a duration")],
+)  # fmt: skip
+def test_what_would_match_every_session_is_no_criterion(module: str, given: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(InputError, match=wrong):
+        check(find(module), given, None, templates_allowed=False)
+
+
+def test_every_state_holds_an_empty_text() -> None:
+    with pytest.raises(InputError, match="states is empty"):
+        check(find("mysql_sessions"), {"states": [""]}, None, templates_allowed=False)
+
+
 def test_without_a_criterion_or_the_privilege_it_refuses() -> None:
     with pytest.raises(InputError, match="without a criterion it would end every session"):
         check(find("mysql_sessions"), {}, None, templates_allowed=False)
