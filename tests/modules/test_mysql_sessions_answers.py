@@ -213,6 +213,23 @@ def test_an_id_that_another_one_has_now_is_not_ended(opened: Opened) -> None:
     assert server.told == []
 
 
+@pytest.mark.parametrize("module", ["mysql_sessions", "postgresql_sessions"])
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [({"query": ""}, "query is empty"), ({"users": [], "age": 60}, "users is empty"),
+     ({"age": 0}, "without a criterion"), ({"age": "-5m"}, "age cannot be less than 0"),
+     ({"age": float("nan")}, "it must be a duration")],
+)  # fmt: skip
+def test_what_would_match_every_session_is_no_criterion(module: str, given: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(InputError, match=wrong):
+        check(find(module), given, None, templates_allowed=False)
+
+
+def test_every_state_holds_an_empty_text() -> None:
+    with pytest.raises(InputError, match="states is empty"):
+        check(find("mysql_sessions"), {"states": [""]}, None, templates_allowed=False)
+
+
 def test_without_a_criterion_or_the_privilege_it_refuses() -> None:
     with pytest.raises(InputError, match="without a criterion it would end every session"):
         check(find("mysql_sessions"), {}, None, templates_allowed=False)
@@ -271,6 +288,16 @@ def test_mysql_8_persists_by_itself_and_forgets_again(opened: Opened) -> None:
         "RESET PERSIST IF EXISTS `max_connections`",
         "SET GLOBAL `max_connections` = 151",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [("+100000", "nothing was changed"), ("1e5", "expected a number"), ("1_0", "expected a number")],
+)  # fmt: skip
+def test_no_way_of_writing_a_number_gets_past_its_limits(value: str, why: str, opened: Opened) -> None:
+    module, _ = variable("8.0.36", "151", None, opened, value=value, mode="persist")
+    with pytest.raises(Failed, match=why):
+        module.wanted(module.read())
 
 
 @pytest.mark.parametrize("version", ["5.7.44-log", "10.3.39-MariaDB", "11.4.2-MariaDB"])
@@ -374,7 +401,7 @@ def test_another_door_is_one_of_the_same_server() -> None:
     "query",
     ["SELECT 1", " (SELECT 'a;b' AS x) ", "SHOW CREATE TABLE t;", "EXPLAIN SELECT * FROM t",
      "show engine innodb status", "WITH x AS (SELECT 1) SELECT * FROM x", "SHOW VARIABLES LIKE 'log_slow%'",
-     "SELECT `update` FROM t -- into nowhere\n"],
+     "SELECT `update` FROM t -- into nowhere\n", "SELECT 'it\\'s', \"sleep(1)\" --", "SHOW CREATE TABLE `sleep`"],
 )  # fmt: skip
 def test_what_only_reads(query: str) -> None:
     assert reads(query)
@@ -385,7 +412,10 @@ def test_what_only_reads(query: str) -> None:
     ["EXPLAIN ANALYZE SELECT 1", "SELECT 1 INTO OUTFILE '/tmp/x'", "SELECT 1 FOR UPDATE", "SELECT 1; DELETE FROM t",
      "SELECT GET_LOCK('a', 1)", "WITH x AS (SELECT 1) DELETE FROM t", "SELECT @a := 1", "SELECT /*! 1 INTO */ @x",
      "ANALYZE SELECT 1", "DELETE FROM t", ["SELECT 1", "SELECT 2"], "SELECT 1 /*M! FOR UPDATE */", "", None,
-     "SELECT SLEEP(1000)", "SELECT 1 LOCK IN SHARE MODE"],
+     "SELECT SLEEP(1000)", "SELECT 1 LOCK IN SHARE MODE", "SELECT 1 --\n INTO OUTFILE '/tmp/x'",
+     "SELECT 1 # \0 INTO OUTFILE '/tmp/x'", "SELECT '\\' INTO OUTFILE '/tmp/x' -- '", "SHOW TABLES WHERE SLEEP(9)",
+     'SELECT "a\\" INTO OUTFILE \'/tmp/x\' -- "', "SELECT `get_lock` /* */ ('a', 1)",
+     "SELECT group_replication_set_as_primary('x')"],
 )  # fmt: skip
 def test_what_does_not_only_read(query: Any) -> None:
     assert not reads(query)

@@ -218,6 +218,8 @@ def test_values_mean_what_they_mean_in_ansible(kind, value, meaning):
         ("duration", "3 fortnights"),
         ("duration", ""),
         ("duration", "3d banana"),
+        ("duration", float("nan")),
+        ("duration", float("inf")),
         ("percent", "120%"),
         ("percent", -1),
         ("percent", None),

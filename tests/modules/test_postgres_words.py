@@ -54,6 +54,8 @@ def test_any_password_comes_back_from_pgpass(password: str) -> None:
         "SELECT $$; DROP TABLE x$$",
         "SELECT analyze FROM t",
         "EXPLAIN SELECT 'analyze'",
+        r"SELECT E'a\\', $1, $a1$it's; $a1$",
+        "SELECT 1 /* a /* b */ ; */ FROM name$x",
     ],
 )
 def test_what_only_reads(sql: str) -> None:
@@ -75,6 +77,17 @@ def test_what_only_reads(sql: str) -> None:
         ('SELECT pg_catalog."pg_reload_conf"()', "pg_reload_conf"),
         ("SELECT pg_drop_replication_slot /* */ ('x')", "pg_drop_replication_slot"),
         ("COPY x TO PROGRAM 'sh'", "begins with COPY"),
+        ("SELECT '--', pg_terminate_backend(7)", "pg_terminate_backend"),
+        ("SELECT '/*', pg_reload_conf(), '*/'", "pg_reload_conf"),
+        (r'SELECT U&"pg_terminate\005fbackend"(7)', "U&"),
+        ("SELECT 1 -- \r; DELETE FROM x", "more than one"),
+        ("SELECT 1 /* /* */ ' */; DELETE FROM x; -- '", "more than one"),
+        ("SELECT 1 /* /* */", "a comment has no end"),
+        ("SELECT $t1$ ' $t1$; DELETE FROM x; SELECT '1'", "more than one"),
+        ("SELECT 1 AS a$b$; DELETE FROM x; SELECT 1 AS a$b$", "belongs to a name"),
+        ("SELECT 1 AS a\u00a0$b$; DELETE FROM x; SELECT 1 AS a\u00a0$b$", "belongs to a name"),
+        (r"SELECT name'x\'; DELETE FROM x; -- '", "in a text"),
+        ("SELECT E'x'\n'y\\'; DELETE FROM x; -- '", "in a text"),
     ],
 )
 def test_what_does_more(sql: str, why: str) -> None:

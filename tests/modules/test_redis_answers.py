@@ -265,7 +265,10 @@ def test_only_ordinary_idle_clients_are_closed_each_looked_at_again(opens: Opens
     assert wire.asked[-1] == ["CLIENT", "KILL", "ID", "3", "TYPE", "normal", "SKIPME", "yes"]
 
 
-@pytest.mark.parametrize("pattern", ["*", "**", "?*", "*?*", "[a-z]*", "[^x]*", "", "???", "[*"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["*", "**", "?*", "*?*", "[a-z]*", "[^x]*", "", "???", "[*", r"[^\]]*", "[^!-]z]*", "*[^^]", "[^", "[a-"],
+)
 def test_patterns_that_would_match_all_keys_are_refused(pattern: str) -> None:
     assert too_wide(pattern)
     assert redis_keys.check_params(

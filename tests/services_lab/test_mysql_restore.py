@@ -249,6 +249,18 @@ def test_a_backup_that_cannot_be_trusted_is_refused_before_anything_is_made(benc
     assert why in bench.one("mysql_backup_info", name="shop")["result"]["trouble"]
 
 
+def test_a_dump_gives_the_client_no_commands(bench: Bench):
+    """What stands in a dump goes to the server: the client itself would run a shell as root."""
+    path = backed_up(bench)
+    bench.database.shell(
+        "{ printf '%s\\n' '\\! touch /tmp/by-a-dump' 'system touch /tmp/by-a-dump'; zcat $1; } | gzip > $1.new; "
+        "mv $1.new $1; rm $1.json",
+        path,
+    )
+    bench.play(*restore(path))
+    assert bench.database.shell("ls /tmp/by-a-dump 2>/dev/null || echo none").strip() == "none"
+
+
 def test_what_names_the_damaged_database_by_itself_never_reaches_it(bench: Bench):
     """The account that replays may write to the new database alone, whatever the binary log says."""
     path = backed_up(bench)

@@ -58,6 +58,8 @@ def test_only_a_slot_that_is_named_and_unused_is_dropped(bench: Bench, pair: tup
         planned = play(bench, "--check", *named("remedy_drill_gone", "pg2"), yes=False)
         (task,) = [each for each in planned.report["tasks"] if each["module"] == "postgresql_slots"]
         assert task["kept"] == [{"item": "remedy_drill_gone", "reason": "nobody can bring it back: only with --yes"}]
+        # A text is one name, not every name that stands in it.
+        assert play(bench, "-e", "postgres_drop_slots=not_remedy_drill_gone").report["changes"] == []
         done = play(bench, *named("remedy_drill_gone", "pg2"))
         assert done.code == 0, (done.stderr, done.report["tasks"])
         assert primary.sql(SLOTS) == "pg2"

@@ -251,3 +251,34 @@ def test_bad_input_is_refused_before_the_host_is_asked(bench: Bench, params: dic
     done = bench.play({"postgresql_restore": {"name": "shop", "backup": "/x.dump", **params}})
     assert done.code == 5
     assert said in done.stdout + done.stderr
+
+
+def test_what_the_owner_made_of_search_path_is_a_list_of_names(bench: Bench):
+    """SET ... FROM CURRENT keeps what set_config was given, letter by letter: it is not SQL of the superuser's."""
+    odd = "public;ALTER/**/ROLE/**/keeper/**/SUPERUSER;--"
+    bench.server.sql(
+        f"SET ROLE keeper; SELECT set_config('search_path', '{odd}', false); "
+        "ALTER DATABASE shop SET search_path FROM CURRENT"
+    )
+    assert bench.play(restore(backed_up(bench))[0]).code == 0
+    assert bench.server.sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'keeper'") == "f"
+    kept = "SELECT unnest(setconfig) FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase"
+    assert odd.lower() in bench.server.sql(f"{kept} WHERE datname = 'shop_restored'")
+
+
+def test_an_owner_puts_no_function_before_the_servers_own(bench: Bench):
+    """Whoever owns a database sets its search_path: what a superuser asks there stays the server's own."""
+    trap = "RETURNS text LANGUAGE plpgsql AS $$BEGIN ALTER ROLE keeper SUPERUSER; RETURN '1'; END$$"
+    bench.server.sql(
+        f"SET ROLE keeper; CREATE SCHEMA trap; CREATE FUNCTION trap.version() {trap}; "
+        f"CREATE FUNCTION trap.md5(text) {trap}; CREATE TABLE trap.mine (id int); INSERT INTO trap.mine VALUES (7); "
+        "ALTER DATABASE shop SET search_path = trap, public, pg_catalog",
+        "shop",
+    )
+    path = backed_up(bench)
+    for query, reads in (("SELECT id FROM mine", True), ("CREATE TABLE other (id int)", False)):
+        done = bench.one("postgresql_query", query=query, reads=reads, login_db="shop")
+        assert done["status"] in ("ok", "changed"), done["reason"]
+    assert bench.server.sql("SELECT count(*) FROM trap.other", "shop") == "0"
+    assert bench.play(restore(path)[0]).code == 0
+    assert bench.server.sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'keeper'") == "f"

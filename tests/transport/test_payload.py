@@ -95,7 +95,7 @@ def test_a_host_with_another_python_is_sent_the_source_alone_the_next_time(tmp_p
     assert second.pack(["stat"], "me@old:22") == both
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{", '{"me@old:22": 3}'])
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"me@old:22": 3}', "[" * 100_000])
 def test_hints_that_cannot_be_read_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "pythons.json").write_text(text)
     pythons = Pythons(tmp_path / "pythons.json")

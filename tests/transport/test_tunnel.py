@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from remedy.errors import LinkLost, Unreachable
 from remedy.transport import Identity, Target
 from remedy.transport.reach import NoService, lost, reach
-from remedy.transport.tunnel import Tunnel
+from remedy.transport.tunnel import TcpTunnel, Tunnel
 
 from .conftest import Relay, free_port
 from .test_identities import PASSWORD, server, user
@@ -248,3 +250,26 @@ def test_a_door_that_leads_nowhere_says_why(connected, tmp_path, monkeypatch) ->
         assert client.recv(1) == b""
         client.close()
         assert isinstance(tunnel.failed, NoService)
+
+
+@pytest.mark.parametrize(
+    ("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::ffff:127.0.0.1")]
+)
+def test_a_port_lets_only_its_own_user_pass(family, address) -> None:
+    """Somebody else is refused by IPv4, and by IPv4 that an IPv6 socket asks for."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"hello")
+    with TcpTunnel(lambda: ours) as tunnel:
+        code = (
+            "import os, socket, sys; family, address, port, user = sys.argv[1:]; os.setuid(int(user)); "
+            "line = socket.socket(int(family)); line.settimeout(20); line.connect((address, int(port)))\n"
+            "try: print(line.recv(5).decode())\nexcept ConnectionResetError: print()"
+        )
+
+        def come(user: int) -> str:
+            words = [sys.executable, "-c", code, str(int(family)), address, str(tunnel.port), str(user)]
+            return subprocess.run(words, stdout=subprocess.PIPE, timeout=60, check=True, text=True).stdout.strip()
+
+        assert come(65534) == ""
+        assert come(os.getuid()) == "hello"
+    theirs.close()

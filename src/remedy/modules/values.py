@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
+from math import isfinite
 from typing import Any
 
 _TRUE = frozenset({"y", "yes", "on", "1", "true", "t", "1.0"})
@@ -111,8 +112,8 @@ def _size(value: Any) -> int:
 
 
 def _duration(value: Any) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+        return value  # .nan is neither too young nor too old: a guard that compares would let everything pass
     word = value.strip() if isinstance(value, str) else ""
     body = word.removeprefix("-")
     seconds = 0.0

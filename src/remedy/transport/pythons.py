@@ -63,6 +63,6 @@ class Pythons:
     def _read(self) -> dict[str, str]:
         try:
             found = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}

@@ -150,20 +150,39 @@ class TcpTunnel(_Door):
 
     def welcome(self, client: socket.socket) -> bool:
         """Say whether a client is this user's own."""
-        owner = _owner(client.getpeername(), client.getsockname())
+        try:
+            owner = _owner(client.getpeername(), client.getsockname())
+        except OSError:  # it has gone already
+            return False
         return owner is None or owner == os.geteuid()
 
 
+_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))  # in the second, IPv4 that was asked for as ::ffff:127.0.0.1
+_NOBODY = -1
+
+
 def _owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
-    """Return the user id of the other end of a connection within this machine, None where it is not told."""
-    ends = [f"{socket.inet_aton(host)[::-1].hex().upper()}:{port:04X}" for host, port in (client, server)]
-    if sys.byteorder == "big":
+    """Return the user id of the other end of a connection within this machine; None where no table of the kernel's
+    is to be had, _NOBODY where none knows it."""
+    told = None
+    for table in _TABLES:
+        with suppress(OSError):
+            lines = table.read_text("ascii").splitlines()
+            told = _NOBODY
+            for fields in map(str.split, lines):
+                if [_end_of(each) for each in fields[1:3]] == [client, server]:
+                    return int(fields[7])
+    return told
+
+
+def _end_of(field: str) -> tuple[str, int] | None:
+    """Return (address, port) of an end in the kernel's table, None for its heading."""
+    address, _, port = field.partition(":")
+    try:
+        last = bytes.fromhex(address[-8:])  # all of IPv4, in the machine's order
+        return socket.inet_ntoa(last[::-1] if sys.byteorder == "little" else last), int(port, 16)
+    except (ValueError, OSError):
         return None
-    with suppress(OSError), Path("/proc/net/tcp").open(encoding="ascii") as table:
-        for fields in map(str.split, table):
-            if fields[1:3] == ends:
-                return int(fields[7])
-    return None
 
 
 def _pass(source: Line | socket.socket, sink: Line | socket.socket) -> None:

@@ -112,6 +112,7 @@ class Session:
                 user=login.user,
                 dbname=login.database,
                 application_name=APPLICATION,
+                client_encoding="utf8",  # else a database of SQL_ASCII answers bytes, which equal no text
                 connect_timeout=int(_CONNECT),
                 autocommit=True,
                 row_factory=dict_row,
@@ -122,6 +123,8 @@ class Session:
         except psycopg.Error as error:
             raise self._refused(error, login) from None
         self._client.prepare_threshold = None  # a pooler in between has no memory for prepared statements
+        self._path = str(self.rows("SHOW search_path")[0]["search_path"])
+        self.trust_names(False)
         said = self.rows(
             f"SELECT set_config('statement_timeout', '{int(SECONDS * 1000)}', false), pg_backend_pid() AS pid, "
             "current_setting('server_version_num')::int AS version, version() AS words, "
@@ -175,6 +178,15 @@ class Session:
             raise self._failed(error, sql, seconds, monotonic() - began) from None
         finally:
             watch.cancel()
+
+    def trust_names(self, yes: bool) -> None:
+        """Let names mean what the database's search_path says, or first what the server itself calls so.
+
+        The owner of a database sets its search_path, and could put functions before the server's own: this session
+        may be a superuser's.
+        """
+        path = self._path if yes else f"pg_catalog, {self._path}".rstrip(", ")
+        self.rows("SELECT pg_catalog.set_config('search_path', %s, false)", [path])
 
     def data_folder(self) -> str | None:
         """Return where its data is, None where this role may not see it."""

@@ -93,8 +93,7 @@ def too_wide(pattern: str) -> str | None:
         if letter == "\\" and at + 1 < len(pattern):
             literal, at = literal + 1, at + 2
         elif letter == "[":
-            end = pattern.find("]", at + 1)
-            at = len(pattern) if end < 0 else end + 1
+            at = _after_class(pattern, at + 1)
         else:
             literal, at = literal + (letter not in "*?"), at + 1
     if not pattern:
@@ -102,6 +101,18 @@ def too_wide(pattern: str) -> str | None:
     if literal == 0:
         return f"the pattern '{pattern}' would match every key, or nearly: name more, such as cache:*"
     return None
+
+
+def _after_class(pattern: str, at: int) -> int:
+    """Return where a class of letters ends, as the server reads it (util.c): a ] that is escaped, or the end of a
+    range, belongs to it."""
+    at += pattern[at : at + 1] == "^"
+    while at < len(pattern) and pattern[at] != "]":
+        if pattern[at] == "\\" and at + 1 < len(pattern):
+            at += 2
+        else:
+            at += 3 if pattern[at + 1 : at + 2] == "-" and at + 2 < len(pattern) else 1
+    return min(at + 1, len(pattern))
 
 
 def _measure(server: Session, rows: Sequence[dict[str, Any]]) -> None:

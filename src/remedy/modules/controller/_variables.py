@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from remedy.agent.kinds import Failed
@@ -146,7 +146,7 @@ def plain(value: object) -> str:
     if isinstance(value, bool):
         return "ON" if value else "OFF"
     text = str(value).strip()
-    known = re.fullmatch(r"(-?\d+)([KMGT]?)", text, re.IGNORECASE)
+    known = re.fullmatch(r"([+-]?\d+)([KMGT]?)", text, re.IGNORECASE)
     if known:
         return str(int(known[1]) << _UNITS[known[2].upper()])
     if re.fullmatch(r"-?\d+\.\d+", text):
@@ -172,8 +172,5 @@ def literal(value: str) -> tuple[str, tuple[str, ...] | None]:
 
 
 def _number(value: str) -> Decimal | None:
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
+    # What Python takes beside (1e5, 1_000) an option file does not: the server would not start with it.
+    return Decimal(value) if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", value) else None

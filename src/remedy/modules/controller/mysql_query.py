@@ -52,11 +52,27 @@ _WRITES = re.compile(
     r"MASTER_POS_WAIT|SOURCE_POS_WAIT|LOAD_FILE)\b|:=",
     re.IGNORECASE,
 )
-_HARMLESS = re.compile(r"^\s*SHOW\b", re.IGNORECASE)
-_QUOTED = re.compile(
-    r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|`(?:[^`]|``)*`|#[^\n]*|--[ \t\n][^\n]*|/\*(?![!M]).*?\*/",
-    re.DOTALL,
+# What acts as a function, in a read-only transaction too: also in SHOW ... WHERE, and with its name in quotes.
+_ACTS = re.compile(
+    r"\b(GET_LOCK|RELEASE_LOCK|RELEASE_ALL_LOCKS|SLEEP|BENCHMARK|NEXTVAL|SETVAL|LASTVAL|LOAD_FILE|"
+    r"(?:MASTER|SOURCE)_POS_WAIT|MASTER_GTID_WAIT|WAIT_FOR_EXECUTED_GTID_SET|WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS|"
+    r"group_replication_(?!get_)\w+|asynchronous_connection_failover_\w+|service_(?:get|release)_\w*locks|"
+    r"version_tokens_\w+|keyring_key_\w+|audit_log_\w+|\w*firewall_\w+|spider_\w+|sys_(?:exec|eval|set))\s*\(",
+    re.IGNORECASE,
 )
+_HARMLESS = re.compile(r"^\s*SHOW\b", re.IGNORECASE)
+_ESCAPES, _PLAIN = r"(?:[^{0}\\]|\\.|{0}{0})*", r"(?:[^{0}]|{0}{0})*"
+
+
+def _parts(single: str, double: str) -> re.Pattern[str]:
+    texts = f"'{single.format(chr(39))}'|{chr(34)}{double.format(chr(34))}{chr(34)}"
+    # A remark goes to the end of its own line, and two hyphens begin one before a space, a tab or a line's end.
+    remarks = r"#[^\n]*|--(?=[\x01-\x20\x7f]|\Z)[^\n]*|/\*(?![!M]).*?\*/"
+    return re.compile(f"`(?:[^`]|``)*`|{texts}|{remarks}", re.DOTALL)
+
+
+# What a backslash means depends on sql_mode (NO_BACKSLASH_ESCAPES, ANSI_QUOTES): it must read in every way.
+_QUOTED = (_parts(_ESCAPES, _ESCAPES), _parts(_PLAIN, _PLAIN), _parts(_ESCAPES, _PLAIN))
 
 
 def check_params(params: dict[str, Any]) -> str | None:
@@ -85,10 +101,22 @@ def reads(query: Any) -> bool:
     found = statements(query)
     if len(found) != 1 or not isinstance(found[0], str):
         return False
-    bare = _QUOTED.sub(" ", found[0]).strip().rstrip(";")
+    return "\0" not in found[0] and all(_only_reads(found[0], parts) for parts in _QUOTED)
+
+
+def _only_reads(query: str, parts: re.Pattern[str]) -> bool:
+    bare = parts.sub(" ", query).strip().rstrip(";")
     if ";" in bare or "/*" in bare or not _READS.match(bare):
         return False
+    if _ACTS.search(parts.sub(_called, query)):
+        return False
     return bool(_HARMLESS.match(bare)) or not _WRITES.search(bare)
+
+
+def _called(part: re.Match[str]) -> str:
+    """Return a name without its quotes, for a function may be called so; nothing for all else."""
+    name = part[0][1:-1]
+    return f" {name} " if part[0][0] in "`\"" and re.fullmatch(r"\w+", name) else " "
 
 
 class Read(Probe):

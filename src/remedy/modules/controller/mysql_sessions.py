@@ -73,7 +73,11 @@ def check_params(params: dict[str, Any]) -> str | None:
             return f"query is no regular expression: {error}"
     if isinstance(params["limit"], int) and params["limit"] < 1:
         return "limit must be 1 or more"
-    empty = [name for name in (*_MAPPED[:5], "ids") if params[name] == []]
+    if isinstance(params["age"], int | float) and params["age"] < 0:
+        return "age cannot be less than 0: every session is older than that"
+    empty = [name for name in (*_MAPPED, "ids") if params[name] in ([], "")]
+    if isinstance(params["states"], list) and "" in params["states"]:
+        empty.append("states")  # every state holds an empty text
     if empty:
         return f"{empty[0]} is empty, and would match every session"
     wrong = _wrong_criteria(params["criteria"])

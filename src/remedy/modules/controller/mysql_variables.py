@@ -181,8 +181,10 @@ class Variable(Resource):
         wrong = _variables.out_of_range(server, self.variable, self.value)
         if wrong:
             raise Failed(f"{wrong}; nothing was changed")
-        if self.variable != "max_connections" or not self.value.isdigit():
+        if self.variable != "max_connections":
             return
+        if not self.value.isdigit():
+            raise Failed(f"max_connections cannot be '{self.value}': expected a number; nothing was changed")
         wanted = int(self.value)
         if wanted <= max(int(found.live), int(found.persistent or 0)):
             return

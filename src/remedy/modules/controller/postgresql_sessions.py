@@ -63,7 +63,13 @@ def check_params(params: dict[str, Any]) -> str | None:
             return f"query is no regular expression: {error}"
     if isinstance(params["limit"], int) and params["limit"] < 1:
         return "limit must be 1 or more"
-    if not params["reads"] and all(params[name] in (None, []) for name in _CRITERIA):
+    for name in ("age", "transaction_age"):
+        if isinstance(params[name], int | float) and params[name] < 0:
+            return f"{name} cannot be less than 0: every session is older than that"
+    for name in _CRITERIA[2:]:
+        if params[name] in ("", []):
+            return f"{name} is empty, and would match every session"
+    if not params["reads"] and all(params[name] in (None, 0) for name in _CRITERIA):
         return f"without a criterion it would end every session: give one of {', '.join(_CRITERIA)}"
     return None
 

@@ -68,6 +68,7 @@ class Account(object):
             "--socket=" + self._client.about["socket"],
             "--user=" + ACCOUNT,
             "--batch",
+            "--binary-mode",  # without it the client runs what a dump says after \\! in a shell
             "--init-command=SET SESSION lock_wait_timeout = 60",  # the default is a day
         ]
 

@@ -173,7 +173,8 @@ def _no_gtid(client):
 def _load(client, database, sql, force=False, wait=5):
     if not sql:
         return
-    words = client.words("mariadb", "mysql") + ["--batch"] + (["--force"] if force else []) + [database]
+    words = client.words("mariadb", "mysql") + ["--batch", "--binary-mode"]
+    words += (["--force"] if force else []) + [database]
     done = client.host.run(
         words,
         input=("SET SESSION lock_wait_timeout = %d;\n%s" % (wait, sql)).encode("utf-8", "surrogateescape"),

@@ -57,8 +57,8 @@ class Client(object):
 
     def rows(self, sql, database=None, timeout=60):
         """Return the rows that statements answer, each a list of texts; NULL is None."""
-        words = self.words("mariadb", "mysql") + ["--batch", "--skip-column-names", "--connect-timeout=10"]
-        words += ["--default-character-set=utf8mb4"] + ([database] if database else [])
+        words = self.words("mariadb", "mysql") + ["--batch", "--binary-mode", "--skip-column-names"]
+        words += ["--connect-timeout=10", "--default-character-set=utf8mb4"] + ([database] if database else [])
         done = self.host.run(words, input=sql.encode("utf-8"), c_locale=True, timeout=timeout, ok=None)
         if done.rc != 0:
             raise Failed("MySQL: " + said(done), rc=done.rc)

@@ -1,5 +1,6 @@
 """Databases of PostgreSQL that take each other's names: sessions ended, new ones kept out, both renamed in one go."""
 
+import re
 import time
 
 from remedy.agent.kinds import Failed
@@ -49,7 +50,7 @@ def _dressed(client, database, like, roles):
     for role, settings in like["settings"] or ():
         for each in settings if not role or role in roles else ():
             key, _, value = each.partition("=")
-            said = value if key in _LISTS else text(value)
+            said = _list(key, value) if key in _LISTS else text(value)
             who = "ROLE %s IN DATABASE" % name(role) if role else "DATABASE"
             sql += "ALTER %s %s SET %s = %s;\n" % (who, name(database), name(key), said)
     acl = like["row"].get("datacl")
@@ -74,6 +75,14 @@ def _dressed(client, database, like, roles):
                 " WITH GRANT OPTION" if each["passed"] and each["who"] else "",
             )
     return sql or "SELECT 1;"
+
+
+def _list(key, value):
+    """Return a list as SQL: whoever may set one (set_config, SET ... FROM CURRENT) chooses every letter of it."""
+    parts = re.findall(r'"((?:[^"]|"")*)"|([^\s,"][^\s,]*)', value)
+    folded = key in ("search_path", "temp_tablespaces")  # the others are no identifiers
+    names = [quoted.replace('""', '"') or (plain.lower() if folded else plain) for quoted, plain in parts]
+    return ", ".join(text(each) for each in names) or "''"
 
 
 def _known(item, roles):

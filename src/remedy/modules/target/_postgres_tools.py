@@ -25,7 +25,9 @@ VARIABLES = {
 # Rows read the same whatever the server's or the role's settings are.
 _PLAIN = (
     "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET bytea_output = 'hex';"
-    " SET extra_float_digits = 3; SET statement_timeout = 0; SET lock_timeout = 0;\n"
+    " SET extra_float_digits = 3; SET statement_timeout = 0; SET lock_timeout = 0;"
+    # Its owner chooses a database's search_path: nobody's functions stand before the server's own.
+    " SET search_path = pg_catalog;\n"
 )
 _TABLES = (
     "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
