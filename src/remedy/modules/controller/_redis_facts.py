@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +12,7 @@ from remedy.modules.controller._redis import Session
 from remedy.modules.controller._redis_words import fields, parsed
 
 HOST = "remedy.modules.target._redis_host"
+_PATIENCE, _LOOK = 5.0, 0.1  # seconds
 _SETTINGS = (
     *("save", "appendonly", "dir", "maxclients", "maxmemory", "maxmemory-policy", "timeout"),
     *("stop-writes-on-bgsave-error", "min-replicas-to-write", "replica-read-only", "slave-read-only"),
@@ -27,6 +30,16 @@ def facts(server: Session) -> dict[str, Any]:
         if not isinstance(answer, Failed):
             config.update(zip(answer[::2], answer[1::2], strict=True))
     return told(parsed(info), config, None if isinstance(now, Failed) else int(now[0]))
+
+
+def used_memory(server: Session) -> int:
+    """Return the bytes in use once what UNLINK and ASYNC delete in the background is given back; waits 5 s at most."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        memory = server.info("memory")
+        if not int(memory.get("lazyfree_pending_objects", 0)) or time.monotonic() > until:
+            return int(memory.get("used_memory", 0))
+        threading.Event().wait(_LOOK)
 
 
 def told(info: Mapping[str, str], config: Mapping[str, str], now: int | None) -> dict[str, Any]:

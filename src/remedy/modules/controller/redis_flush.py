@@ -10,6 +10,7 @@ from typing import Any
 
 from remedy.agent.kinds import Action, Failed, Param
 from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session
+from remedy.modules.controller._redis_facts import used_memory
 from remedy.modules.controller._redis_words import fields
 
 PARAMS = (
@@ -64,8 +65,7 @@ class Flush(Action):
         server = self._server()
         keys, used = self._keys(server), int(server.info("memory").get("used_memory", 0))
         server.ask("FLUSHALL" if self.params["all"] else "FLUSHDB", "ASYNC", seconds=60)
-        now = int(server.info("memory").get("used_memory", 0))
-        return {"deleted": keys, "bytes_freed": max(0, used - now)}
+        return {"deleted": keys, "bytes_freed": max(0, used - used_memory(server))}
 
     def proof(self, before: dict[str, Any]) -> dict[str, Any]:
         """Return how many there are now: an application may have begun to write again."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Item, Module, Param, Probe, Sweep
 from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session
+from remedy.modules.controller._redis_facts import used_memory
 from remedy.modules.controller._redis_scan import BATCH, Walk, about, lengths, pages, too_wide
 
 _ALL = 1 << 62
@@ -155,8 +156,7 @@ class Delete(Sweep):
             raise Failed(f"{deleted} keys were deleted, others not: {refused.message}", **refused.result)
         if deleted == 0:
             return "its keys are gone already"
-        freed = max(0, before - int(server.info("memory").get("used_memory", 0)))
-        return freed
+        return max(0, before - used_memory(server))
 
     def returns(self, taken: list[Item], kept: list[Item]) -> dict[str, Any]:
         """Return how many keys went."""
