@@ -79,6 +79,17 @@ def test_a_build_that_fails_leaves_nothing_and_a_leftover_is_replaced(bench: Ben
     assert kept["status"] == "ok"
 
 
+def test_a_build_that_waits_in_vain_says_what_it_leaves(bench: Bench, server: Postgres) -> None:
+    with server.held(1, "BEGIN; INSERT INTO orders VALUES (1, 'open')"):
+        done = bench.one("postgresql_index", **INDEX, lock_timeout="500ms")
+        assert done["status"] == "failed"
+        assert "lock timeout" in done["reason"]
+        assert "DROP INDEX CONCURRENTLY IF EXISTS orders_n;" in done["reason"]
+        assert server.sql(INDEXES, "app") == "orders_n|f"
+    assert bench.one("postgresql_index", **INDEX)["status"] == "changed"
+    assert server.sql(INDEXES, "app") == "orders_n|t"
+
+
 def test_constraints_and_tables_that_are_not_there(bench: Bench, server: Postgres) -> None:
     server.sql("ALTER TABLE orders ADD COLUMN id serial PRIMARY KEY", "app")
     done = bench.one("postgresql_index", name="orders_pkey", state="absent", login_db="app")

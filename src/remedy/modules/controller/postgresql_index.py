@@ -1,16 +1,16 @@
 """Make or drop an index of PostgreSQL without stopping who writes (CONCURRENTLY).
 
 `present` makes it of `columns` (names or expressions) of `table`; an index of this name that is there and valid is
-left alone, whatever its columns are. One that is invalid, the leftover of a build that failed, is dropped first. A
-build that fails here is cleaned up. `invalid_only` with `absent` drops it only where it is such a leftover. Where
-another heavy operation runs nothing is begun; a lock is waited for `lock_timeout` at most. A build takes about the
-table's size on the disk; refused where that is not free. Indexes of constraints are not dropped. Undo drops what was
-made, and makes again what was dropped. Returns `name`, `valid`, `definition`.
+left alone, whatever its columns are. One that is invalid, the leftover of a build that failed, is dropped first. What
+a build that fails here leaves is dropped; where that cannot be done either (whoever kept the build waiting keeps the
+drop waiting, too), the error says so, and how to drop it. `invalid_only` with `absent` drops it only where it is such
+a leftover. Where another heavy operation runs nothing is begun; a lock is waited for `lock_timeout` at most. A build
+takes about the table's size on the disk; refused where that is not free. Indexes of constraints are not dropped. Undo
+drops what was made, and makes again what was dropped. Returns `name`, `valid`, `definition`.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Resource
@@ -32,6 +32,7 @@ PARAMS = (
     *LOGIN_PARAMS,
 )  # fmt: skip
 VARIABLES = LOGIN_VARIABLES
+_TRIES = 3
 EXAMPLES = """
 - postgresql_index: {name: orders_made, table: orders, columns: [made], login_db: shop}
 - postgresql_index: {name: public.orders_made_ccnew, state: absent, invalid_only: true, login_db: shop}
@@ -60,7 +61,9 @@ class Index(Resource):
 
     def key(self) -> str:
         """Return the index."""
-        return f"postgresql:{self.params['login_port']}:{self.params['login_db']}:index:{self.params['idxname']}"
+        return (
+            f"postgresql:{self.params['login_port']}:{self.params['login_db']}:index:{self.params['idxname']}"
+        )
 
     @property
     def server(self) -> Session:
@@ -123,14 +126,19 @@ class Index(Resource):
 
     def returns(self, have: dict[str, Any] | None, now: dict[str, Any] | None) -> dict[str, Any]:
         """Return what there is."""
-        return {"name": self.params["idxname"], "valid": bool(now and now["valid"]), "definition": self._definition}
+        return {
+            "name": self.params["idxname"],
+            "valid": bool(now and now["valid"]),
+            "definition": self._definition,
+        }
 
     def _statement(self) -> str:
         table = table_of(self.server, str(self.params["table"]))
         # The index lies in its table's schema, and may not be named with one.
         name = str(self.params["idxname"]).rpartition(".")[2]
         columns = ", ".join(
-            quoted(column) if column.replace("_", "a").isalnum() else f"({column})" for column in self.params["columns"]
+            quoted(column) if column.replace("_", "a").isalnum() else f"({column})"
+            for column in self.params["columns"]
         )
         return (
             f"CREATE {'UNIQUE ' if self.params['unique'] else ''}INDEX CONCURRENTLY {quoted(name)} ON "
@@ -142,16 +150,51 @@ class Index(Resource):
         if self.params["table"]:
             table = table_of(self.server, str(self.params["table"]))
             if table["kind"] == "p":
-                raise Failed(f"{self.params['table']} is partitioned: make the index on each partition (CONCURRENTLY)")
-            need_room(self.host, self.server, size_of(self.server, table), f"an index on {self.params['table']}")
+                raise Failed(
+                    f"{self.params['table']} is partitioned: make the index on each partition (CONCURRENTLY)"
+                )
+            need_room(
+                self.host, self.server, size_of(self.server, table), f"an index on {self.params['table']}"
+            )
         left = self.host.left()
         try:
             self.server.rows(statement, seconds=float(self.deadline) if left is None else max(1.0, left))
-        except Failed:
-            with suppress(Failed):  # the first failure says more; the next run finds what is left
-                if self.read() == {"valid": False}:
-                    self._drop()
+        except Failed as failed:
+            self._clean_up(failed)
             raise
+
+    def _clean_up(self, failed: Failed) -> None:
+        """Drop the invalid index that a build has left; tell in the failure where that does not succeed."""
+        if failed.result.get("sqlstate") == "42P07":
+            return  # somebody else makes one of this name: it is not ours
+        name, why = self.params["idxname"], ""
+        for _ in range(_TRIES):
+            try:
+                rows = self._leftover()
+                if not rows:
+                    return
+                name = rows[0]["name"]
+                self.server.rows(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", seconds=600)
+            except Failed as more:
+                why = more.message
+        failed.message += (
+            f"; it may have left the invalid index {name}, which costs each write, and which could not be dropped in "
+            f"{_TRIES} tries ({why}): DROP INDEX CONCURRENTLY IF EXISTS {name};"
+        )
+
+    def _leftover(self) -> list[dict[str, Any]]:
+        return self.server.rows(
+            "SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid "
+            "AND indexrelid = to_regclass(%s)",
+            [self._built()],
+        )
+
+    def _built(self) -> str:
+        """Return the name of the index that is built, with its table's schema: that need not be on the path."""
+        name = str(self.params["idxname"])
+        if not self.params["table"] or "." in name:
+            return name
+        return f"{quoted(table_of(self.server, str(self.params['table']))['schema'])}.{quoted(name)}"
 
     def _drop(self) -> None:
         rows = self.server.rows("SELECT to_regclass(%s)::text AS name", [self.params["idxname"]])
