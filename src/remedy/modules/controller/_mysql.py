@@ -6,6 +6,7 @@ import configparser
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from remedy.agent.kinds import Failed, Param
@@ -20,6 +21,7 @@ SOCKETS: tuple[Address, ...] = (
     ("127.0.0.1", 3306),
 )
 SECONDS = 10.0
+_PORT = 3306
 
 LOGIN_PARAMS = (
     Param("login_user", help="The account; else the option file's, else the user the task runs as on the host."),
@@ -27,12 +29,18 @@ LOGIN_PARAMS = (
           "socket who connects (unix_socket, auth_socket)."),
     Param("login_unix_socket", "path", help="The server's socket on the host; else the usual places are tried."),
     Param("login_host", help="The server's address as seen from the host; else its socket."),
-    Param("login_port", "int", default=3306, help="The server's port, with login_host."),
+    Param("login_port", "int", default=_PORT, help="The server's port, with login_host."),
     Param("config_file", default="~/.my.cnf", help="An option file on the host, whose [client] logs in; it may be "
           "missing."),
+    Param("local_config_file", help="An option file of this machine: user and password of its [client], and nothing "
+          "else, log in. Never read unasked; others must not be able to read it."),
 )  # fmt: skip
 LOGIN_VARIABLES = {
-    name: f"mysql_{name}" for name in ("login_user", "login_password", "login_unix_socket", "login_host")
+    name: f"mysql_{name}"
+    for name in (
+        *("login_user", "login_password", "login_unix_socket", "login_host", "login_port"),
+        "local_config_file",
+    )
 }
 
 
@@ -165,16 +173,22 @@ def session(site: Site, login: Login) -> Session:
 
 
 def login_of(site: Site, params: dict[str, Any]) -> Login:
-    """Return how to log in: the task's parameters, then the option file on the host, then its user and sockets."""
+    """Return how to log in: the task's parameters, then option files (here, on the host), then its user and sockets."""
     known: dict[str, str] = {}
     if params.get("config_file"):
         told = site.ask(FILES, option_files=[params["config_file"]], index=None, datadir=None)
         for text in told["options"].values():
             known.update(client_options(text))
+    if params.get("local_config_file"):
+        # An account of one file with the password of another would be a login that nobody wrote down.
+        known.pop("user", None)
+        known.pop("password", None)
+        known.update(_of_this_machine(str(params["local_config_file"])))
     password = params.get("login_password") or known.get("password") or ""
     site.hide(password)
     host = params.get("login_host") or known.get("host")
-    port = int(known.get("port") or params.get("login_port") or 3306)
+    asked = int(params.get("login_port") or _PORT)
+    port = int(known.get("port") or asked) if asked == _PORT else asked
     path = params.get("login_unix_socket") or (None if params.get("login_host") else known.get("socket"))
     addresses = SOCKETS
     if path:
@@ -195,6 +209,21 @@ def client_options(text: str) -> dict[str, str]:
         raise Failed(f"the option file cannot be read: {str(error).splitlines()[0]}") from None
     found = dict(parser["client"]) if parser.has_section("client") else {}
     return {name.replace("-", "_"): _unquoted(value or "") for name, value in found.items()}
+
+
+def _of_this_machine(written: str) -> dict[str, str]:
+    """Return user and password of an option file here; where it leads to (host, socket) is true for here alone."""
+    path = Path(written).expanduser()
+    try:
+        mode, text = path.stat().st_mode, path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise Failed(f"local_config_file: {path} of this machine cannot be read: {error.strerror}") from None
+    if mode & 0o077:
+        raise Failed(f"local_config_file: others may read {path} of this machine: chmod 600 {path}")
+    found = {name: value for name, value in client_options(text).items() if name in ("user", "password")}
+    if not any(found.values()):
+        raise Failed(f"local_config_file: {path} of this machine has neither user nor password in [client]")
+    return found
 
 
 def is_mariadb(version: str) -> bool:

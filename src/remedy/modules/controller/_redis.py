@@ -111,6 +111,11 @@ class Session:
         return f"Redis at {self._line.address} of {self.site.name}"
 
     @property
+    def reached(self) -> str:
+        """Return where it was reached, as seen from the host: HOST:PORT, or the path of a socket."""
+        return str(self._line.address)
+
+    @property
     def product(self) -> str:
         """Return who made the server: Redis, Valkey."""
         return "Valkey" if self.server.get("server_name") == "valkey" else "Redis"

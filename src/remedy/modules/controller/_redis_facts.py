@@ -78,6 +78,7 @@ def host_of(server: Session) -> dict[str, Any]:
         config_file=server.server.get("config_file") or None,
         pid=int(pid) if pid and pid.isdigit() else None,
         dir=folder,
+        reached=server.reached,
     )
     return found
 

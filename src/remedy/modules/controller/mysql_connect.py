@@ -51,6 +51,7 @@ class Connect(Probe):
     def _as_application(self, user: str) -> str:
         self.host.hide(self.params["app_password"] or "")
         usual = login_of(self.host, {**self.params, "login_user": user, "config_file": None,
+                                     "local_config_file": None,
                                      "login_password": self.params["app_password"]})  # fmt: skip
         addresses = usual.addresses
         if self.params["app_host"]:

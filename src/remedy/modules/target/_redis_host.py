@@ -9,7 +9,7 @@ import os
 import re
 
 from remedy.agent.kinds import Param, Probe
-from remedy.modules.target import _mounts
+from remedy.modules.target import _mounts, _redis_containers
 
 PROGRAMS = ("redis-server", "valkey-server", "keydb-server")
 _LARGEST = 1 << 20  # bytes of a configuration file that are read
@@ -24,6 +24,7 @@ PARAMS = (
         "pid", "int", help="The server's process as it knows itself; in a container that is another number."
     ),
     Param("dir", "path", help="Where it writes its dumps."),
+    Param("reached", help="Where it was reached, HOST:PORT; it tells servers of several containers apart."),
 )
 
 
@@ -33,7 +34,7 @@ def kind(params):
 
 class RedisHost(Probe):
     def read(self):
-        pid = outside(self.params["pid"]) if self.params["pid"] else None
+        pid = self._outside() if self.params["pid"] else None
         path = self.params["config_file"]
         return {
             "pid": pid,
@@ -42,6 +43,19 @@ class RedisHost(Probe):
             "open_files": open_files(pid),
             "disk": disk(self.params["dir"], root_of(pid)) if self.params["dir"] else None,
         }
+
+    def _outside(self):
+        """Return the server's process: in most containers it calls itself 1, so where it was reached decides."""
+        found = outside(self.params["pid"])
+        if len(found) < 2:
+            return found[0] if found else None
+        host, _, port = (self.params["reached"] or "").rpartition(":")
+        local = host in ("127.0.0.1", "::1", "localhost")
+        for each in _redis_containers.listed(self.host, lambda _: True):
+            if str(each["port"]) == port and (each["address"] == host or (local and not each["address"])):
+                return each["pid"] if each["pid"] in found else None
+        here = [pid for pid in found if not root_of(pid)]
+        return here[0] if len(here) == 1 and local else None
 
 
 def processes():
@@ -55,13 +69,14 @@ def processes():
 
 
 def outside(pid):
-    """Return the process on this host that a server means by its own number; None where none fits."""
+    """Return the processes on this host that a server may mean by its own number."""
+    found = []
     for each in processes():
         status = re.search(r"^NSpid:\s(.*)$", _text("/proc/%d/status" % each), re.MULTILINE)
         # systemd-nspawn and containers: the last number is the innermost one.
         if status and str(pid) == status.group(1).split()[-1]:
-            return each
-    return pid if pid in processes() else None
+            found.append(each)
+    return found or [each for each in processes() if each == pid]
 
 
 def root_of(pid):

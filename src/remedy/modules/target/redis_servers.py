@@ -4,8 +4,9 @@ Looks at units, processes, containers, files and logs alone: no server is asked,
 or full. Sentinels are left out, and units that are disabled and stopped. Returns `servers` and `server`: the one
 that `unit`, `container` or `port` names, else the one on the port, else the only one, else None. Of each: `name`,
 `unit`, `container`, `image`, `state` (running, stopped, failed, starting, hung: all its processes are stopped by a
-signal), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`, `user`, `listens`, `port`,
-`config_file`, `config` (the main settings of the file; a password only as `password: true`), `persists` (it has
+signal, its container is paused), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`, `user`, `listens`, `port`
+(a container's published one), `address` (a container's own, where it has published no port; it may be another one
+after a start), `config_file`, `config` (the main settings of the file; a password only as `password: true`), `persists` (it has
 save points or an append-only file), `saved` (seconds since its dump or append-only file was written, None: there is
 none), `disk` (of its dumps), `open_files`, `rss`, `log` (its last lines), `problem` (kind: config, port, dump,
 append-only, disk, memory, permission; text) and `port_owner` (who else has its port).
@@ -16,7 +17,7 @@ import re
 import time
 
 from remedy.agent.kinds import Failed, Param, Probe
-from remedy.modules.target import _docker, _holders, _ports, _redis_host
+from remedy.modules.target import _holders, _ports, _redis_containers, _redis_host
 from remedy.modules.target._systemd import Units, booted
 
 _NAME = re.compile(r"(redis|valkey|keydb)", re.IGNORECASE)
@@ -82,7 +83,8 @@ class Servers(Probe):
             found = [each for each in found if each["unit"] == name or name in each["names"]]
         elif container:
             found = [each for each in found if each["container"] == container]
-        on_port = [each for each in found if each["port"] == (self.params["port"] or 6379)]
+        port = self.params["port"] or 6379
+        on_port = [each for each in found if each["port"] == port and not each["address"]]
         # One that runs before one that is only installed.
         on_port.sort(key=lambda each: each["state"] in ("stopped", "failed"))
         if on_port:
@@ -157,41 +159,11 @@ class Servers(Probe):
         return self._described(about, path.group(1) if path else None)
 
     def _of_containers(self):
-        if not os.path.exists(_docker.SOCKET):
-            return []
-        engine = _docker.Engine(self.host, _docker.SOCKET, 5)
-        try:
-            listed = engine.get("/containers/json", all="1")
-        except (Failed, _docker.Refused):
-            return []
-        found = []
-        for each in listed:
+        def wanted(each):
             image = each.get("Image") or ""
-            if not _NAME.search(image + " " + (each.get("Command") or "")) or _OTHERS.search(image):
-                continue
-            try:
-                inside = engine.get("/containers/%s/json" % each["Id"])
-            except (Failed, _docker.Refused):
-                continue
-            state = inside.get("State") or {}
-            ports = [port["PublicPort"] for port in each.get("Ports") or () if port.get("PublicPort")]
-            name = (each.get("Names") or [each["Id"][:12]])[0].lstrip("/")
-            found.append(
-                self._described(
-                    {
-                        "name": "container " + name,
-                        "container": name,
-                        "image": image,
-                        "pid": state.get("Pid") or None,
-                        "state": {"running": "running", "restarting": "starting", "paused": "hung"}.get(
-                            state.get("Status"), "failed" if state.get("ExitCode") else "stopped"
-                        ),
-                        "unit_state": {"exit": str(state.get("ExitCode")), "active": state.get("Status")},
-                        "port": ports[0] if ports else None,
-                    }
-                )
-            )
-        return found
+            return _NAME.search(image + " " + (each.get("Command") or "")) and not _OTHERS.search(image)
+
+        return [self._described(about) for about in _redis_containers.listed(self.host, wanted)]
 
     def _described(self, about, path=None):
         pid = about["pid"]
@@ -203,6 +175,7 @@ class Servers(Probe):
             "unit": None,
             "container": None,
             "image": None,
+            "address": None,
             "names": [],
             "unit_state": None,
             "state": "running",

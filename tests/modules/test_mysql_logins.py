@@ -1,0 +1,84 @@
+"""How MySQL's modules log in: the task's parameters, an option file of the control machine, one of the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remedy.agent.kinds import Failed
+from remedy.modules.controller._mysql import SOCKETS, login_of
+
+FILE = '[client]\nuser = remedy\npassword = "of my own"\nhost = db.elsewhere\nport = 3399\nsocket = /tmp/mine.sock\n'
+
+
+class Site:
+    """The host of a step; `theirs`: its ~/.my.cnf."""
+
+    name, user = "db1", "admin"
+
+    def __init__(self, theirs: str = "") -> None:
+        self.theirs = theirs
+        self.hidden: list[object] = []
+
+    def ask(self, module: str, **params: Any) -> dict[str, Any]:
+        return {"options": {"/home/admin/.my.cnf": self.theirs}}
+
+    def hide(self, secret: object) -> None:
+        self.hidden.append(secret)
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An option file of this machine, where the client programs look for it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / ".my.cnf"
+    path.write_text(FILE)
+    path.chmod(0o600)
+    return path
+
+
+def login(site: Site, **params: Any) -> Any:
+    return login_of(site, {"config_file": "~/.my.cnf", "login_port": 3306, **params})  # type: ignore[arg-type]
+
+
+def test_a_file_of_this_machine_is_not_read_unasked(mine: Path) -> None:
+    found = login(Site())
+    assert (found.user, found.password, found.addresses) == ("admin", "", SOCKETS)
+
+
+def test_only_user_and_password_are_taken_from_it_and_the_password_is_masked(mine: Path) -> None:
+    site = Site()
+    found = login(site, local_config_file="~/.my.cnf")
+    assert (found.user, found.password, found.addresses) == ("remedy", "of my own", SOCKETS)
+    assert "of my own" in site.hidden
+    assert "of my own" not in repr(found)
+
+
+def test_accounts_of_two_files_are_not_mixed(mine: Path) -> None:
+    mine.write_text("[client]\nuser = remedy\n")
+    found = login(Site("[client]\nuser=root\npassword=theirs\nhost=127.0.0.1\nport=3307\n"),
+                  local_config_file=str(mine))  # fmt: skip
+    assert (found.user, found.password, found.addresses) == ("remedy", "", (("127.0.0.1", 3307),))
+
+
+def test_the_tasks_own_parameters_come_first(mine: Path) -> None:
+    theirs = "[client]\nhost=127.0.0.1\nport=3307\n"
+    found = login(Site(theirs), local_config_file=str(mine), login_password="said", login_port=3308)
+    assert (found.user, found.password, found.addresses) == ("remedy", "said", (("127.0.0.1", 3308),))
+
+
+def test_one_that_others_may_read_is_refused(mine: Path) -> None:
+    for mode in (0o640, 0o604):
+        mine.chmod(mode)
+        with pytest.raises(Failed, match=f"others may read {mine} of this machine: chmod 600 {mine}"):
+            login(Site(), local_config_file=str(mine))
+
+
+def test_one_that_is_missing_or_says_nothing_is_an_error(mine: Path) -> None:
+    with pytest.raises(Failed, match="other.cnf of this machine cannot be read: No such file or directory"):
+        login(Site(), local_config_file=str(mine.with_name("other.cnf")))
+    mine.write_text("[mysqld]\nuser = mysql\npassword = x\n")
+    with pytest.raises(Failed, match="neither user nor password in \\[client\\]"):
+        login(Site(), local_config_file=str(mine))
