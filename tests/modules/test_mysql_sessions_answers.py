@@ -184,7 +184,7 @@ def test_a_session_with_undo_work_stays_and_says_how_much(opened: Opened) -> Non
     assert not first.take
     assert first.reason == (
         "it is in a transaction of 800 s with 1200 changed rows to roll back: "
-        "in_transaction: true ends such ones, too"
+        "it stays unless in_transaction allows it (in a runbook mysql_end_transactions or mysql_kill_transactions)"
     )
     first = kill(server, opened, idle=True, in_transaction=True).find()[0]
     assert first.take

@@ -74,7 +74,7 @@ def test_with_every_connection_taken_it_gets_in_frees_and_raises(bench: Bench) -
     # Who is in a transaction stays, and is told with what it would cost.
     kept = [each for task in report["tasks"] for each in task["kept"]]
     assert len(kept) == 5
-    costs = "with 40 changed rows to roll back: in_transaction: true ends such ones"
+    costs = "with 40 changed rows to roll back: it stays unless in_transaction allows it"
     assert all(costs in each["reason"] for each in kept)
     assert bench.db.sql("SELECT COUNT(*) FROM information_schema.innodb_trx") == "5"
 

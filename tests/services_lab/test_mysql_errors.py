@@ -69,10 +69,33 @@ def test_connections_used_up_are_led_to_their_runbook(bench: Bench) -> None:
 
 def test_a_server_that_does_not_run_is_told(bench: Bench) -> None:
     bench.db.lab.run(bench.name, ["systemctl", "stop", "mariadb"])
-    assert bench.diagnose("mysql-errors") == {}, "no server, nobody who asks"
+    for runbook in ("mysql-errors", "mysql-connections", "mysql-slow"):
+        found = bench.diagnose(runbook)
+        assert set(found) == {"mysql-down"}
+        assert found["mysql-down"]["title"] == "MySQL does not run: mariadb.service is inactive"
+        assert found["mysql-down"]["severity"] == "P1"
+        assert "systemctl start mariadb.service" in found["mysql-down"]["advice"]
+    assert set(bench.diagnose("mysql-replication")) == {"replication-unknown"}
+    assert bench.operator.here("play", "mysql-slow", "--yes").code == 2, "it is down still"
     found = bench.diagnose("mysql-errors", "-e", NOWHERE)
-    assert set(found) == {"mysql-error-2003"}
+    assert set(found) == {"mysql-down", "mysql-error-2003"}
     assert "Servers that run here: none" in found["mysql-error-2003"]["advice"]
+    assert found["mysql-error-2003"]["evidence"]["evidence"][1].endswith("(127.0.0.1:3306: connection refused)")
+
+
+def test_a_server_that_cannot_start_is_told_with_its_log(bench: Bench) -> None:
+    bench.db.shell("printf '[mysqld]\\nno_such_option=1\\n' > /etc/mysql/mariadb.conf.d/70-wrong.cnf; "
+                   "systemctl restart mariadb || true")  # fmt: skip
+    down = bench.diagnose("mysql-connections")["mysql-down"]
+    (unit,) = down["evidence"]
+    assert (unit["name"], unit["state"], unit["exit"]) == ("mariadb.service", "failed", 7)
+    assert down["title"] == "MySQL does not run: mariadb.service is failed (exit-code, exit status 7)"
+    assert any("unknown variable 'no_such_option=1'" in line for line in unit["log"])
+
+
+def test_a_host_without_a_server_to_run_has_no_finding(bench: Bench) -> None:
+    bench.db.shell("systemctl disable --now mariadb")
+    assert bench.diagnose("mysql-slow") == {}
 
 
 def test_a_server_at_an_unusual_place_is_found_there(bench: Bench) -> None:

@@ -24,6 +24,7 @@ Address = str | tuple[str, int]
 
 _SECONDS = 10.0
 _PROHIBITED = 1  # RFC 4254, 5.1: administratively prohibited
+_CONNECT_FAILED = 2  # the same: sshd could not connect, and does not say why
 _SAID = 4096  # bytes of the relay's first line
 _WRONG = ("incorrect password", "Authentication failure", "Sorry, try again", "no password was provided")
 
@@ -56,11 +57,11 @@ def reach(
             try:
                 return _direct(connection, address)
             except OSError as error:
-                troubles.append(f"{relay.shown(address)}: {error.strerror or error}")
+                troubles.append(f"{relay.shown(address)}: {_said(error)}")
             except Exception as error:  # Paramiko's many kinds
                 if not connection.alive:
                     raise lost(connection, error) from None
-                troubles.append(f"{relay.shown(address)}: {error}")
+                troubles.append(f"{relay.shown(address)}: {_refused(address, error)}")
                 # For a socket OpenSSH says the same of one that is forbidden and one that is not there.
                 forbidden = forbidden or isinstance(address, str) or getattr(error, "code", 0) == _PROHIBITED
         if not forbidden:
@@ -180,9 +181,24 @@ def _first_line(line: Line) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
+def _said(error: OSError) -> str:
+    return (
+        "connection refused" if isinstance(error, ConnectionRefusedError) else error.strerror or str(error)
+    )
+
+
+def _refused(address: Address, error: Exception) -> str:
+    """Return why sshd opened no channel, in words."""
+    if getattr(error, "code", 0) != _CONNECT_FAILED:
+        return str(error)
+    if isinstance(address, tuple) and address[0] in ("127.0.0.1", "::1", "localhost"):
+        return "connection refused"
+    return "no connection: refused, or nobody listens there"
+
+
 def _none(connection: Connection, why: str) -> NoService:
     return NoService(
-        f"no service answers on {connection.address}: {why}",
+        f"no service answers on {connection.target.name} ({why})",
         hint="does it run, and is this its address? (login_unix_socket, login_host, login_port)",
         host=connection.target.name,
     )

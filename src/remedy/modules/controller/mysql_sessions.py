@@ -201,7 +201,8 @@ class Kill(Sweep):
         if each.user in (self.params["keep_users"] or ()):
             return f"sessions of {each.user} are kept (keep_users)"
         if each.costs and not self.params["in_transaction"]:
-            return f"it is {each.costs}: in_transaction: true ends such ones, too"
+            allowed = "in a runbook mysql_end_transactions or mysql_kill_transactions"
+            return f"it is {each.costs}: it stays unless in_transaction allows it ({allowed})"
         return ""
 
     def _await(self, server: Session) -> None:

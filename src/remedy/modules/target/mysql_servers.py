@@ -1,9 +1,12 @@
-"""Tell which MySQL and MariaDB servers run on a host, and where their binary logs are.
+"""Tell which MySQL and MariaDB servers run on a host, where their binary logs are, and which are down.
 
-Looks at processes alone: no server is asked, and nobody logs in. Returns `servers` (pid, program, user, unit,
+Looks at processes and units alone: no server is asked, and nobody logs in. Returns `servers` (pid, program, user, unit,
 datadir; listens: paths of Unix sockets, and [address, port]; binlogs: the folder of its binary logs, None where it
 writes none or this user may not see; container: it has a root of its own, and its folders are named as seen from
-there) and `binlogs`: the folders of those outside containers.
+there), `binlogs`: the folders of those outside containers, `units`: those of the usual names (mariadb, mysql, mysqld
+and their instances) that exist (name, state, sub, enabled, result, exit: the last exit status), and `down`: those of
+them that are to run (enabled, failed, or starting and not there yet) where no server runs outside containers, with
+the last lines of their `log`.
 """
 
 import os
@@ -12,9 +15,15 @@ import re
 
 from remedy.agent.kinds import Probe
 from remedy.modules.target import _holders, _listening
+from remedy.modules.target._systemd import Units, booted
 
 _PROGRAMS = ("mysqld", "mariadbd")
 _INDEX = re.compile(r"(?P<folder>/.*)/(?P<name>[^/]+)\.index")
+
+_UNITS = ("mariadb", "mysql", "mysqld")
+_SHOWN = "Id LoadState ActiveState SubState UnitFileState Result ExecMainStatus".split()
+_TO_RUN = ("enabled", "enabled-runtime", "generated", "linked", "linked-runtime")
+_LINES = 10
 
 PARAMS = ()
 
@@ -40,7 +49,50 @@ class Servers(Probe):
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue  # it ended, or /proc hides what belongs to others
         folders = sorted({each["binlogs"] for each in found if each["binlogs"] and not each["container"]})
-        return {"servers": found, "binlogs": folders}
+        units = self._units()
+        runs = [each for each in found if not each["container"]]
+        down = [] if runs else [dict(each, log=self._log(each["name"])) for each in units if _is_down(each)]
+        return {"servers": found, "binlogs": folders, "units": units, "down": down}
+
+    def _units(self):
+        """Return the units that exist; an alias is the unit that it means."""
+        if not booted():
+            return []
+        # Instances are found as the manager has them loaded, as it has every one that is enabled, runs or failed.
+        names = [name + kind for name in _UNITS for kind in (".service", "@*.service")]
+        _, out, _ = Units(self.host).call("show", "--property=" + ",".join(_SHOWN), "--", *names)
+        return _described(out)
+
+    def _log(self, unit):
+        done = self.host.run(
+            ["journalctl", "--unit=" + unit, "--lines=%d" % _LINES, "--output=cat", "--no-pager", "--quiet"],
+            ok=None, timeout=10, c_locale=True,
+        )  # fmt: skip
+        return done.stdout.decode("utf-8", "replace").splitlines()
+
+
+def _described(out):
+    """Return the units that `systemctl show` tells of."""
+    units = {}
+    for block in out.split("\n\n"):
+        about = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if about.get("LoadState") not in (None, "not-found", "masked"):
+            units[about["Id"]] = {
+                "name": about["Id"],
+                "state": about.get("ActiveState"),
+                "sub": about.get("SubState"),
+                "enabled": about.get("UnitFileState") or None,
+                "result": about.get("Result"),
+                "exit": int(about.get("ExecMainStatus") or 0),
+            }
+    return [units[name] for name in sorted(units)]
+
+
+def _is_down(unit):
+    """Say whether a unit whose server does not run should have one: somebody may have disabled and stopped it."""
+    return unit["state"] in ("failed", "activating") or (
+        unit["state"] in ("inactive", "deactivating") and unit["enabled"] in _TO_RUN
+    )
 
 
 def _server(pid, program):
