@@ -77,7 +77,7 @@ def test_one_that_others_may_read_is_refused(mine: Path) -> None:
 
 
 def test_one_that_is_missing_or_says_nothing_is_an_error(mine: Path) -> None:
-    with pytest.raises(Failed, match="other.cnf of this machine cannot be read: No such file or directory"):
+    with pytest.raises(Failed, match=r"other\.cnf of this machine cannot be read: No such file or directory"):
         login(Site(), local_config_file=str(mine.with_name("other.cnf")))
     mine.write_text("[mysqld]\nuser = mysql\npassword = x\n")
     with pytest.raises(Failed, match="neither user nor password in \\[client\\]"):

@@ -242,15 +242,15 @@ def test_only_ordinary_idle_clients_are_closed_each_looked_at_again(opens: Opens
     _, wire, site = opens(answer)
     sweep = redis_clients.Close(closing(), site)
     items = {item.id: item for item in sweep.find()}
-    assert [name for name, item in items.items() if item.take] == ["client 3 10.0.0.1:5000"]
-    reasons = {name.split()[1]: item.reason for name, item in items.items() if not item.take}
+    assert [name for name, item in items.items() if item.take] == ["10.0.0.1:5000"]
+    reasons = {name: item.reason for name, item in items.items() if not item.take}
     assert reasons == {
-        "4": "it waits in a blocking command",
-        "6": "it is a subscriber",
-        "7": "it is a replica",
-        "8": "it is in a transaction",
+        "10.0.0.2:5000": "it waits in a blocking command",
+        "10.0.0.3:5000": "it is a subscriber",
+        "10.0.0.4:6379": "it is a replica",
+        "10.0.0.5:5000": "it is in a transaction",
     }
-    one = items["client 3 10.0.0.1:5000"]
+    one = items["10.0.0.1:5000"]
     for change, why in (
         (("idle=800", "idle=1"), "it has asked something 1 s ago"),
         (("id=3 addr=10.0.0.1", "id=3 addr=10.9.9.9"), "it is another client by now"),

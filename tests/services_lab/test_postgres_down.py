@@ -1,4 +1,4 @@
-"""A PostgreSQL server that is stopped, or fails, is a finding of every runbook of its; verify fails while it is down."""
+"""A PostgreSQL server that is stopped, or fails, is a finding of every runbook; verify fails while it is down."""
 
 from __future__ import annotations
 

@@ -271,7 +271,7 @@ def _replica_login(login: Login, params: dict[str, Any], host: str, port: int) -
     user = params.get("replica_user") or login.user
     password = params.get("replica_password") or ""
     if not params.get("replica_user"):
-        # Where a replica is, the server says; what a file of this machine holds is for the server that it was named for.
+        # Where a replica is, the server says; what a file of this machine holds is for the server it was named for.
         own = params.get("login_password") if params.get("local_config_file") else login.password
         password = password or own or ""
     return Login(str(user), str(password), ((host, port),))

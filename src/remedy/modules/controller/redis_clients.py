@@ -5,7 +5,8 @@
 `count`, `max`, `by_address` and `by_name` (counts of all clients). With `close` those that match are closed by
 CLIENT KILL, the longest idle first, at most `most`. Never closed: replicas and the primary, subscribers, monitors,
 who waits in a blocking command or is in a transaction, remedy's own. Each is looked at again before it goes: it
-must be the same client (id, address, age), still idle for so long. Returns `closed` too.
+must be the same client (id, address, age), still idle for so long. Returns `closed` too. In check mode, where every
+connection is taken and nobody can ask, the kernel tells who is idle: what of these is never closed stays all the same.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Item, Module, Param, Probe, Sweep
 from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session
+from remedy.modules.controller._redis_facts import HOST
 from remedy.modules.controller._redis_words import fields
 
 _SHOWN = 20
@@ -74,6 +76,7 @@ class Close(Sweep):
     deadline = 300
     _all: list[dict[str, str]] | None = None
     _chosen: set[str] | None = None
+    _seen: int | None = None  # connections that the kernel told of
 
     def key(self) -> str:
         """Return what is swept."""
@@ -81,7 +84,14 @@ class Close(Sweep):
 
     def find(self) -> list[Item]:
         """Return the clients that match, the longest idle first."""
-        server = session(self.host, self.params)
+        try:
+            server = session(self.host, self.params)
+        except Failed as failed:
+            if not self.host.check or failed.result.get("redis_error") != "MAXCLIENTS":
+                raise
+            if (outside := self._outside()) is None:
+                raise
+            return outside
         server.need("CLIENT")
         everybody = listed(server)
         self._all = everybody
@@ -90,7 +100,7 @@ class Close(Sweep):
         for each in everybody:
             if not matches(each, self.params):
                 continue
-            reason, why = f"idle for {each['idle']} s, last {each.get('cmd')}", kept(each, server.id)
+            reason, why = about(each), kept(each, server.id)
             if why is None and room is not None and take >= room:
                 why = "enough others go"
             if why is None:
@@ -120,10 +130,27 @@ class Close(Sweep):
 
     def returns(self, taken: list[Item], kept: list[Item]) -> dict[str, Any]:
         """Return who is connected now."""
+        if self._seen is not None:
+            return {"matching": len(taken), "closed": len(taken), "count": self._seen}
         server = session(self.host, self.params)
         everybody = self._all if self.host.check and self._all is not None else listed(server)
         matching = [each for each in everybody if matches(each, self.params)]
         return {**told(server, everybody, matching), "closed": len(taken)}
+
+    def _outside(self) -> list[Item] | None:
+        """Foresee what would be closed where no one can log in to ask; None where this host cannot see it."""
+        params = self.params
+        if params.get("login_host") or params.get("login_unix_socket") or params["name"] or params["user"]:
+            return None
+        found = self.host.ask(HOST, port=params["login_port"])["connections"]
+        self._seen = len(found)
+        address = params["address"] or "*"
+        fitting = [each for each in found if each[1] >= params["idle"] and fnmatchcase(each[0], address)]
+        most = len(fitting) if params["most"] is None else int(params["most"])
+        return [
+            Item(peer, True, f"idle for {idle} s; a subscriber, a replica or who waits stays", 0, [peer])
+            for peer, idle in fitting[:most]
+        ]
 
     def _room(self, server: Session, count: int) -> int | None:
         """Return how many may be closed, None: all."""
@@ -172,9 +199,19 @@ def kept(client: Mapping[str, str], own: int) -> str | None:
 
 
 def shown(client: Mapping[str, str]) -> str:
-    """Return a client as people tell it from others."""
-    words = [client.get("name", ""), client.get("user", "") if client.get("user") != "default" else ""]
-    return " ".join([f"client {client['id']}", client.get("addr", ""), *(word for word in words if word)])
+    """Return a client by its address, as the kernel tells it, too; those of a Unix socket have all the same."""
+    address = client.get("addr", "")
+    return address if address and not address.endswith(":0") else f"client {client['id']} {address}".rstrip()
+
+
+def about(client: Mapping[str, str]) -> str:
+    """Return what people tell a client from others by."""
+    words = [f"idle for {client['idle']} s", f"last {client.get('cmd')}", f"client {client['id']}"]
+    if client.get("name"):
+        words.append(f"name {client['name']}")
+    if client.get("user", "default") != "default":
+        words.append(f"user {client['user']}")
+    return ", ".join(words)
 
 
 def told(server: Session, everybody: list[dict[str, str]], matching: list[dict[str, str]]) -> dict[str, Any]:

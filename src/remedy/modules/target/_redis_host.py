@@ -9,7 +9,7 @@ import os
 import re
 
 from remedy.agent.kinds import Param, Probe
-from remedy.modules.target import _mounts, _redis_containers
+from remedy.modules.target import _mounts, _redis_containers, _sockets
 
 PROGRAMS = ("redis-server", "valkey-server", "keydb-server")
 _LARGEST = 1 << 20  # bytes of a configuration file that are read
@@ -25,6 +25,7 @@ PARAMS = (
     ),
     Param("dir", "path", help="Where it writes its dumps."),
     Param("reached", help="Where it was reached, HOST:PORT; it tells servers of several containers apart."),
+    Param("port", "int", help="Tell who is connected to this port, as the kernel knows it."),
 )
 
 
@@ -42,6 +43,7 @@ class RedisHost(Probe):
             "memory": memory(pid),
             "open_files": open_files(pid),
             "disk": disk(self.params["dir"], root_of(pid)) if self.params["dir"] else None,
+            "connections": connections(self.params["port"]) if self.params.get("port") else None,
         }
 
     def _outside(self):
@@ -56,6 +58,12 @@ class RedisHost(Probe):
                 return each["pid"] if each["pid"] in found else None
         here = [pid for pid in found if not root_of(pid)]
         return here[0] if len(here) == 1 and local else None
+
+
+def connections(port):
+    """Return [address, idle seconds] of who is connected, the longest idle first; where no one can ask the server."""
+    known = [each for each in _sockets.established(port) if each.idle is not None]
+    return sorted(([each.shown, int(each.idle)] for each in known), key=lambda each: (-each[1], each[0]))
 
 
 def processes():

@@ -13,6 +13,8 @@ from collections import Counter
 from remedy.agent.kinds import REQUIRED, Failed, Item, Param, Sweep
 from remedy.modules.target import _ports, _sockets
 
+_TOGETHER = 1.0  # seconds
+
 PARAMS = (
     Param("port", "int", default=REQUIRED, help="The port of the service."),
     Param("idle", "duration", default=300, help="Only those whose peer has sent nothing for so long."),
@@ -51,17 +53,18 @@ class Close(Sweep):
         owner = _ports.owner(self.params["port"])
         if owner is not None and owner.startswith("sshd"):
             raise Failed("port %d is sshd's: its connections are not for this module" % self.params["port"])
+        fitting = [each for each in _sockets.established(self.params["port"]) if self._fits(each)]
+        chosen = steady(fitting)[: self.params["most"]]
+        rest = len(fitting) - len(chosen)
         items = []
-        for each in sorted(_sockets.established(self.params["port"]), key=lambda each: -(each.idle or 0)):
-            if not self._fits(each):
-                continue
-            take = sum(item.take for item in items) < self.params["most"]
-            reason = "idle for %d s" % each.idle if take else "enough others go"
+        for each in chosen:
+            reason = "idle for %d s" % each.idle
+            if rest:
+                reason += "; %d more are idle for so long" % rest
+            take = self._first is None or each.shown in self._first
             items.append(Item(each.shown, take, reason, 0, [each.shown, each.cookie]))
         if self._first is None:
-            self._first = {item.id for item in items if item.take}
-        for item in items:
-            item.take = item.take and item.id in self._first
+            self._first = {item.id for item in items}
         return items
 
     def drain(self, item):
@@ -83,3 +86,17 @@ class Close(Sweep):
         address = self.params["address"]
         fits = address is None or fnmatch.fnmatchcase(each.shown, address)
         return fits and each.idle is not None and each.idle >= self.params["idle"]
+
+
+def steady(connections):
+    """Return the longest idle first; of those that fell silent together always in the same order.
+
+    The kernel's clock is too coarse to tell these apart: what was shown and approved must be what is ended later.
+    """
+    left = sorted(connections, key=lambda each: -each.idle)
+    found = []
+    while left:
+        together = [each for each in left if each.idle > left[0].idle - _TOGETHER]
+        found += sorted(together, key=lambda each: (each.peer_port, each.shown))
+        left = left[len(together) :]
+    return found

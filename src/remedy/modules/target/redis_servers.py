@@ -4,12 +4,13 @@ Looks at units, processes, containers, files and logs alone: no server is asked,
 or full. Sentinels are left out, and units that are disabled and stopped. Returns `servers` and `server`: the one
 that `unit`, `container` or `port` names, else the one on the port, else the only one, else None. Of each: `name`,
 `unit`, `container`, `image`, `state` (running, stopped, failed, starting, hung: all its processes are stopped by a
-signal, its container is paused), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`, `user`, `listens`, `port`
-(a container's published one), `address` (a container's own, where it has published no port; it may be another one
-after a start), `config_file`, `config` (the main settings of the file; a password only as `password: true`), `persists` (it has
-save points or an append-only file), `saved` (seconds since its dump or append-only file was written, None: there is
-none), `disk` (of its dumps), `open_files`, `rss`, `log` (its last lines), `problem` (kind: config, port, dump,
-append-only, disk, memory, permission; text) and `port_owner` (who else has its port).
+signal, its container is paused), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`, `user`,
+`listens`, `port` (a container's published one), `address` (a container's own, where it has published no port; it may
+be another one after a start), `config_file`, `config` (the main settings of the file; a password only as
+`password: true`), `persists` (it has save points or an append-only file), `saved` (seconds since its dump or
+append-only file was written, None: there is none), `disk` (of its dumps), `open_files`, `rss`, `log` (its last lines),
+`problem` (kind: config, port, dump, append-only, disk, memory, permission; text) and
+`port_owner` (who else has its port).
 """
 
 import os
