@@ -135,6 +135,7 @@ def down(names: tuple[str, ...], purge: bool) -> None:
         if purge:
             raise InputError("--purge is for the whole lab", hint="write `remedy lab down --purge`, without names")
         gone.remove(*names)
+        click.echo(f"ended: {', '.join(names)}")
     if names and gone.hosts():
         write_inventory(gone, _inventory())
         return

@@ -58,7 +58,7 @@ class Drop(Sweep):
             held = each["held_bytes"] or 0
             why = f"it is in use (pid {each['active_pid']})" if each["active"] else ""
             if not why and not self.host.yes:
-                why = "nobody can bring it back: only with --yes"
+                why = "with --yes it is dropped, and nobody can bring it back"
             reason = why or f"{each['type']}, nobody uses it, it holds {size(held)} of WAL back"
             # The position moves only when somebody uses it.
             identity = [each["name"], each["type"], each["restart_lsn"]]

@@ -60,7 +60,7 @@ def _one(sheet: Sheet, same: list[Finding], story: Story, view: View, *, tight: 
     if same[0].resolved is not True or view.verbosity > 0:
         _evidence(sheet, same, view, tight=tight)
     if raised.advice:
-        sheet.line(("cyan", "advice: "), raised.advice.replace("\n", " "), indent=6, hang=8)
+        sheet.line(("cyan", "advice: "), " ".join(raised.advice.split()), indent=6, hang=8)
 
 
 def _evidence(sheet: Sheet, same: list[Finding], view: View, *, tight: bool) -> None:
