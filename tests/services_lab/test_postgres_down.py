@@ -40,7 +40,7 @@ def test_a_stopped_server_is_a_finding_and_no_play_resolves_it(bench: Bench, ser
     server.shell("systemctl stop postgresql@15-main")
     for book in BOOKS:
         done = bench.operator.here("diagnose", f"postgres-{book}")
-        assert done.code == 1, (book, done.stdout, done.stderr)
+        assert done.code == 10, (book, done.stdout, done.stderr)
         (found,) = done.report["findings"]
         assert (found["id"], found["severity"]) == ("postgres-down", "P0")
         assert f"{UNIT} is stopped" in found["title"]
