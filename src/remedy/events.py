@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import time as _time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 UNCERTAIN = "whether it ran is not known"
 """How the reason of a task ends that is `not_run` because its host was lost when it may have run."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """The root of all events."""
 
     time: float = field(default_factory=_time.time)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunStarted(Event):
+class RunStarted(Event, frozen=True, kw_only=True):
     """A run begins; `mode` is apply, check, diagnose or rollback; `hosts` in inventory order.
 
     `inventory` is as it was named; `sources` are the same inventories as absolute paths, or as lists of hosts.
@@ -41,8 +40,7 @@ class RunStarted(Event):
     started_in: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlayStarted(Event):
+class PlayStarted(Event, frozen=True, kw_only=True):
     """A play begins on these hosts; `runbook` says that it has a diagnose section."""
 
     play: str
@@ -50,8 +48,7 @@ class PlayStarted(Event):
     runbook: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SectionStarted(Event):
+class SectionStarted(Event, frozen=True, kw_only=True):
     """A host enters a section: diagnose, tasks, handlers, verify or diagnose again (`after`).
 
     Before approval it enters `check` (the check pass of what would be asked about), then `approval` (it waits).
@@ -62,8 +59,7 @@ class SectionStarted(Event):
     section: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostConnected(Event):
+class HostConnected(Event, frozen=True, kw_only=True):
     """The agent on a host said hello; `hello` is its handshake (see docs/protocol.md)."""
 
     host: str
@@ -71,8 +67,7 @@ class HostConnected(Event):
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostLeftOut(Event):
+class HostLeftOut(Event, frozen=True, kw_only=True):
     """A host is not worked on any further; `reason` is a key of errors.REASONS, `refused` marks a lock."""
 
     host: str
@@ -81,8 +76,7 @@ class HostLeftOut(Event):
     refused: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoundTrips(Event):
+class RoundTrips(Event, frozen=True, kw_only=True):
     """What a host's work cost so far, in trips, when the host is done with a play."""
 
     host: str
@@ -90,8 +84,7 @@ class RoundTrips(Event):
     round_trips: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskStarted(Event):
+class TaskStarted(Event, frozen=True, kw_only=True):
     """A task's step was handed to the agent (or is about to run in the engine)."""
 
     host: str
@@ -99,8 +92,7 @@ class TaskStarted(Event):
     module: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Intent(Event):
+class Intent(Event, frozen=True, kw_only=True):
     """An object on a host is about to change: what it was, what it will be, and what undo needs.
 
     `change` identifies the change within the run. `kind` is resource, sweep, action or command. `want` of a sweep is
@@ -135,8 +127,7 @@ class Intent(Event):
     implicit: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Changed(Event):
+class Changed(Event, frozen=True, kw_only=True):
     """A change happened (mode check: is predicted); `after` is the state read back, `change` its Intent.
 
     `items` are the largest of what a sweep took, as {item, reason, size}, size in bytes. `happened` says in a word
@@ -164,8 +155,7 @@ class Changed(Event):
     delegated_by: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskDone(Event):
+class TaskDone(Event, frozen=True, kw_only=True):
     """A task ended on a host: status ok, changed, failed, skipped, unknown or not_run.
 
     `result` is what `register` would hold, without what `no_log` hides; `ignored` says that a failure does not
@@ -192,8 +182,7 @@ class TaskDone(Event):
     delegated: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FindingRaised(Event):
+class FindingRaised(Event, frozen=True, kw_only=True):
     """Something is wrong on a host; raised again by the last diagnose when `again`."""
 
     host: str
@@ -206,8 +195,7 @@ class FindingRaised(Event):
     again: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FindingResolved(Event):
+class FindingResolved(Event, frozen=True, kw_only=True):
     """The last diagnose did not raise a finding again."""
 
     host: str
@@ -215,16 +203,14 @@ class FindingResolved(Event):
     id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Warned(Event):
+class Warned(Event, frozen=True, kw_only=True):
     """Something the operator should know that is no failure."""
 
     message: str
     host: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Message(Event):
+class Message(Event, frozen=True, kw_only=True):
     """A text that the playbook wants shown (debug, a failed assert's message)."""
 
     host: str
@@ -232,8 +218,7 @@ class Message(Event):
     message: Any
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunEnded(Event):
+class RunEnded(Event, frozen=True, kw_only=True):
     """The run is over; `outcome` is ok, failed, refused, unreachable, interrupted, findings or changes_pending."""
 
     run: str
@@ -244,8 +229,7 @@ class RunEnded(Event):
 
 def field_names(event: Event) -> Iterable[str]:
     """Return the names of an event's fields, in their order."""
-    # dataclasses.fields() builds its tuple anew each time, and this is asked for every event of every host.
-    return event.__dataclass_fields__
+    return event.__struct_fields__
 
 
 Sink = Callable[[Event], None]

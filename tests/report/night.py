@@ -6,8 +6,9 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from remedy.events import (
     Changed,

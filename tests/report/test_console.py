@@ -6,13 +6,13 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from remedy.events import Event, FindingRaised, HostLeftOut, Message, RunEnded, RunStarted, Warned
 from remedy.report import Console

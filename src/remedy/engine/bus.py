@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from remedy.events import Event, Intent, RunEnded, Sink, field_names
 from remedy.secret import Secrets

@@ -6,8 +6,10 @@ fails, the walk goes back to the cursor that this task carries, and from there t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from remedy.engine.keywords import Keywords
 from remedy.playbook import Block, Common
@@ -17,8 +19,7 @@ BODY, RESCUE, ALWAYS, PLAIN = "body", "rescue", "always", "plain"
 _PHASES = {PLAIN: 0, BODY: 0, RESCUE: 1, ALWAYS: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a host leaves the normal way: the task that failed, its result, and the keywords that it was under."""
 
     task: str
@@ -26,8 +27,7 @@ class Failure:
     words: Keywords | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(Struct, frozen=True):
     """One frame of the walk: a list of nodes, the index in it, and the frame it was entered from."""
 
     nodes: tuple[Any, ...]

@@ -8,8 +8,9 @@ counts before everything earlier has happened.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from remedy.engine.cursor import Cursor
 from remedy.engine.keywords import Keywords
@@ -21,8 +22,7 @@ from remedy.transport import Identity
 OK, CHANGED, FAILED, SKIPPED, UNKNOWN, NOT_RUN = "ok", "changed", "failed", "skipped", "unknown", "not_run"
 
 
-@dataclass(slots=True)
-class Item:
+class Item(Struct):
     """One invocation of a module: the protocol's step (None: settled by the engine), then its outcome.
 
     `host` is the one that it is delegated to, None where it is the task's own.
@@ -55,8 +55,7 @@ class Item:
         return bool(self.status)
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct):
     """One task in flight; `partial`: one item of a loop that goes item by item, and does not count yet.
 
     `host` is whose task it is. `delay` (between the tries of `until`) and `pause` (between the items of a loop) are in
@@ -103,8 +102,7 @@ class Entry:
         return bool(self.task.notify)
 
 
-@dataclass(slots=True)
-class Flight:
+class Flight(Struct):
     """A request of the walk: take these entries to the host, in order, and bring back their outcomes.
 
     One that is delegated has a single entry, and all of its items go to the same host.
@@ -120,8 +118,7 @@ class Flight:
         return [item for item in items if item.message is not None and not item.done]
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True):
     """A request of the walk: the handshake is needed (the host's clock) before anything else is sent.
 
     `host` is the one that a task is delegated to, None the task's own.
@@ -130,37 +127,32 @@ class Hello:
     host: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Barrier:
+class Barrier(Struct, frozen=True):
     """A request of the walk: wait until every other host has come this far."""
 
     position: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Await:
+class Await(Struct, frozen=True):
     """A request of the walk: wait until another host has done a task for all."""
 
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
-class Throttle:
+class Throttle(Struct, frozen=True):
     """A request of the walk: wait until fewer than `most` hosts are at a task."""
 
     key: Key
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """A request of the walk: wait before going on (until's delay, loop_control.pause)."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """A request of the walk: diagnose is over, may the fix begin?"""
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from remedy.engine.flight import FAILED, SKIPPED, Entry, Flight, Item, Pause, Request
 from remedy.engine.ledger import Ledger

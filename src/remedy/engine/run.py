@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from remedy.engine.context import PlayContext, RunContext
 from remedy.engine.crew import Crew

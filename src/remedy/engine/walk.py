@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
+
+from msgspec.structs import replace
 
 from remedy.engine.barriers import Barriers
 from remedy.engine.build import Builder, NeedsHello, loop_layers, never_fails

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from datetime import date, datetime
 from datetime import time as clock
 from typing import Any, NamedTuple
+
+from msgspec.structs import fields
 
 from remedy import events
 from remedy.events import Event, field_names
@@ -61,7 +62,7 @@ def read_line(line: bytes) -> Line | None:
     for each in fields(kind):
         if each.name in values:
             given[each.name] = values[each.name]
-        elif each.default is MISSING and each.default_factory is MISSING:
+        elif each.required:
             given[each.name] = {} if each.name == "params" else None
     return Line(values["seq"], kind(**given), _blob(values.get("blob")))
 

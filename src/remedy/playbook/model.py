@@ -7,8 +7,9 @@ from the default that the engine knows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from remedy.document import Map, Seq, Text
 from remedy.errors import Position
@@ -22,8 +23,7 @@ Number = int | float | Text
 Condition = bool | Text
 
 
-@dataclass(frozen=True, kw_only=True)
-class Become:
+class Become(Struct, frozen=True, kw_only=True):
     """As whom to run; None: as further out."""
 
     become: Flag | None = None
@@ -33,8 +33,7 @@ class Become:
     exe: Text | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Common:
+class Common(Struct, frozen=True, kw_only=True):
     """What plays, blocks and tasks share, and what inner ones inherit (a play has no `delegate_to`)."""
 
     position: Position
@@ -60,8 +59,7 @@ class Common:
         return self.name or ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoopControl:
+class LoopControl(Struct, frozen=True, kw_only=True):
     """How a loop names its item and shows it; `pause` in seconds."""
 
     loop_var: str = "item"
@@ -73,8 +71,7 @@ class LoopControl:
     break_when: tuple[Condition, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task(Common):
+class Task(Common, frozen=True, kw_only=True):
     """One module with its arguments as written: aliases unresolved, templates unrendered.
 
     The parts of `changed_when`, `failed_when` and `until` must all be true; None: not written. `retries` and
@@ -101,8 +98,7 @@ class Task(Common):
         return self.name or self.module
 
 
-@dataclass(frozen=True, kw_only=True)
-class Block(Common):
+class Block(Common, frozen=True, kw_only=True):
     """Tasks that share keywords; `rescue` takes a failure, `always` runs in any case.
 
     An import_tasks is a block too: its keywords and variables hold for every imported task.
@@ -113,8 +109,7 @@ class Block(Common):
     always: tuple[Node, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Include(Common):
+class Include(Common, frozen=True, kw_only=True):
     """An include_tasks, read when it is reached; its keywords are its own, `apply` goes to what it brings."""
 
     file: Text
@@ -131,8 +126,7 @@ class Include(Common):
 Node = Task | Block | Include
 
 
-@dataclass(frozen=True, kw_only=True)
-class Runbook:
+class Runbook(Struct, frozen=True, kw_only=True):
     """What a runbook says about itself; `severity` is P0 to P3."""
 
     position: Position
@@ -144,8 +138,7 @@ class Runbook:
     privileges: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Play(Common):
+class Play(Common, frozen=True, kw_only=True):
     """Hosts, and what is done to them; `when` is always empty."""
 
     hosts: Text
@@ -176,8 +169,7 @@ class Play(Common):
                 yield name, nodes
 
 
-@dataclass(frozen=True, kw_only=True)
-class Playbook:
+class Playbook(Struct, frozen=True, kw_only=True):
     """A playbook file and its plays."""
 
     path: Path
