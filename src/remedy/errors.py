@@ -17,8 +17,9 @@ Data stands on the exception, the text is made from it: what, where, what was ex
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
+
+from msgspec import Struct
 
 REASONS = {
     "dns": "the name does not resolve",
@@ -43,8 +44,7 @@ REASONS = {
 """Why a host could not be worked on: the machine-readable word, and what it means."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """A place in a file the user wrote; line and column count from 1, 0 where unknown."""
 
     file: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from remedy.errors import InputError, Position, nearest
 
@@ -16,8 +17,7 @@ _YAML = (".yml", ".yaml")
 _INVENTORY = (*_YAML, ".ini", "")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """What remedy.yml may say; paths as written, relative to the project's root."""
 
     inventory: str | None = None
@@ -40,8 +40,7 @@ def _library() -> Path:
     return installed if installed.is_dir() else Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Struct, frozen=True):
     """The folder a user works in, its settings, and the package's library behind it."""
 
     root: Path
@@ -219,7 +218,7 @@ def _read_settings(path: Path) -> Settings:
             where=Position(str(path), 1),
             hint="expected lines such as 'forks: 20'",
         )
-    known = Settings.__dataclass_fields__
+    known = Settings.__struct_fields__
     values: dict[str, Any] = {}
     for name, value in written.items():
         if name not in known:

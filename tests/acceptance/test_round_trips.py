@@ -13,6 +13,8 @@ from bench.delay import delayed
 from remedy.lab import Host, Lab
 from tests.acceptance.operator import Operator, Result
 
+pytestmark = pytest.mark.alone
+
 RTT = 0.4  # seconds
 ROUNDS = 6
 

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from remedy.cli.asking import ask_password, extra_vars, vault_passwords
 from remedy.cli.mistyped import look_for_slips
@@ -44,8 +45,7 @@ _FILES = 1 << 16  # open files; programs that walk through all that they may hav
 _ALL_TAGS = ("all", "tagged", "untagged", "always", "never")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Login:
+class Login(Struct, frozen=True, kw_only=True):
     """What the flags say of logging in, and of variables; no inventory is read."""
 
     secrets: Secrets
@@ -83,8 +83,7 @@ class Login:
         return cls(secrets=secrets, vault=vault, defaults=defaults, extra=extra)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Session:
+class Session(Struct, frozen=True, kw_only=True):
     """What the flags say, read and checked; nothing has been contacted."""
 
     project: Project

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from remedy.document import Map
 from remedy.drill.providers import Need
 from remedy.errors import Position
@@ -31,8 +33,7 @@ class Expected:
         return self.id if self.host == ANY else f"{self.id} on {self.host}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """Tasks that leave together for the same hosts (the drill's names), after `pause` seconds."""
 
     hosts: tuple[str, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+
+from msgspec.structs import replace
 
 from remedy.document import Map, Text
 from remedy.drill.collateral import reading
@@ -18,9 +19,8 @@ _SECONDS = 120  # for one task of a drill's own: a fault waits for no one
 
 def hypothesis(runbook: Playbook) -> Playbook:
     """Return what of a runbook looks and proves, without what fixes."""
-    known = {field.name for field in fields(Play)}
-    nothing = {name: () for name in _FIX if name in known}
-    plays = [replace(play, **nothing) for play in runbook.plays if play.diagnose or play.verify]  # type: ignore[arg-type]
+    nothing = {name: () for name in _FIX if name in Play.__struct_fields__}
+    plays = [replace(play, **nothing) for play in runbook.plays if play.diagnose or play.verify]
     return replace(runbook, plays=tuple(plays))
 
 

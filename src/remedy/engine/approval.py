@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from remedy.errors import Refused, RemedyError, Unreachable
 
@@ -14,8 +15,7 @@ PATIENCE = 30.0
 """Seconds after which hosts whose diagnose and check pass have not ended are left out."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True, kw_only=True):
     """One step that destroys or interrupts (`guarded`), as the check pass foresaw it.
 
     `items` are what a Sweep would take, as {item, reason, size}; `bytes` what it would free; `kept` what it would

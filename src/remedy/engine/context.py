@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from remedy.document import Map, load_file
 from remedy.engine.approval import Approval, Approver, nobody
@@ -106,8 +107,7 @@ class NoLoans:
         """Nothing to remember."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunContext:
+class RunContext(Struct, frozen=True, kw_only=True):
     """What one run consists of."""
 
     id: str

@@ -7,8 +7,9 @@ to become there, comes from the other host's variables. The result belongs to th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from remedy.engine.cursor import Cursor
 from remedy.engine.keywords import Keywords, list_of
@@ -29,8 +30,7 @@ _HOST = re.compile(r"\w[\w.%-]*|[0-9a-fA-F:.]*:[\w:.%-]*")  # a name, an IPv4 or
 _ONE = "expected the name of one host, such as db2 or {{ groups['standby'][0] }}"
 
 
-@dataclass(frozen=True, slots=True)
-class Delegate:
+class Delegate(Struct, frozen=True):
     """The host that carries a task out; `scope` has its connection variables, `layer` what the task sees of it."""
 
     state: HostState

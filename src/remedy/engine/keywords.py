@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from remedy.errors import InputError, Position
 from remedy.playbook import Common
@@ -25,8 +26,7 @@ _INHERITED = (
 _TOGETHER = ("run_once", "throttle", "delegate_to")
 
 
-@dataclass(frozen=True, slots=True)
-class Keywords:
+class Keywords(Struct, frozen=True):
     """The effective keywords of one task, still with their templates; inner values win, `when` adds up."""
 
     when: tuple[Any, ...]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from remedy.transport import TargetDefaults
 
 APPLY, CHECK, DIAGNOSE, ROLLBACK = "apply", "check", "diagnose", "rollback"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """The flags of a run; `mode` is apply, check, diagnose or rollback."""
 
     mode: str = APPLY

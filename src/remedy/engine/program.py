@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from remedy.document import Map
 from remedy.engine.options import CHECK, DIAGNOSE
@@ -11,8 +11,7 @@ from remedy.modules import find
 from remedy.playbook import Become, Node, Play, Task
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """One section of a play; `lands`: it begins only when everything before has happened; `when_found`: it is
     left out on a host where diagnose found nothing."""
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from remedy.inventory import Host
 from remedy.playbook import Include, Task
 
 
-@dataclass(slots=True)
-class Finding:
+class Finding(Struct):
     """A named fact about what is wrong on a host."""
 
     id: str
@@ -45,8 +45,7 @@ class Others:
             return self._states.setdefault(host.name, HostState(host))
 
 
-@dataclass(slots=True)
-class HostState:
+class HostState(Struct):
     """A host's variables and fate; written only by the thread that works on the host.
 
     `commands` are what check mode left out, as (the reason for what hangs on it, text). `notified` maps a

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from remedy.engine.cursor import Failure
 
@@ -17,8 +18,7 @@ Key = tuple[tuple[int, ...], int]
 """A task in a play: its position, and the node itself, because hosts may have included different files there."""
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(Struct, frozen=True):
     """What a host did for all of its batch; `by` did it, at `position`."""
 
     by: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from remedy.document import Map, Text
 from remedy.engine.context import PlayContext
@@ -54,8 +55,7 @@ class Undoable(Protocol):
     def secret(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Undoing:
+class Undoing(Struct, frozen=True):
     """The changes of one play to undo, for each host from the last to the first; `play` has the handlers.
 
     A host without changes is there for the handlers that a change on another one had notified here.

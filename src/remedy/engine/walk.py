@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from remedy.engine.barriers import Barriers
@@ -48,8 +48,7 @@ from remedy.template import Layer, Pending, UnknownValue
 _MOST_IN_FLIGHT = 500  # a batch of thousands would hold its first results back from the report
 
 
-@dataclass(frozen=True, slots=True)
-class _Pass:
+class _Pass(Struct, frozen=True):
     """One pass of an include: the nodes it brings and the variables they see."""
 
     include: Include

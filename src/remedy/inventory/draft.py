@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from remedy.document import Map
 from remedy.errors import InputError, Position
 from remedy.inventory.model import ALL, UNGROUPED, Group, Host, put
 
 
-@dataclass
-class _Host:
+class _Host(Struct):
     file: str | None
     folder: str | None
     vars: Map = field(default_factory=Map)
     groups: dict[str, None] = field(default_factory=dict)
 
 
-@dataclass
-class _Group:
+class _Group(Struct):
     vars: Map = field(default_factory=Map)
     hosts: dict[str, None] = field(default_factory=dict)
     children: dict[str, Position | None] = field(default_factory=dict)

@@ -6,9 +6,10 @@ import ast
 import re
 import shlex
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from remedy.document import Map, Text
 from remedy.errors import InputError, Position, nearest
@@ -21,8 +22,7 @@ _GROUP = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
 _KINDS = ("hosts", "children", "vars")
 
 
-@dataclass
-class _Promises:
+class _Promises(Struct):
     """Groups that are used before, or without, being declared: where, and by what."""
 
     vars: dict[str, Position] = field(default_factory=dict)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from remedy.document import Map
 from remedy.errors import Position
@@ -12,8 +13,7 @@ ALL = "all"
 UNGROUPED = "ungrouped"
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(Struct, frozen=True):
     """A host: `vars` from inventory files alone; `groups` are all above it but `all`, sorted by name."""
 
     name: str
@@ -24,8 +24,7 @@ class Host:
     implicit: bool = False
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True):
     """A group: `hosts` are its own and those of the groups below; `depth` counts from `all`, which has 0."""
 
     name: str

@@ -10,9 +10,10 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from remedy.errors import RemedyError
 from remedy.journal.disk import trouble
@@ -25,8 +26,7 @@ BACK = "back.jsonl"
 """In a run's folder: what of it was seen put back, as [host, object], so that it is asked for once."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Loan:
+class Loan(Struct, frozen=True, kw_only=True):
     """A change that a run made for a time: a step of `module` with `params`; the object was `before`."""
 
     run: str

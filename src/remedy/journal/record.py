@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from remedy.errors import InputError, Position, RemedyError
@@ -19,8 +19,7 @@ from remedy.journal.sealing import Seal
 from remedy.journal.summary import RunSummary, Summing
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True):
     """A run as its journal tells it; `torn` says that the end of the last line is missing.
 
     An Intent in `lines` is without what stands in its blob; `intent` returns it whole.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from remedy.events import Changed, TaskDone
 from remedy.journal.history import list_runs
@@ -18,8 +19,7 @@ Key = tuple[str, str]
 """A host and an object on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rollbacks:
+class Rollbacks(Struct, frozen=True):
     """`undone`: the rollbacks that took a change of an object back, oldest first, without those that were taken
     back themselves. `left`: the states in which rollbacks that failed may have left an object.
     """

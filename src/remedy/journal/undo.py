@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from remedy.errors import RemedyError
 from remedy.events import UNCERTAIN, Changed, HostConnected, HostLeftOut, Intent, RunStarted, TaskDone
@@ -23,8 +25,7 @@ _WHY = {
 _LOST = frozenset({"link_lost", "agent_killed", "nonsense"})  # what was sent along may have run by then
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UndoStep:
+class UndoStep(Struct, frozen=True, kw_only=True):
     """One change to undo. `module` with `params`, run as `become`, gives `kept` to its `undo`.
 
     `expect` are the states in which the object may be found: what the run left, for a change that was cut off
@@ -57,8 +58,7 @@ class UndoStep:
     implicit: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NotUndone:
+class NotUndone(Struct, frozen=True, kw_only=True):
     """Something the run did, or may have done, that cannot be undone, and why."""
 
     host: str
@@ -71,8 +71,7 @@ class NotUndone:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UndoPlan:
+class UndoPlan(Struct, frozen=True, kw_only=True):
     """What undoes a run: for each host, in inventory order, the steps from the last change to the first."""
 
     run: str
@@ -86,8 +85,7 @@ class UndoPlan:
         return tuple(dict.fromkeys(name for step in steps for name in step.notify))
 
 
-@dataclass(slots=True)
-class _Told:
+class _Told(Struct):
     """An Intent, and what the journal tells of its fate."""
 
     line: Line

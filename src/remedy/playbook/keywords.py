@@ -6,9 +6,10 @@ A keyword of Ansible that is not in the table is refused by its name, never igno
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
+
+from msgspec import Struct
 
 from remedy import modules
 from remedy.document import Map
@@ -26,8 +27,7 @@ _LOOPS = (TASK, HANDLER, INCLUDE)
 _CONDITIONAL = (BLOCK, TASK, HANDLER, INCLUDE, IMPORT)
 
 
-@dataclass(frozen=True)
-class Keyword:
+class Keyword(Struct, frozen=True):
     """Where a keyword may stand and what reads its value; without a reader the parser takes it itself."""
 
     where: tuple[str, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from remedy.errors import Position
 from remedy.playbook.model import Play, walk
@@ -12,8 +13,7 @@ from remedy.playbook.tags import selected
 _NEVER_LEFT_OUT = ("diagnose", "verify")
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """One line of --list-tasks; `tags` are the task's own and those around it, sorted."""
 
     section: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from remedy.document import Decrypt, Text, load_file
 from remedy.errors import InputError, Position
@@ -18,8 +20,7 @@ def silent(_message: str, _position: Position | None) -> None:
     """Drop a warning."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """The state of reading one file; `importing` is the chain of import_tasks that led here.
 
     `notified` collects the handlers that tasks name, `checked` the included files that were read ahead; all

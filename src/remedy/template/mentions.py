@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from jinja2 import meta, nodes
+from msgspec import Struct
 
 _LOOKUPS = ("lookup", "query", "q")
 _CONTROL_FILTERS = ("fileglob", "realpath", "expanduser", "expandvars", "random", "shuffle", "strftime")
 
 
-@dataclass(frozen=True)
-class Mentions:
+class Mentions(Struct, frozen=True):
     """Root names, and what is called: functions, `lookup:NAME` (`lookup:?` where computed), `filter:NAME`."""
 
     names: frozenset[str]

@@ -5,7 +5,7 @@ Both are BaseException, so that no filter's `except Exception` swallows them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
 class Pending(BaseException):
@@ -25,8 +25,7 @@ class UnknownValue(BaseException):
         self.name = name
 
 
-@dataclass(frozen=True)
-class Unknowable:
+class Unknowable(Struct, frozen=True):
     """Stands for a variable's value that check mode cannot know, with the reason."""
 
     reason: str

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jinja2.utils import missing as not_set
+from msgspec import Struct, field
 
 from remedy.document import Text, Unsafe, VaultText
 from remedy.document.files import read_text
@@ -29,8 +29,7 @@ from remedy.template.vault import Vault
 _NOT_BOOLEAN = "a condition must be true or false; compare it, or use a filter: x | bool, x | length > 0"
 
 
-@dataclass
-class _Render:
+class _Render(Struct):
     """One render from outside, with all it leads to: variables under way, and what must stop it."""
 
     under_way: list[tuple[int, str]] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from remedy.transport.local import LocalConnection
 from remedy.transport.payload import Payloads
@@ -11,8 +11,7 @@ from remedy.transport.target import Target
 from remedy.transport.watchdog import Watchdog
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """A connection that stands; links and raw commands are opened on it."""
 
     target: Target

@@ -6,17 +6,17 @@ import base64
 import binascii
 import struct
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 _MAGIC = b"openssh-key-v1\0"
 _START = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 _END = b"-----END OPENSSH PRIVATE KEY-----"
 
 
-@dataclass(frozen=True)
-class KeyFile:
+class KeyFile(Struct, frozen=True):
     """A private key file: its type and public key where the file shows them, and whether it has a passphrase."""
 
     path: str

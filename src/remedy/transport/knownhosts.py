@@ -9,8 +9,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 GOOD = "good"
 UNKNOWN = "unknown"
@@ -20,8 +21,7 @@ REVOKED = "revoked"
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line: its hosts as written, key type, key, marker (cert-authority, revoked or empty) and place."""
 
     hosts: str
@@ -45,8 +45,7 @@ class Entry:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What known_hosts says: good, unknown, changed or revoked; `entries` are the lines it rests on."""
 
     status: str

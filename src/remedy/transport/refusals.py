@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from remedy.agent import stage
 from remedy.errors import Unreachable
@@ -37,8 +37,7 @@ _ABSENT = ("not found", "No such file or directory")
 _NO_SHELL = ("currently not available", "nologin", "no login", "account has expired", "password has expired")
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """What is known of a start that failed: as whom, what came instead of the agent, how it ended."""
 
     connection: Connection

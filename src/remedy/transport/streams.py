@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 TICK = 5.0
 """Seconds after which a wait on a stream comes up for air: pings and the drain of stderr hang on it."""
@@ -16,8 +17,7 @@ NOISE = 8192
 """Bytes of stderr or of noise that are kept for error messages."""
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a stream ended: its exit status (None: unknown or a signal), and whether the way there still stands."""
 
     status: int | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from remedy.errors import InputError, RemedyError, nearest
 from remedy.template.lookups import files, lists, variables
@@ -31,8 +32,7 @@ _REFUSED = {
 }
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """What a lookup may use: the variables of the template that asks."""
 
     templar: Templar
