@@ -13,8 +13,9 @@ def listed(host, wanted):
     """Return what is known of each container whose image and command are `wanted`: name, container, image, pid,
     state, unit_state, port and address.
 
-    `port` is the published one, None where it is not known; `address` the container's own where none is published,
-    None: it is reached at 127.0.0.1. No Docker, or one that gives no answer: [].
+    `port` is the published one; `address` the container's own where none is published, None: it is reached at
+    127.0.0.1. A port that is None: where it is reached is not known, as of one that is stopped and has published none,
+    or has no network. No Docker, or one that gives no answer: [].
     """
     if not os.path.exists(_docker.SOCKET):
         return []
@@ -26,17 +27,23 @@ def listed(host, wanted):
     found = []
     for name in names:
         try:
-            found.append(_about(engine.get("/containers/%s/json" % name)))
+            found.append(_about(engine, _inspected(engine, name)))
         except (Failed, _docker.Refused):
             continue  # it went
     return found
 
 
-def _about(inside):
+def _inspected(engine, name):
+    return engine.get("/containers/%s/json" % _docker.part(name))
+
+
+def _about(engine, inside):
     state = inside.get("State") or {}
     name = inside["Name"].lstrip("/")
     pid = state.get("Pid") or None
-    address, port = _place(inside, pid)
+    kind, _, other = str((inside.get("HostConfig") or {}).get("NetworkMode")).partition(":")
+    # The network of another container: its addresses, and what it has published, lead here, too.
+    address, port = _place(inside, _inspected(engine, other) if kind == "container" and other else inside, pid)
     return {
         "name": "container " + name,
         "container": name,
@@ -49,30 +56,50 @@ def _about(inside):
     }
 
 
-def _place(inside, pid):
-    """Return (address, port) as described above."""
-    network = inside.get("NetworkSettings") or {}
+def _place(inside, owner, pid):
+    """Return (address, port) as described above; `owner` is the container whose network it is in."""
+    network = owner.get("NetworkSettings") or {}
     own = _own(inside, pid)
     # What it is to have, and what it got: one that is stopped has none, one that Docker chose is only there.
-    for ports in (network.get("Ports"), (inside.get("HostConfig") or {}).get("PortBindings")):
+    for ports in (network.get("Ports"), (owner.get("HostConfig") or {}).get("PortBindings")):
         bound = {int(name.partition("/")[0]): places for name, places in (ports or {}).items()
                  if places and name.endswith("/tcp")}  # fmt: skip
+        if inside is not owner:
+            bound = {inner: places for inner, places in bound.items() if inner in own}
         for inner in sorted(bound, key=lambda inner: (inner not in own, inner != PORT, inner)):
             place = bound[inner][0]
             if place.get("HostPort") and place["HostPort"] != "0":
                 local = place.get("HostIp") in (None, "", "0.0.0.0", "::", "127.0.0.1")
                 return None if local else place["HostIp"], int(place["HostPort"])
-    addresses = [each.get("IPAddress") for each in (network.get("Networks") or {}).values()]
+    networks = network.get("Networks") or {}
+    addresses = [each.get("IPAddress") for each in networks.values()]
     address = next((each for each in addresses if each), None)
-    if address is None and "host" not in (network.get("Networks") or {}):
+    if address is None and "host" not in networks:
         return None, None
     return address, own[0] if own else PORT
 
 
 def _own(inside, pid):
-    """Return the ports it listens on inside, else those that its image tells."""
-    seen = sorted({port for _, port, _ in _ports.listening(pid)}) if pid else []
+    """Return the ports that its processes listen on, those first that its image tells; else these."""
     told = [int(name.partition("/")[0]) for name in (inside.get("Config") or {}).get("ExposedPorts") or {}
             if name.endswith("/tcp")]  # fmt: skip
-    found = [port for port in told if port in seen] or told or seen
-    return sorted(found, key=lambda port: port != PORT)
+    seen = _ports.numbers(within(pid)) if pid else []
+    return sorted(seen or told, key=lambda port: (port not in told, port != PORT, port))
+
+
+def within(pid):
+    """Return the processes of a container by its first one; that alone where it has no process numbers of its own."""
+    try:
+        space = os.stat("/proc/%s/ns/pid" % pid).st_ino
+        if space == os.stat("/proc/self/ns/pid").st_ino:
+            return [pid]
+    except OSError:
+        return [pid]
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and os.stat("/proc/%s/ns/pid" % name).st_ino == space:
+                found.append(int(name))
+        except OSError:
+            continue  # it ended, or belongs to others
+    return found or [pid]

@@ -54,8 +54,10 @@ class RedisHost(Probe):
         host, _, port = (self.params["reached"] or "").rpartition(":")
         local = host in ("127.0.0.1", "::1", "localhost")
         for each in _redis_containers.listed(self.host, lambda _: True):
-            if str(each["port"]) == port and (each["address"] == host or (local and not each["address"])):
-                return each["pid"] if each["pid"] in found else None
+            here = each["address"] == host or (local and not each["address"])
+            # One that is stopped may have published the same port.
+            if each["pid"] and str(each["port"]) == port and here:
+                return next((pid for pid in found if pid in _redis_containers.within(each["pid"])), None)
         here = [pid for pid in found if not root_of(pid)]
         return here[0] if len(here) == 1 and local else None
 
