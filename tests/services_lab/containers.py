@@ -13,6 +13,7 @@ from remedy.lab import Disk, HostSpec, Lab
 from remedy.lab.layers import LayerCache
 from remedy.lab.roles import ROLES
 
+BUSYBOX = "busybox:1"
 REDIS = "redis:lab"
 MARIADB = "mariadb:lab"
 MARIADB_ACCOUNT = ("shop", "shop secret")
@@ -86,7 +87,7 @@ class Docks:
 
     def clean(self) -> None:
         """Remove every container, and the networks that tests made."""
-        self.shell("docker ps -aq | xargs -r docker rm -fv; docker network prune -f")
+        self.shell("docker ps -aq | xargs -r docker rm -fv; docker network prune -f > /dev/null")
 
     def _run(self, name: str, image: str, options: Sequence[str], argv: Sequence[str]) -> None:
         self.docker("run", "-d", "--name", name, *options, image, *argv)

@@ -19,7 +19,7 @@ import re
 import time
 
 from remedy.agent.kinds import Failed, Param, Probe
-from remedy.modules.target import _holders, _ports, _redis_containers, _redis_host
+from remedy.modules.target import _containers, _holders, _ports, _redis_host
 from remedy.modules.target._systemd import Units, booted
 
 _NAME = re.compile(r"(redis|valkey|keydb)", re.IGNORECASE)
@@ -87,7 +87,7 @@ class Servers(Probe):
             found = [each for each in found if each["unit"] == name or name in each["names"]]
         elif container:
             found = [each for each in found if each["container"] == container]
-        port = self.params["port"] or 6379
+        port = self.params["port"] or _redis_host.PORT
         on_port = [each for each in found if each["port"] == port and not each["address"]]
         # One that runs before one that is only installed.
         on_port.sort(key=lambda each: each["state"] in ("stopped", "failed"))
@@ -168,10 +168,10 @@ class Servers(Probe):
             ours = _NAME.search(image) or _PROGRAM.search(command)
             return ours and not _OTHERS.search(image) and "--sentinel" not in command
 
-        found = _redis_containers.listed(self.host, wanted)
+        found = _containers.listed(self.host, wanted, _redis_host.PORT)
         servers = set(_redis_host.processes())
         for about in found:
-            inside = servers.intersection(_redis_containers.within(about["pid"]) if about["pid"] else ())
+            inside = servers.intersection(_containers.within(about["pid"]) if about["pid"] else ())
             # Its first process may be one that only starts it (docker run --init).
             about["pid"] = min(inside) if inside else about["pid"]
         return [self._described(about) for about in found]
@@ -190,7 +190,7 @@ class Servers(Probe):
             "names": [],
             "unit_state": None,
             "state": "running",
-            "port": _number(values.get("port"), 6379),
+            "port": _number(values.get("port"), _redis_host.PORT),
             "user": _owner(pid),
             "listens": _ports.of_process(pid) if pid else [],
             "config_file": path,
