@@ -123,7 +123,9 @@ def test_one_that_nobody_can_reach_is_not_mistaken_for_another(bench: Bench, doc
     assert bench.runbook("redis-down").code == 0, "the other one is meant without a word"
 
 
-def test_settings_live_in_a_container_within_its_memory(bench: Bench, docks: Docks, pair: dict[str, Any]) -> None:
+def test_settings_live_in_a_container_within_its_memory(
+    bench: Bench, docks: Docks, pair: dict[str, Any]
+) -> None:
     for name, at in pair.items():
         assert bench.one("redis_ping", write=True, **at)["status"] in ("ok", "changed"), name
         told = bench.one("redis_info", host=True, **at)["result"]
@@ -164,36 +166,43 @@ def test_protected_mode_is_told_as_what_it_is(bench: Bench, docks: Docks) -> Non
     assert list(findings(bench.runbook("redis-down", command="diagnose"))) == ["redis-login"]
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed", "paused", "signal"])
-def test_one_that_does_not_run_goes_on(how: str, bench: Bench, docks: Docks, pair: dict[str, Any]) -> None:
-    for name in pair:
-        {
-            "stopped": lambda name: docks.docker("stop", name),
-            "killed": lambda name: docks.docker("kill", name),
-            "paused": lambda name: docks.docker("pause", name),
-            "signal": lambda name: docks.shell("kill -STOP $1", str(docks.pid(name))),
-        }[how](name)
-        other = next(each for each in pair if each != name)
-        begun = docks.about(other)["State"]["StartedAt"]
-        seen = bench.runbook("redis-down", command="diagnose", redis_container=name)
-        hangs = how in ("paused", "signal")
-        assert list(findings(seen)) == ["redis-down", "redis-hung" if hangs else "redis-stopped"]
-        if hangs:
-            why = "its container is paused" if how == "paused" else "its process is stopped by a signal"
-            assert why in findings(seen)["redis-hung"]["title"]
-        checked = bench.runbook("redis-down", "--check", redis_container=name)
-        assert checked.code == 0
-        assert docks.state(name) == {"paused": "paused", "signal": "running"}.get(how, "exited")
-        done = bench.runbook("redis-down", redis_container=name)
-        assert done.code == 0, reason(done)
-        assert all(each["resolved"] for each in done.report["findings"])
-        assert len(changed(done)) == 1
-        assert docks.state(name) == "running"
-        at = {"login_host": docks.address(name)} if name == "own" else {}
-        assert bench.one("redis_ping", **at)["result"]["ping"] == "PONG"
-        again = bench.runbook("redis-down", redis_container=name)
-        assert (again.code, again.report["findings"], changed(again)) == (0, [], [])
-        assert docks.about(other)["State"]["StartedAt"] == begun, "the other one was not touched"
+BREAKS = {
+    "stopped": "docker stop $1",
+    "killed": "docker kill $1",
+    "paused": "docker pause $1",
+    "signal": "kill -STOP $(docker inspect -f '{{.State.Pid}}' $1)",
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [("stopped", "cache"), ("stopped", "own"), ("killed", "cache"), ("paused", "cache"), ("paused", "own"),
+     ("signal", "own")],
+)  # fmt: skip
+def test_one_that_does_not_run_goes_on(
+    how: str, name: str, bench: Bench, docks: Docks, pair: dict[str, Any]
+) -> None:
+    docks.shell(BREAKS[how], name)
+    other = next(each for each in pair if each != name)
+    begun = docks.about(other)["State"]["StartedAt"]
+    seen = findings(bench.runbook("redis-down", command="diagnose", redis_container=name))
+    hangs = how in ("paused", "signal")
+    assert list(seen) == ["redis-down", "redis-hung" if hangs else "redis-stopped"]
+    if hangs:
+        why = "its container is paused" if how == "paused" else "its process is stopped by a signal"
+        assert why in seen["redis-hung"]["title"]
+    assert bench.runbook("redis-down", "--check", redis_container=name).code == 0
+    assert docks.state(name) == {"paused": "paused", "signal": "running"}.get(how, "exited")
+    done = bench.runbook("redis-down", redis_container=name)
+    assert done.code == 0, reason(done)
+    assert all(each["resolved"] for each in done.report["findings"])
+    assert len(changed(done)) == 1
+    assert docks.state(name) == "running"
+    at = {"login_host": docks.address(name)} if name == "own" else {}
+    assert bench.one("redis_ping", **at)["result"]["ping"] == "PONG"
+    again = bench.runbook("redis-down", redis_container=name)
+    assert (again.code, again.report["findings"], changed(again)) == (0, [], [])
+    assert docks.about(other)["State"]["StartedAt"] == begun, "the other one was not touched"
 
 
 def test_a_container_gets_another_address_and_is_found_there(bench: Bench, docks: Docks) -> None:
@@ -209,12 +218,27 @@ def test_a_container_gets_another_address_and_is_found_there(bench: Bench, docks
 
 def test_one_that_hangs_is_restarted_only_where_data_may_go(bench: Bench, docks: Docks) -> None:
     docks.redis("own", serve=(*OPEN, "--enable-debug-command", "yes"))
-    docks.docker("run", "-d", "--network", "container:own", "--name", "asleep", BUSYBOX, "sh", "-c",
-                 "(echo DEBUG SLEEP 200; sleep 300) | nc 127.0.0.1 6379")  # fmt: skip
-    docks.shell("for k in $(seq 100); do (exec 3<> /dev/tcp/$1/6379) 2> /dev/null; sleep .01; done", docks.address("own"))
+    docks.docker(
+        "run",
+        "-d",
+        "--network",
+        "container:own",
+        "--name",
+        "asleep",
+        REDIS,
+        "redis-cli",
+        "debug",
+        "sleep",
+        "300",
+    )
+    docks.shell(
+        "for k in $(seq 100); do timeout .5 docker exec own redis-cli ping > /dev/null || exit 0; done; exit 1"
+    )
     begun = docks.about("own")["State"]["StartedAt"]
     refused = bench.runbook("redis-down", redis_container="own")
-    assert "container own is not restarted, for data would be lost: whether it saves is not known" in reason(refused)
+    assert "container own is not restarted, for data would be lost: whether it saves is not known" in reason(
+        refused
+    )
     assert docks.about("own")["State"]["StartedAt"] == begun
     done = bench.runbook("redis-down", redis_container="own", redis_lose_data=True)
     assert done.code == 0, reason(done)
@@ -223,10 +247,13 @@ def test_one_that_hangs_is_restarted_only_where_data_may_go(bench: Bench, docks:
 
 
 def test_memory_is_made_in_one(bench: Bench, docks: Docks, pair: dict[str, Any]) -> None:
-    fill = "seq 1500 | sed \"s/.*/SET cache:& $2/\" | docker run -i --rm --network container:$1 $3 redis-cli | tail -1"
+    fill = 'seq 1500 | sed "s/.*/SET cache:& $2/" | docker exec -i $1 redis-cli | grep -c OOM'
     for name, at in pair.items():
-        assert bench.one("redis_config", name="maxmemory", value="4mb", persist=False, **at)["status"] == "changed"
-        assert "OOM command not allowed" in docks.shell(fill, name, "x" * 6000, REDIS)
+        assert (
+            bench.one("redis_config", name="maxmemory", value="4mb", persist=False, **at)["status"]
+            == "changed"
+        )
+        assert int(docks.shell(fill, name, "x" * 6000)) > 500
         found = findings(bench.runbook("redis-memory", command="diagnose", redis_container=name))
         assert list(found) == ["redis-memory", "redis-keys"]
         assert found["redis-memory"]["title"].startswith(f"container {name} uses 10")
@@ -249,7 +276,9 @@ def test_mysql_in_a_container_is_named_and_asked(bench: Bench, docks: Docks) -> 
         assert told["result"]["variant"] == "MariaDB"
         raised = bench.one("mysql_variables", variable="max_connections", value=170, **at, **LOGIN)
         assert raised["status"] == "changed", raised["reason"]
-        lasting = bench.one("mysql_variables", variable="max_connections", value=180, mode="persist", **at, **LOGIN)
+        lasting = bench.one(
+            "mysql_variables", variable="max_connections", value=180, mode="persist", **at, **LOGIN
+        )
         assert "process is not seen on this host" in lasting["reason"]
         most = bench.one("mysql_variables", variable="max_connections", value=90000, **at, **LOGIN)
         assert "90000 is more than the open files allow" in most["reason"]
@@ -257,8 +286,13 @@ def test_mysql_in_a_container_is_named_and_asked(bench: Bench, docks: Docks) -> 
 
 def test_mysql_connections_works_where_it_is_told_the_container(bench: Bench, docks: Docks) -> None:
     docks.mariadb("sql", serve=("--max-connections=10",))
-    assert findings(bench.runbook("mysql-connections", command="diagnose")) == {}, "containers are not asked unasked"
-    at = {"mysql_login_host": docks.address("sql"), **{f"mysql_{name}": value for name, value in LOGIN.items()}}
+    assert findings(bench.runbook("mysql-connections", command="diagnose")) == {}, (
+        "containers are not asked unasked"
+    )
+    at = {
+        "mysql_login_host": docks.address("sql"),
+        **{f"mysql_{name}": value for name, value in LOGIN.items()},
+    }
     assert bench.runbook("mysql-connections", **at).code == 0
     docks.docker("stop", "sql")
     assert list(findings(bench.runbook("mysql-connections", command="diagnose", **at))) == ["mysql-down"]

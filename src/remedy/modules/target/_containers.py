@@ -12,9 +12,10 @@ def listed(host, wanted, usual):
     """Return what is known of each container whose image and command are `wanted`: name, container, image, pid,
     state, unit_state, port and address.
 
-    `usual` is the port that such a server has unless it is told another one. `port` is the published one; `address` the container's own where none is published, None: it is reached at
-    127.0.0.1. A port that is None: where it is reached is not known, as of one that is stopped and has published none,
-    or has no network. No Docker, or one that gives no answer: [].
+    `usual` is the port that such a server has unless it is told another one. `port` is the published one; `address`
+    the container's own where none is published, None: it is reached at 127.0.0.1. A port that is None: where it is
+    reached is not known, as of one that is stopped and has published none, or has no network. No Docker, or one that
+    gives no answer: [].
     """
     if not os.path.exists(_docker.SOCKET):
         return []

@@ -9,7 +9,7 @@ import os
 import re
 
 from remedy.agent.kinds import Param, Probe
-from remedy.modules.target import _mounts, _containers, _sockets
+from remedy.modules.target import _containers, _mounts, _sockets
 
 PORT = 6379
 PROGRAMS = ("redis-server", "valkey-server", "keydb-server")

@@ -3,11 +3,11 @@
 Looks at processes and units alone: no server is asked, and nobody logs in. Returns `servers` (pid, program, user, unit,
 datadir; listens: paths of Unix sockets, and [address, port]; binlogs: the folder of its binary logs, None where it
 writes none or this user may not see; container: it has a root of its own, and its folders are named as seen from
-there; docker: of a container of Docker its name, image, and address and port where it is reached from the host, address
-None: 127.0.0.1, port None: not known), `binlogs`: the folders of those outside containers, `units`: those of the usual names (mariadb, mysql, mysqld
-and their instances) that exist (name, state, sub, enabled, result, exit: the last exit status), and `down`: those of
-them that are to run (enabled, failed, or starting and not there yet) where no server runs outside containers, with
-the last lines of their `log`.
+there; docker: of a container of Docker its name, image, and address and port where it is reached from the host,
+address None: 127.0.0.1, port None: not known), `binlogs`: the folders of those outside containers, `units`: those of
+the usual names (mariadb, mysql, mysqld and their instances) that exist (name, state, sub, enabled, result, exit: the
+last exit status), and `down`: those of them that are to run (enabled, failed, or starting and not there yet) where no
+server runs outside containers, with the last lines of their `log`.
 """
 
 import os
