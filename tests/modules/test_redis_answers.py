@@ -169,7 +169,16 @@ def test_words_of_a_server_become_codes() -> None:
         ("READONLY You can't write against a read only replica.", "READONLY"),
         ("LOADING Redis is loading the dataset in memory", "LOADING"),
         ("ERR max number of clients + cluster connections reached", "MAXCLIENTS"),
-        ("DENIED Redis is running in protected mode", "DENIED"),
+        # In 7.0 it says "no password is set", too, as one does that is given a password and asks for none.
+        (
+            "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
+            "default user. In this mode connections are only accepted from the loopback interface.",
+            "DENIED",
+        ),
+        (
+            "ERR AUTH <password> called without any password configured for the default user. Are you sure?",
+            "NOPASSWORD",
+        ),
         ("NOPERM User app has no permissions to run the 'config|get' command", "NOPERM"),
     ):
         assert refusal(text, "SET", "Redis at x").result["redis_error"] == code

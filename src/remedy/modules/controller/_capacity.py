@@ -63,7 +63,7 @@ class Capacity:
 
     def objection(self, wanted: int) -> str | None:
         """Return why so many connections are too many, with the arithmetic; None where they fit."""
-        if wanted > self.by_memory:
+        if self.memory and wanted > self.by_memory:
             needs = wanted * self.each + self.once
             return (
                 f"max_connections {wanted} is more than memory allows: {wanted} connections of {size(self.each)} and "

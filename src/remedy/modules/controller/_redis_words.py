@@ -15,14 +15,15 @@ _HINTS = {
     "MISCONF": "; it takes no writes because it could not save: see its log, and the room on its disk",
     "OOM": "; it is at maxmemory, and its policy evicts nothing that would make room",
     "READONLY": "; it is a replica: write to its primary",
-    "DENIED": "; protected mode lets only this host in without a password: connect to 127.0.0.1",
+    "DENIED": "; without a password it lets in only who comes from its own 127.0.0.1: connect there, or, where it is "
+    "in a container, let it ask for a password, or set protected-mode no where nobody else gets to it",
     "BUSY": "; a script holds it up: SCRIPT KILL ends one that has written nothing",
 }
 # Words that are no code of their own, and servers' ways to say the same.
 _CODES = (
     ("MAXCLIENTS", re.compile(r"ERR max number of clients (\+ cluster connections )?reached", re.IGNORECASE)),
     ("WRONGPASS", re.compile(r"ERR invalid (username-)?password", re.IGNORECASE)),
-    ("NOPASSWORD", re.compile(r"AUTH (<password> called without any password|, but no password)|no password is set")),
+    ("NOPASSWORD", re.compile(r"ERR (AUTH <password> called without any password|Client sent AUTH, but no password)")),
     ("NOACL", re.compile(r"ERR wrong number of arguments for 'auth' command", re.IGNORECASE)),
     ("UNKNOWN", re.compile(r"ERR unknown command", re.IGNORECASE)),
 )  # fmt: skip
@@ -36,6 +37,8 @@ def refusal(text: str, command: str, where: str) -> Failed:
     if code == "NOPERM":
         return Failed(f"{where} refuses {command}: {text}; grant it: ACL SETUSER ... +{command.lower()}",
                       "permission", redis_error=code)  # fmt: skip
+    if code == "DENIED":
+        text = text.partition(". ")[0]  # what follows is a page of ways out, some of them for its own host alone
     does = "lets nobody in" if code in ("MAXCLIENTS", "DENIED") else f"refuses {command}"
     return Failed(f"{where} {does}: {text}{_HINTS.get(code, '')}", redis_error=code)
 

@@ -20,6 +20,14 @@ def of_process(pid):
     return sorted(set(found))
 
 
+def numbers(pids):
+    """Return the TCP ports that processes of one network listen on for others than themselves (127.0.0.0/8), sorted."""
+    inodes = {inode for pid in pids for inode in _inodes(pid)}
+    heard = [(host, port) for host, port, inode in listening(pids[0]) if inode in inodes]
+    open_ = {port for host, port in heard if not host.startswith("127.") and host != "::1"}
+    return sorted(open_ or {port for _, port in heard})
+
+
 def owner(port):
     """Return who listens on a port, "nginx (pid 7, nginx.service)"; None: nobody, or only root may see."""
     inodes = {inode for _, number, inode in listening("self") if number == port}

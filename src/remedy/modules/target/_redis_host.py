@@ -9,8 +9,9 @@ import os
 import re
 
 from remedy.agent.kinds import Param, Probe
-from remedy.modules.target import _mounts, _redis_containers, _sockets
+from remedy.modules.target import _containers, _mounts, _sockets
 
+PORT = 6379
 PROGRAMS = ("redis-server", "valkey-server", "keydb-server")
 _LARGEST = 1 << 20  # bytes of a configuration file that are read
 _DEPTH = 8  # of includes
@@ -53,9 +54,11 @@ class RedisHost(Probe):
             return found[0] if found else None
         host, _, port = (self.params["reached"] or "").rpartition(":")
         local = host in ("127.0.0.1", "::1", "localhost")
-        for each in _redis_containers.listed(self.host, lambda _: True):
-            if str(each["port"]) == port and (each["address"] == host or (local and not each["address"])):
-                return each["pid"] if each["pid"] in found else None
+        for each in _containers.listed(self.host, lambda _: True, PORT):
+            here = each["address"] == host or (local and not each["address"])
+            # One that is stopped may have published the same port.
+            if each["pid"] and str(each["port"]) == port and here:
+                return next((pid for pid in found if pid in _containers.within(each["pid"])), None)
         here = [pid for pid in found if not root_of(pid)]
         return here[0] if len(here) == 1 and local else None
 

@@ -3,10 +3,11 @@
 Looks at processes and units alone: no server is asked, and nobody logs in. Returns `servers` (pid, program, user, unit,
 datadir; listens: paths of Unix sockets, and [address, port]; binlogs: the folder of its binary logs, None where it
 writes none or this user may not see; container: it has a root of its own, and its folders are named as seen from
-there), `binlogs`: the folders of those outside containers, `units`: those of the usual names (mariadb, mysql, mysqld
-and their instances) that exist (name, state, sub, enabled, result, exit: the last exit status), and `down`: those of
-them that are to run (enabled, failed, or starting and not there yet) where no server runs outside containers, with
-the last lines of their `log`.
+there; docker: of a container of Docker its name, image, and address and port where it is reached from the host,
+address None: 127.0.0.1, port None: not known), `binlogs`: the folders of those outside containers, `units`: those of
+the usual names (mariadb, mysql, mysqld and their instances) that exist (name, state, sub, enabled, result, exit: the
+last exit status), and `down`: those of them that are to run (enabled, failed, or starting and not there yet) where no
+server runs outside containers, with the last lines of their `log`.
 """
 
 import os
@@ -14,7 +15,7 @@ import pwd
 import re
 
 from remedy.agent.kinds import Probe
-from remedy.modules.target import _holders, _listening
+from remedy.modules.target import _containers, _holders, _listening
 from remedy.modules.target._systemd import Units, booted
 
 _PROGRAMS = ("mysqld", "mariadbd")
@@ -24,6 +25,7 @@ _UNITS = ("mariadb", "mysql", "mysqld")
 _SHOWN = "Id LoadState ActiveState SubState UnitFileState Result ExecMainStatus".split()
 _TO_RUN = ("enabled", "enabled-runtime", "generated", "linked", "linked-runtime")
 _LINES = 10
+_PORT = 3306
 
 PARAMS = ()
 
@@ -48,11 +50,21 @@ class Servers(Probe):
                     found.append(_server(pid, program))
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue  # it ended, or /proc hides what belongs to others
+        self._name_containers([each for each in found if each["container"]])
         folders = sorted({each["binlogs"] for each in found if each["binlogs"] and not each["container"]})
         units = self._units()
         runs = [each for each in found if not each["container"]]
         down = [] if runs else [dict(each, log=self._log(each["name"])) for each in units if _is_down(each)]
         return {"servers": found, "binlogs": folders, "units": units, "down": down}
+
+    def _name_containers(self, found):
+        if found:
+            for about in _containers.listed(self.host, lambda _: True, _PORT):
+                inside = _containers.within(about["pid"]) if about["pid"] else []
+                for each in found:
+                    if each["pid"] in inside:
+                        each["docker"] = {name: about[name] for name in ("container", "image", "address", "port")}
+                        each["docker"]["name"] = each["docker"].pop("container")
 
     def _units(self):
         """Return the units that exist; an alias is the unit that it means."""
@@ -106,6 +118,7 @@ def _server(pid, program):
         "listens": [],
         "binlogs": None,
         "container": False,
+        "docker": None,
     }
     try:
         # Both servers work in their data folder, and keep the index of their binary logs open.

@@ -5,8 +5,9 @@ or full. Sentinels are left out, and units that are disabled and stopped. Return
 that `unit`, `container` or `port` names, else the one on the port, else the only one, else None. Of each: `name`,
 `unit`, `container`, `image`, `state` (running, stopped, failed, starting, hung: all its processes are stopped by a
 signal, its container is paused), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`, `user`,
-`listens`, `port` (a container's published one), `address` (a container's own, where it has published no port; it may
-be another one after a start), `config_file`, `config` (the main settings of the file; a password only as
+`listens`, `port` (a container's published one; None: it is not known where it is reached, as of a container that is
+stopped or has no network), `address` (a container's own, where it has published no port; it may be another one after
+a start), `config_file`, `config` (the main settings of the file; a password only as
 `password: true`), `persists` (it has save points or an append-only file), `saved` (seconds since its dump or
 append-only file was written, None: there is none), `disk` (of its dumps), `open_files`, `rss`, `log` (its last lines),
 `problem` (kind: config, port, dump, append-only, disk, memory, permission; text) and
@@ -18,10 +19,12 @@ import re
 import time
 
 from remedy.agent.kinds import Failed, Param, Probe
-from remedy.modules.target import _holders, _ports, _redis_containers, _redis_host
+from remedy.modules.target import _containers, _holders, _ports, _redis_host
 from remedy.modules.target._systemd import Units, booted
 
 _NAME = re.compile(r"(redis|valkey|keydb)", re.IGNORECASE)
+# A command may also name where a client's server is: redis://cache:6379.
+_PROGRAM = re.compile(r"(^|[\s/])(redis|valkey|keydb)(-stack)?-server\b", re.IGNORECASE)
 _OTHERS = re.compile(r"sentinel|exporter|remedy-drill|commander|insight", re.IGNORECASE)
 _EXITS = {"1": "a wrong configuration or port", "137": "killed (out of memory?)", "139": "segmentation fault"}
 _SHOWN = (
@@ -84,7 +87,7 @@ class Servers(Probe):
             found = [each for each in found if each["unit"] == name or name in each["names"]]
         elif container:
             found = [each for each in found if each["container"] == container]
-        port = self.params["port"] or 6379
+        port = self.params["port"] or _redis_host.PORT
         on_port = [each for each in found if each["port"] == port and not each["address"]]
         # One that runs before one that is only installed.
         on_port.sort(key=lambda each: each["state"] in ("stopped", "failed"))
@@ -161,10 +164,17 @@ class Servers(Probe):
 
     def _of_containers(self):
         def wanted(each):
-            image = each.get("Image") or ""
-            return _NAME.search(image + " " + (each.get("Command") or "")) and not _OTHERS.search(image)
+            image, command = (each.get("Image") or "").rpartition("/")[2], each.get("Command") or ""
+            ours = _NAME.search(image) or _PROGRAM.search(command)
+            return ours and not _OTHERS.search(image) and "--sentinel" not in command
 
-        return [self._described(about) for about in _redis_containers.listed(self.host, wanted)]
+        found = _containers.listed(self.host, wanted, _redis_host.PORT)
+        servers = set(_redis_host.processes())
+        for about in found:
+            inside = servers.intersection(_containers.within(about["pid"]) if about["pid"] else ())
+            # Its first process may be one that only starts it (docker run --init).
+            about["pid"] = min(inside) if inside else about["pid"]
+        return [self._described(about) for about in found]
 
     def _described(self, about, path=None):
         pid = about["pid"]
@@ -180,7 +190,7 @@ class Servers(Probe):
             "names": [],
             "unit_state": None,
             "state": "running",
-            "port": _number(values.get("port"), 6379),
+            "port": _number(values.get("port"), _redis_host.PORT),
             "user": _owner(pid),
             "listens": _ports.of_process(pid) if pid else [],
             "config_file": path,

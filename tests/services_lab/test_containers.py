@@ -1,0 +1,299 @@
+"""Servers in containers of a real Docker: found, asked, healed by the runbooks, and never mistaken for another one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remedy.lab import Lab
+from tests.conftest_lab import HostFactory
+from tests.services_lab import containers
+from tests.services_lab.containers import BUSYBOX, MARIADB_ACCOUNT, REDIS, Docks
+from tests.services_lab.redis_host import Bench, Cache, findings, reason
+
+pytestmark = pytest.mark.lab
+
+OPEN = ("--protected-mode", "no")
+PUBLISHED = ("-p", "6379:6379")
+LOGIN = dict(zip(("login_user", "login_password"), MARIADB_ACCOUNT, strict=True))
+PLACES = (
+    # how it runs, what its command says beside, where it is reached
+    ("random", ("-p", "6379"), (), None),
+    ("fixed", ("-p", "172.17.0.1:6390:6379"), (), ("172.17.0.1", 6390)),
+    ("host", ("--network", "host"), ("--port", "6400"), (None, 6400)),
+    ("user", ("--network", "shop"), ("--port", "7000"), None),
+    ("beside", ("--network", "container:cache"), ("--port", "7001"), None),
+    ("init", ("--init",), (), None),
+)
+# Every connection that it allows, each of which asks once and then nothing.
+SLEEPERS = b"""import socket, sys, time
+held = [socket.create_connection((sys.argv[1], 6379)) for _ in range(10)]
+for each in held:
+    each.sendall(b"PING\\r\\n")
+    each.recv(100)
+open("/run/" + sys.argv[2], "w").close()
+time.sleep(300)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(lab: Lab, host_factory: HostFactory) -> Docks:
+    spec = containers.spec("boxes")
+    host_factory(spec.name, role=spec.role, disks=spec.disks)
+    return containers.docks(lab, spec.name)
+
+
+@pytest.fixture
+def docks(made: Docks) -> Iterator[Docks]:
+    """Docker without a container."""
+    yield made
+    made.clean()
+
+
+@pytest.fixture
+def bench(made: Docks, lab: Lab, tmp_path: Path) -> Bench:
+    return Bench(tmp_path, lab, Cache(lab, made.host))
+
+
+@pytest.fixture
+def pair(docks: Docks) -> dict[str, dict[str, Any]]:
+    """A server with a published port, and one at an address of its own: the name, and how it is asked."""
+    docks.redis("cache", *PUBLISHED, "-m", "100m", serve=OPEN)
+    docks.redis("own", serve=OPEN)
+    return {"cache": {}, "own": {"login_host": docks.address("own")}}
+
+
+def servers(bench: Bench, module: str = "redis_servers") -> dict[str, dict[str, Any]]:
+    """Return the servers by the names of their containers."""
+    found = bench.one(module)["result"]["servers"]
+    return {(each.get("docker") or {}).get("name") or each["container"]: each for each in found}
+
+
+def changed(result: Any) -> list[str]:
+    return [each["task"] for each in result.report["tasks"] if each["status"] == "changed"]
+
+
+def test_each_is_found_where_it_is_reached_and_is_the_one_that_answers(bench: Bench, docks: Docks) -> None:
+    docks.docker("network", "create", "shop")
+    docks.redis("cache", *PUBLISHED, serve=OPEN)
+    for name, options, serve, _ in PLACES:
+        docks.redis(name, *options, serve=(*OPEN, *serve))
+    # One that has the same port and is stopped is not the one that answers there.
+    docks.docker("create", "--name", "old", *PUBLISHED, REDIS, "redis-server")
+    # A client is no server, whatever its command says.
+    docks.docker("run", "-d", "--name", "worker", BUSYBOX, "sleep", "1000", "redis://cache:6379")
+    found = servers(bench)
+    assert set(found) == {"cache", "old", *(name for name, *_ in PLACES)}
+    assert (found["cache"]["address"], found["cache"]["port"]) == (None, 6379)
+    assert (found["old"]["state"], found["old"]["pid"]) == ("stopped", None)
+    where = {name: place for name, _, _, place in PLACES}
+    random = docks.docker("port", "random", "6379/tcp").split("\n")[0].rpartition(":")[2]
+    where.update(
+        random=(None, int(random)),
+        user=(docks.address("user", "shop"), 7000),
+        beside=(docks.address("cache"), 7001),
+        init=(docks.address("init"), 6379),
+    )
+    for name, place in where.items():
+        each = found[name]
+        assert (each["state"], (each["address"], each["port"])) == ("running", place), name
+        assert each["listens"], name
+        asked = {"login_port": each["port"], **({"login_host": each["address"]} if each["address"] else {})}
+        answer = bench.one("redis_info", host=True, **asked)
+        # Most of them call themselves number 1, so this is told by where it was reached.
+        assert answer["result"]["host"]["pid"] == each["pid"], (name, answer["reason"])
+    assert found["init"]["pid"] != docks.pid("init"), "the server, not what started it"
+    assert bench.one("redis_servers")["result"]["server"]["name"] == "container cache"
+    old = findings(bench.runbook("redis-down", command="diagnose", redis_container="old"))
+    assert "port 6379 is taken by docker-proxy" in old["redis-port"]["title"]
+
+
+def test_one_that_nobody_can_reach_is_not_mistaken_for_another(bench: Bench, docks: Docks) -> None:
+    docks.redis("cache", *PUBLISHED, serve=(*OPEN, "--maxmemory", "3mb"))
+    docks.redis("alone", "--network", "none", serve=OPEN)
+    for name in ("redis-down", "redis-memory"):
+        done = bench.runbook(name, redis_container="alone")
+        assert done.code == 2
+        assert "container alone has no address on this host, and has published no port" in reason(done)
+        assert (done.report["findings"], done.report["changes"]) == ([], [])
+    assert bench.runbook("redis-down").code == 0, "the other one is meant without a word"
+
+
+def test_settings_live_in_a_container_within_its_memory(
+    bench: Bench, docks: Docks, pair: dict[str, Any]
+) -> None:
+    for name, at in pair.items():
+        assert bench.one("redis_ping", write=True, **at)["status"] in ("ok", "changed"), name
+        told = bench.one("redis_info", host=True, **at)["result"]
+        assert told["host"]["memory"]["limit"] == (100 << 20 if name == "cache" else None)
+        refused = bench.one("redis_config", name="maxmemory", value="16mb", **at)
+        assert "runs without a configuration file, so nothing would outlive a restart" in refused["reason"]
+        task = {"redis_config": {"name": "maxmemory", "value": "16mb", "persist": False, **at}}
+        run = bench.tasks(task)
+        assert run.report["tasks"][0]["status"] == "changed"
+        assert bench.tasks(task).report["tasks"][0]["status"] == "ok"
+        assert bench.rollback(run).code == 0
+        assert bench.one("redis_info", **at)["result"]["memory"]["maxmemory"] == 0
+    refused = bench.one("redis_config", name="maxmemory", value="90mb", persist=False)
+    assert "more than 75% of the limit of its cgroup: 100 MiB" in refused["reason"]
+
+
+def test_a_configuration_file_in_a_container_is_read_and_written_there(bench: Bench, docks: Docks) -> None:
+    docks.shell("mkdir -p /srv/redis; printf 'protected-mode no\\ntimeout 0\\n' > /srv/redis/redis.conf")
+    # The host has a file at the same path, which is not the server's.
+    docks.shell("mkdir -p /etc/redis; echo timeout 55 > /etc/redis/redis.conf")
+    docks.redis("cache", *PUBLISHED, "-v", "/srv/redis:/etc/redis", serve=("/etc/redis/redis.conf",))
+    run = bench.tasks({"redis_config": {"name": "timeout", "value": 77}})
+    assert run.report["changes"][0]["before"] == {"live": "0", "file": "0"}
+    assert "timeout 77" in docks.shell("cat /srv/redis/redis.conf")
+    docks.docker("restart", "cache")
+    docks.listens("cache")
+    assert bench.one("redis_info")["result"]["clients"]["timeout"] == 77
+    assert bench.rollback(run).code == 0
+    assert "timeout 0" in docks.shell("cat /srv/redis/redis.conf")
+    assert docks.shell("cat /etc/redis/redis.conf; rm -r /etc/redis /srv/redis") == "timeout 55"
+
+
+def test_protected_mode_is_told_as_what_it_is(bench: Bench, docks: Docks) -> None:
+    docks.redis("cache", *PUBLISHED)
+    done = bench.one("redis_ping")
+    assert done["result"]["redis_error"] == "DENIED"
+    assert done["reason"].endswith("set protected-mode no where nobody else gets to it")
+    assert list(findings(bench.runbook("redis-down", command="diagnose"))) == ["redis-login"]
+
+
+BREAKS = {
+    "stopped": "docker stop $1",
+    "killed": "docker kill $1",
+    "paused": "docker pause $1",
+    "signal": "kill -STOP $(docker inspect -f '{{.State.Pid}}' $1)",
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [("stopped", "cache"), ("stopped", "own"), ("killed", "cache"), ("paused", "cache"), ("paused", "own"),
+     ("signal", "own")],
+)  # fmt: skip
+def test_one_that_does_not_run_goes_on(
+    how: str, name: str, bench: Bench, docks: Docks, pair: dict[str, Any]
+) -> None:
+    docks.shell(BREAKS[how], name)
+    other = next(each for each in pair if each != name)
+    begun = docks.about(other)["State"]["StartedAt"]
+    seen = findings(bench.runbook("redis-down", command="diagnose", redis_container=name))
+    hangs = how in ("paused", "signal")
+    assert list(seen) == ["redis-down", "redis-hung" if hangs else "redis-stopped"]
+    if hangs:
+        why = "its container is paused" if how == "paused" else "its process is stopped by a signal"
+        assert why in seen["redis-hung"]["title"]
+    assert bench.runbook("redis-down", "--check", redis_container=name).code == 0
+    assert docks.state(name) == {"paused": "paused", "signal": "running"}.get(how, "exited")
+    done = bench.runbook("redis-down", redis_container=name)
+    assert done.code == 0, reason(done)
+    assert all(each["resolved"] for each in done.report["findings"])
+    assert len(changed(done)) == 1
+    assert docks.state(name) == "running"
+    at = {"login_host": docks.address(name)} if name == "own" else {}
+    assert bench.one("redis_ping", **at)["result"]["ping"] == "PONG"
+    again = bench.runbook("redis-down", redis_container=name)
+    assert (again.code, again.report["findings"], changed(again)) == (0, [], [])
+    assert docks.about(other)["State"]["StartedAt"] == begun, "the other one was not touched"
+
+
+def test_a_container_gets_another_address_and_is_found_there(bench: Bench, docks: Docks) -> None:
+    docks.redis("own", serve=OPEN)
+    before = docks.address("own")
+    docks.docker("stop", "own")
+    docks.redis("thief", serve=OPEN)
+    assert docks.address("thief") == before
+    done = bench.runbook("redis-down", redis_container="own")
+    assert (done.code, changed(done)) == (0, ["Start its container"]), reason(done)
+    assert docks.address("own") != before
+
+
+def test_one_that_hangs_is_restarted_only_where_data_may_go(bench: Bench, docks: Docks) -> None:
+    docks.redis("own", serve=(*OPEN, "--enable-debug-command", "yes"))
+    docks.docker(
+        "run",
+        "-d",
+        "--network",
+        "container:own",
+        "--name",
+        "asleep",
+        REDIS,
+        "redis-cli",
+        "debug",
+        "sleep",
+        "300",
+    )
+    docks.shell(
+        "for k in $(seq 100); do timeout .5 docker exec own redis-cli ping > /dev/null || exit 0; done; exit 1"
+    )
+    begun = docks.about("own")["State"]["StartedAt"]
+    refused = bench.runbook("redis-down", redis_container="own")
+    assert "container own is not restarted, for data would be lost: whether it saves is not known" in reason(
+        refused
+    )
+    assert docks.about("own")["State"]["StartedAt"] == begun
+    done = bench.runbook("redis-down", redis_container="own", redis_lose_data=True)
+    assert done.code == 0, reason(done)
+    assert changed(done) == ["Restart its container"]
+    assert docks.about("own")["State"]["StartedAt"] != begun
+
+
+def test_memory_is_made_in_one(bench: Bench, docks: Docks, pair: dict[str, Any]) -> None:
+    fill = 'seq 1500 | sed "s/.*/SET cache:& $2/" | docker exec -i $1 redis-cli | grep -c OOM'
+    for name, at in pair.items():
+        assert (
+            bench.one("redis_config", name="maxmemory", value="4mb", persist=False, **at)["status"]
+            == "changed"
+        )
+        assert int(docks.shell(fill, name, "x" * 6000)) > 500
+        found = findings(bench.runbook("redis-memory", command="diagnose", redis_container=name))
+        assert list(found) == ["redis-memory", "redis-keys"]
+        assert found["redis-memory"]["title"].startswith(f"container {name} uses 10")
+        assert "the largest group is cache:*" in found["redis-keys"]["title"]
+        done = bench.runbook("redis-memory", redis_container=name)
+        assert (done.code, changed(done)) == (0, ["Raise maxmemory"]), reason(done)
+
+
+def test_mysql_in_a_container_is_named_and_asked(bench: Bench, docks: Docks) -> None:
+    docks.mariadb("sql")
+    docks.mariadb("shop", "-p", "3307:3306")
+    found = servers(bench, "mysql_servers")
+    assert {name: (each["container"], each["docker"]["address"], each["docker"]["port"]) for name, each in found.items()
+            } == {"sql": (True, docks.address("sql"), 3306), "shop": (True, None, 3307)}  # fmt: skip
+    assert bench.one("mysql_servers")["result"]["binlogs"] == [], "folders in containers are not the host's"
+    for each in found.values():
+        at = {"login_host": each["docker"]["address"] or "127.0.0.1", "login_port": each["docker"]["port"]}
+        told = bench.one("mysql_info", **at, **LOGIN)
+        assert told["status"] == "ok", told["reason"]
+        assert told["result"]["variant"] == "MariaDB"
+        raised = bench.one("mysql_variables", variable="max_connections", value=170, **at, **LOGIN)
+        assert raised["status"] == "changed", raised["reason"]
+        lasting = bench.one(
+            "mysql_variables", variable="max_connections", value=180, mode="persist", **at, **LOGIN
+        )
+        assert "process is not seen on this host" in lasting["reason"]
+        most = bench.one("mysql_variables", variable="max_connections", value=90000, **at, **LOGIN)
+        assert "90000 is more than the open files allow" in most["reason"]
+
+
+def test_mysql_connections_works_where_it_is_told_the_container(bench: Bench, docks: Docks) -> None:
+    docks.mariadb("sql", serve=("--max-connections=10",))
+    assert findings(bench.runbook("mysql-connections", command="diagnose")) == {}, (
+        "containers are not asked unasked"
+    )
+    at = {
+        "mysql_login_host": docks.address("sql"),
+        **{f"mysql_{name}": value for name, value in LOGIN.items()},
+    }
+    assert bench.runbook("mysql-connections", **at).code == 0
+    docks.docker("stop", "sql")
+    assert list(findings(bench.runbook("mysql-connections", command="diagnose", **at))) == ["mysql-down"]
+    assert MARIADB_ACCOUNT[1] not in json.dumps(bench.one("mysql_info", **LOGIN))
