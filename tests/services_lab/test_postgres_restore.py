@@ -98,6 +98,11 @@ def restore(path: str, **params: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"postgresql_restore": beside}, {"postgresql_restore": swap}
 
 
+def stay_behind(done: Result) -> list[dict[str, str]]:
+    """Return what a rollback says that it leaves as it is."""
+    return [kept for task in done.report["tasks"] for kept in task["kept"]]
+
+
 def backed_up(bench: Bench) -> str:
     """Back the shop up; return the backup's path."""
     return str(bench.one("postgresql_backup", name="shop")["result"]["path"])
@@ -157,12 +162,45 @@ def test_the_backup_comes_back_and_the_damaged_database_stays(bench: Bench):
     assert [task["status"] for task in again.report["tasks"]] == ["ok", "ok"]
     assert again.report["changes"] == []
 
-    back = bench.operator.here("rollback", "--yes")
-    assert back.code == 2, "the restored database was in service, and stays"
+    # A rollback lets them change back, says so before as after, and throws nothing away that was in service.
+    swapped = bench.databases()
+    (stays,) = ahead = stay_behind(bench.operator.here("rollback", "--check", done.report["run"]["id"]))
+    assert stays["item"] == "postgresql database:shop_restored"
+    assert "the restored copy of shop has been in service, and may hold what nobody else has" in stays["reason"]
+    assert bench.databases() == swapped
+    back = bench.operator.here("rollback", "--yes", done.report["run"]["id"])
+    assert back.code == 0, back.report["tasks"]
+    assert stay_behind(back) == ahead
     assert bench.databases() == ["shop", "shop_restored"]
     assert server.sql("SELECT count(*) FROM orders", "shop") == "505"
     assert server.sql(DRESS) == dress
     assert "shop_restored has been in service" in bench.play(*steps).report["tasks"][0]["reason"]
+    forth = bench.operator.here("rollback", "--yes", back.report["run"]["id"])
+    assert forth.code == 0, forth.report["tasks"]
+    assert server.sql("SELECT count(*) FROM orders", "shop") == "500"
+    assert len(bench.databases()) == 2, "the damaged copy stays as well"
+
+
+def test_a_copy_in_service_outlives_the_rollback_of_the_run_that_restored_it(bench: Bench):
+    """Restored in one run, swapped in a later one: taking back the first alone must not touch what serves."""
+    beside, swap = restore(backed_up(bench))
+    first, _ = bench.play(beside), bench.play(swap)
+    there = bench.databases()
+    for flags in (("--check",), ("--yes",)):
+        back = bench.operator.here("rollback", *flags, first.report["run"]["id"])
+        assert back.code == 0, back.report["tasks"]
+        assert [each["item"] for each in stay_behind(back)] == ["postgresql database:shop_restored"]
+        assert back.report["changes"] == []
+        assert bench.databases() == there
+
+
+def test_a_copy_that_was_never_in_service_is_rolled_back(bench: Bench):
+    beside, _ = restore(backed_up(bench))
+    run = bench.play(beside).report["run"]["id"]
+    ahead = bench.operator.here("rollback", "--check", run)
+    assert [change["object"] for change in ahead.report["changes"]] == ["postgresql database:shop_restored"]
+    assert bench.operator.here("rollback", "--yes", run).code == 0
+    assert bench.databases() == ["shop"]
 
 
 def test_superusers_are_not_ended_unless_it_is_said(bench: Bench):

@@ -143,6 +143,10 @@ class Resource(Module):
         """Bring back what `keep` returned."""
         self.write(self.read(), kept["state"])
 
+    def stays(self, have):
+        """Return why an undo leaves the object as it is though it could bring it back, None where it does not."""
+        return None
+
     def left(self, want):
         """Return how a wanted state reads once it is written, where that differs (a time that was "now")."""
         return want

@@ -124,6 +124,19 @@ class Restoring(Resource):
     def keep_undone(self, have, kept):
         return Irreversible("the restored copy goes: the backup is still there")
 
+    def stays(self, have):
+        if have is None:
+            return None
+        done = self.swapped()  # in check mode the swap that is taken back before stands still
+        if done is not None and done[1].get("state") == "moving":
+            return "the swap was cut off in its middle: play it again, then take it back"
+        if done is not None or have["data"] == "served":
+            return (
+                "the restored copy of %s has been in service, and may hold what nobody else has:"
+                " drop it when nobody needs it any more" % self.name
+            )
+        return None
+
     def diff(self, have, want):
         text = "%s, restored from %s" % (self.beside, self.params["backup"])
         text += " and the binary logs until %s" % self.until if self.until else ""
@@ -215,6 +228,9 @@ class Swapping(object):
 
     def keep_undone(self, have, kept):
         return {"state": have}
+
+    def stays(self, have):
+        return None
 
     def diff(self, have, want):
         return {
