@@ -181,6 +181,28 @@ def test_the_backup_comes_back_and_the_damaged_database_stays(bench: Bench):
     assert len(bench.databases()) == 2, "the damaged copy stays as well"
 
 
+def test_whoever_approves_a_restore_reads_what_it_comes_to(bench: Bench):
+    path = backed_up(bench)
+    named = ("-e", "restore_database=shop", "-e", "restore_backup=newest", "-e", "restore_confirm=shop")
+    bench.server.shell("touch -d '-1 day' \"$1\"", path)
+    bench.server.sql("DELETE FROM \"Odd name\"; DELETE FROM orders", "shop")
+    done = bench.operator.here("play", "postgres-restore", *named)
+    said = done.stdout + done.stderr
+    assert done.code == 3, said
+    assert "interrupt postgresql database:shop  [Let the two change places]" in said
+    assert f"its sessions end, and it holds the data of {path}, made 20" in said
+    assert " seconds ago; what it holds now stays as shop_damaged_TIME" in said, "as its manifest says, not its file"
+    assert "destroy" not in said
+    assert bench.databases() == ["shop"]
+
+
+def test_a_missing_backup_names_the_module_that_makes_one(bench: Bench):
+    done = bench.operator.here("diagnose", "postgres-restore", "-e", "restore_database=shop")
+    (finding,) = done.report["findings"]
+    assert (finding["id"], finding["advice"].split()[0]) == ("backup-missing", "postgresql_backup")
+    assert "mysql" not in finding["advice"]
+
+
 def test_a_copy_in_service_outlives_the_rollback_of_the_run_that_restored_it(bench: Bench):
     """Restored in one run, swapped in a later one: taking back the first alone must not touch what serves."""
     beside, swap = restore(backed_up(bench))
@@ -281,6 +303,8 @@ def test_a_name_that_somebody_else_has_is_left_alone(bench: Bench):
         ({"state": "swapped"}, "expected confirm: shop"),
         ({"name": "postgres"}, "not one of the server's own"),
         ({"name": 'shop"; DROP'}, "expected a database's name"),
+        ({"name": "-shop"}, "expected a database's name"),
+        ({"new_name": "--help"}, "expected a database's name"),
         ({"backup": "/x.sql"}, "expected an archive of pg_dump"),
         ({"checks": ["SELECT 1"]}, "'checks' of 'postgresql_restore'"),
     ],
@@ -309,7 +333,8 @@ def test_an_owner_puts_no_function_before_the_servers_own(bench: Bench):
     trap = "RETURNS text LANGUAGE plpgsql AS $$BEGIN ALTER ROLE keeper SUPERUSER; RETURN '1'; END$$"
     bench.server.sql(
         f"SET ROLE keeper; CREATE SCHEMA trap; CREATE FUNCTION trap.version() {trap}; "
-        f"CREATE FUNCTION trap.md5(text) {trap}; CREATE TABLE trap.mine (id int); INSERT INTO trap.mine VALUES (7); "
+        f"CREATE FUNCTION trap.md5(text) {trap}; CREATE FUNCTION trap.concat(text, text) {trap}; "
+        "CREATE TABLE trap.mine (id int); INSERT INTO trap.mine VALUES (7); "
         "ALTER DATABASE shop SET search_path = trap, public, pg_catalog",
         "shop",
     )
@@ -318,5 +343,21 @@ def test_an_owner_puts_no_function_before_the_servers_own(bench: Bench):
         done = bench.one("postgresql_query", query=query, reads=reads, login_db="shop")
         assert done["status"] in ("ok", "changed"), done["reason"]
     assert bench.server.sql("SELECT count(*) FROM trap.other", "shop") == "0"
-    assert bench.play(restore(path)[0]).code == 0
+    # The operator's own checks find the database's tables as before, and the server's functions before its owner's.
+    checks = [
+        {"query": "SELECT id FROM mine;", "expect": 7},
+        {"query": "SELECT left(version(), 10)", "expect": "PostgreSQL"},
+        {"query": "SELECT md5('a')", "expect": "0cc175b9c0f1b6a831c399e269772661"},
+    ]
+    done = bench.play(restore(path, checks=checks)[0])
+    assert done.code == 0, done.report["tasks"]
+    writes = [{"query": "DELETE FROM mine RETURNING id", "expect": 7}]
+    done = bench.play(restore(path, checks=writes, new_name="shop_other")[0])
+    assert "read-only transaction" in done.report["tasks"][0]["reason"]
     assert bench.server.sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'keeper'") == "f"
+
+
+def test_a_number_that_json_has_no_word_for_is_the_servers_own_word(bench: Bench):
+    query = "SELECT 'NaN'::numeric AS a, 'NaN'::float8 AS b, '-Infinity'::float4 AS c, ARRAY['Infinity'::float8] AS d"
+    done = bench.one("postgresql_query", query=query, reads=True)
+    assert done["result"]["query_result"] == [{"a": "NaN", "b": "NaN", "c": "-Infinity", "d": ["Infinity"]}]

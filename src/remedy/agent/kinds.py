@@ -161,6 +161,10 @@ class Resource(Module):
         states."""
         return None
 
+    def means(self, have, want):
+        """Return what a change comes to, for whoever is asked to approve it; None: the object's id says enough."""
+        return None
+
     def why(self, have):
         """Return why nothing is to be done."""
         return "already as wanted"

@@ -65,7 +65,7 @@ def _resource(module, step, talk, outcome):
     if want == have:
         outcome.ok(module.why(have), module.returns(have, have))
         return
-    change = outcome.plan(have, want, module.diff(have, want))
+    change = outcome.plan(have, want, module.diff(have, want), module.means(have, want))
     if step.get("check"):
         module.predict(have, want)
         outcome.changed(module.returns(have, want), after=want, predicted=True)

@@ -18,14 +18,16 @@ PATIENCE = 30.0
 class Planned:
     """One step that destroys or interrupts (`guarded`), as the check pass foresaw it.
 
-    `items` are what a Sweep would take, as {item, reason, size}; `bytes` what it would free; `kept` what it would
-    leave, as {item, reason}; `unknown`: the check pass could not tell, for this `reason`, and the play asks when it
-    comes to it. `host` is the one that the step is delegated to, "" where it is the host's whose plan it is.
+    `means` says what it comes to where the object's id does not. `items` are what a Sweep would take, as
+    {item, reason, size}; `bytes` what it would free; `kept` what it would leave, as {item, reason}; `unknown`: the
+    check pass could not tell, for this `reason`, and the play asks when it comes to it. `host` is the one that the
+    step is delegated to, "" where it is the host's whose plan it is.
     """
 
     task: str
     guarded: str
     object: str
+    means: str = ""
     items: tuple[Mapping[str, Any], ...] = ()
     bytes: int | None = None
     kept: tuple[Mapping[str, Any], ...] = ()

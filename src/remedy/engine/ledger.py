@@ -287,6 +287,7 @@ def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
         task=entry.task.title,
         guarded=item.guarded or "",
         object=str(change.get("object", "")),
+        means=str(change.get("means") or ""),
         items=tuple(change.get("items") or ()),
         bytes=change.get("bytes_freed"),
         kept=tuple(item.kept),

@@ -82,6 +82,7 @@ def _step(host: str, step: Planned) -> list[str]:
     what = f": {count(len(step.items), noun(step.items))}" if step.items else ""
     freed = f", {size(step.bytes)}" if step.bytes else ""
     lines = [f"  {host}: {_VERBS.get(step.guarded, 'change')} {step.object}{what}{freed}  [{step.task}]"]
+    lines += [f"      {step.means}"] if step.means else []
     largest = sorted(step.items, key=lambda item: -(item.get("size") or 0))
     lines += [f"      {_item(item)}" for item in largest[:_ITEMS]]
     if len(step.items) > _ITEMS:

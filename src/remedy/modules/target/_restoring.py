@@ -195,8 +195,7 @@ class Restoring(Resource):
 class Swapping(object):
     """The restored database in the place of the damaged one; goes before a Restoring. MUST answer swap and back."""
 
-    destructive = True
-    disruptive = True
+    disruptive = True  # what is there now is put aside, not destroyed
     ended = ()
 
     def swap(self, done, aside):
@@ -238,6 +237,15 @@ class Swapping(object):
             "after": "%s as restored from %s; what is there now stays as %s_damaged_TIME\n"
             % (self.name, self.params["backup"], self.name),
         }
+
+    def means(self, have, want):
+        path = self.params["backup"]
+        age = max(0.0, time.time() - _backups.made(path))
+        data = "the data of %s, made %s, %s ago" % (path, _backups.stamp(_backups.made(path)), _backups.span(age))
+        if self.until:
+            data += ", and the binary logs until %s" % self.until
+        aside = self.params["damaged_name"] or "%s_damaged_TIME" % self.name
+        return "its sessions end, and it holds %s; what it holds now stays as %s" % (data, aside)
 
     def returns(self, have, now):
         done = self.swapped()
