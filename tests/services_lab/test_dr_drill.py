@@ -63,6 +63,24 @@ def test_both_servers_are_drilled_and_measured_and_nothing_stays(
         assert server.shell("ls -d /var/backups/remedy-drill 2>/dev/null || true") == ""
 
 
+def test_without_leave_it_is_refused_before_the_first_change(
+    servers: tuple[Database, Postgres], lab: Lab, tmp_path: Path
+):
+    """The backup that is restored is made by the drill itself: the check pass cannot tell what would happen."""
+    operator = Operator(tmp_path, lab, lab.host("dr1"), lab.host("dr2"), ansible_become=True, drill=True)
+    done = operator.here("play", "dr-drill")
+    assert done.code == 3, done.stderr
+    assert done.report["changes"] == []
+    said = done.stdout + done.stderr
+    assert "nobody has approved what this play would do" in said
+    assert "Let the two change names" in said
+    assert "remedy_drill" not in servers[0].sql("SHOW DATABASES") + servers[1].sql(
+        "SELECT datname FROM pg_database"
+    )
+    for server in servers:
+        assert server.shell("ls -d /var/backups/remedy-drill 2>/dev/null || true") == ""
+
+
 def test_a_recovery_that_takes_or_loses_too_much_fails_the_drill(
     servers: tuple[Database, Postgres], lab: Lab, tmp_path: Path
 ):

@@ -98,6 +98,11 @@ def restore(path: str, **params: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"postgresql_restore": beside}, {"postgresql_restore": swap}
 
 
+def stay_behind(done: Result) -> list[dict[str, str]]:
+    """Return what a rollback says that it leaves as it is."""
+    return [kept for task in done.report["tasks"] for kept in task["kept"]]
+
+
 def backed_up(bench: Bench) -> str:
     """Back the shop up; return the backup's path."""
     return str(bench.one("postgresql_backup", name="shop")["result"]["path"])
@@ -157,12 +162,67 @@ def test_the_backup_comes_back_and_the_damaged_database_stays(bench: Bench):
     assert [task["status"] for task in again.report["tasks"]] == ["ok", "ok"]
     assert again.report["changes"] == []
 
-    back = bench.operator.here("rollback", "--yes")
-    assert back.code == 2, "the restored database was in service, and stays"
+    # A rollback lets them change back, says so before as after, and throws nothing away that was in service.
+    swapped = bench.databases()
+    (stays,) = ahead = stay_behind(bench.operator.here("rollback", "--check", done.report["run"]["id"]))
+    assert stays["item"] == "postgresql database:shop_restored"
+    assert "the restored copy of shop has been in service, and may hold what nobody else has" in stays["reason"]
+    assert bench.databases() == swapped
+    back = bench.operator.here("rollback", "--yes", done.report["run"]["id"])
+    assert back.code == 0, back.report["tasks"]
+    assert stay_behind(back) == ahead
     assert bench.databases() == ["shop", "shop_restored"]
     assert server.sql("SELECT count(*) FROM orders", "shop") == "505"
     assert server.sql(DRESS) == dress
     assert "shop_restored has been in service" in bench.play(*steps).report["tasks"][0]["reason"]
+    forth = bench.operator.here("rollback", "--yes", back.report["run"]["id"])
+    assert forth.code == 0, forth.report["tasks"]
+    assert server.sql("SELECT count(*) FROM orders", "shop") == "500"
+    assert len(bench.databases()) == 2, "the damaged copy stays as well"
+
+
+def test_whoever_approves_a_restore_reads_what_it_comes_to(bench: Bench):
+    path = backed_up(bench)
+    named = ("-e", "restore_database=shop", "-e", "restore_backup=newest", "-e", "restore_confirm=shop")
+    bench.server.shell("touch -d '-1 day' \"$1\"", path)
+    bench.server.sql("DELETE FROM \"Odd name\"; DELETE FROM orders", "shop")
+    done = bench.operator.here("play", "postgres-restore", *named)
+    said = done.stdout + done.stderr
+    assert done.code == 3, said
+    assert "interrupt postgresql database:shop  [Let the two change places]" in said
+    assert f"its sessions end, and it holds the data of {path}, made 20" in said
+    assert " seconds ago; what it holds now stays as shop_damaged_TIME" in said, "as its manifest says, not its file"
+    assert "destroy" not in said
+    assert bench.databases() == ["shop"]
+
+
+def test_a_missing_backup_names_the_module_that_makes_one(bench: Bench):
+    done = bench.operator.here("diagnose", "postgres-restore", "-e", "restore_database=shop")
+    (finding,) = done.report["findings"]
+    assert (finding["id"], finding["advice"].split()[0]) == ("backup-missing", "postgresql_backup")
+    assert "mysql" not in finding["advice"]
+
+
+def test_a_copy_in_service_outlives_the_rollback_of_the_run_that_restored_it(bench: Bench):
+    """Restored in one run, swapped in a later one: taking back the first alone must not touch what serves."""
+    beside, swap = restore(backed_up(bench))
+    first, _ = bench.play(beside), bench.play(swap)
+    there = bench.databases()
+    for flags in (("--check",), ("--yes",)):
+        back = bench.operator.here("rollback", *flags, first.report["run"]["id"])
+        assert back.code == 0, back.report["tasks"]
+        assert [each["item"] for each in stay_behind(back)] == ["postgresql database:shop_restored"]
+        assert back.report["changes"] == []
+        assert bench.databases() == there
+
+
+def test_a_copy_that_was_never_in_service_is_rolled_back(bench: Bench):
+    beside, _ = restore(backed_up(bench))
+    run = bench.play(beside).report["run"]["id"]
+    ahead = bench.operator.here("rollback", "--check", run)
+    assert [change["object"] for change in ahead.report["changes"]] == ["postgresql database:shop_restored"]
+    assert bench.operator.here("rollback", "--yes", run).code == 0
+    assert bench.databases() == ["shop"]
 
 
 def test_superusers_are_not_ended_unless_it_is_said(bench: Bench):
@@ -243,6 +303,8 @@ def test_a_name_that_somebody_else_has_is_left_alone(bench: Bench):
         ({"state": "swapped"}, "expected confirm: shop"),
         ({"name": "postgres"}, "not one of the server's own"),
         ({"name": 'shop"; DROP'}, "expected a database's name"),
+        ({"name": "-shop"}, "expected a database's name"),
+        ({"new_name": "--help"}, "expected a database's name"),
         ({"backup": "/x.sql"}, "expected an archive of pg_dump"),
         ({"checks": ["SELECT 1"]}, "'checks' of 'postgresql_restore'"),
     ],
@@ -271,7 +333,8 @@ def test_an_owner_puts_no_function_before_the_servers_own(bench: Bench):
     trap = "RETURNS text LANGUAGE plpgsql AS $$BEGIN ALTER ROLE keeper SUPERUSER; RETURN '1'; END$$"
     bench.server.sql(
         f"SET ROLE keeper; CREATE SCHEMA trap; CREATE FUNCTION trap.version() {trap}; "
-        f"CREATE FUNCTION trap.md5(text) {trap}; CREATE TABLE trap.mine (id int); INSERT INTO trap.mine VALUES (7); "
+        f"CREATE FUNCTION trap.md5(text) {trap}; CREATE FUNCTION trap.concat(text, text) {trap}; "
+        "CREATE TABLE trap.mine (id int); INSERT INTO trap.mine VALUES (7); "
         "ALTER DATABASE shop SET search_path = trap, public, pg_catalog",
         "shop",
     )
@@ -280,5 +343,21 @@ def test_an_owner_puts_no_function_before_the_servers_own(bench: Bench):
         done = bench.one("postgresql_query", query=query, reads=reads, login_db="shop")
         assert done["status"] in ("ok", "changed"), done["reason"]
     assert bench.server.sql("SELECT count(*) FROM trap.other", "shop") == "0"
-    assert bench.play(restore(path)[0]).code == 0
+    # The operator's own checks find the database's tables as before, and the server's functions before its owner's.
+    checks = [
+        {"query": "SELECT id FROM mine;", "expect": 7},
+        {"query": "SELECT left(version(), 10)", "expect": "PostgreSQL"},
+        {"query": "SELECT md5('a')", "expect": "0cc175b9c0f1b6a831c399e269772661"},
+    ]
+    done = bench.play(restore(path, checks=checks)[0])
+    assert done.code == 0, done.report["tasks"]
+    writes = [{"query": "DELETE FROM mine RETURNING id", "expect": 7}]
+    done = bench.play(restore(path, checks=writes, new_name="shop_other")[0])
+    assert "read-only transaction" in done.report["tasks"][0]["reason"]
     assert bench.server.sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'keeper'") == "f"
+
+
+def test_a_number_that_json_has_no_word_for_is_the_servers_own_word(bench: Bench):
+    query = "SELECT 'NaN'::numeric AS a, 'NaN'::float8 AS b, '-Infinity'::float4 AS c, ARRAY['Infinity'::float8] AS d"
+    done = bench.one("postgresql_query", query=query, reads=True)
+    assert done["result"]["query_result"] == [{"a": "NaN", "b": "NaN", "c": "-Infinity", "d": ["Infinity"]}]

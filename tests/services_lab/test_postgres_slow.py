@@ -110,6 +110,57 @@ def test_a_vacuum_cleans_and_proves_it(bench: Bench, server: Postgres) -> None:
     assert done["result"]["bytes_freed"] > 0
 
 
+def test_a_vacuum_that_an_old_transaction_holds_up_has_healed_nothing(bench: Bench, server: Postgres) -> None:
+    limits = ("-e", '{"postgres_dead_rows": 1000, "postgres_databases": ["app"]}')
+    server.sql("ANALYZE orders", "app")
+    with server.held(1, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM orders") as (pid,):
+        server.sql("DELETE FROM orders WHERE n > 100; ANALYZE orders; SELECT pg_sleep(1)", "app")
+        done = bench.operator.here("play", "postgres-slow", "--yes", *limits)
+        assert done.code == 2, done.report["findings"]
+        proof = done.tasks()["No table is dirty or unmeasured, no index invalid"]
+        assert "still to be done: public.orders" in proof["reason"]
+        assert f"VACUUM cannot clean, for session {pid} (app, idle in transaction)" in proof["reason"]
+        (dead,) = [each for each in done.report["findings"] if each["id"] == "postgres-dead-rows"]
+        assert not dead["resolved"]
+        assert [each["pid"] for each in dead["evidence"]["held_by"]] == [pid]
+        done = bench.operator.here("diagnose", "postgres-slow", *limits)
+        findings = {each["id"]: each for each in done.report["findings"]}
+        assert "which VACUUM cannot take away" in findings["postgres-dead-rows"]["title"]
+        held = findings["postgres-held-back"]
+        assert f"VACUUM cannot clean, for session {pid} (app, idle in transaction)" in held["title"]
+        assert [each["pid"] for each in held["evidence"]["held_by"]] == [pid]
+        assert "postgres-connections ends a session that is idle in a transaction" in held["advice"]
+    done = bench.operator.here("play", "postgres-slow", "--yes", *limits)
+    assert done.code == 0, done.report["tasks"]
+    assert all(each["resolved"] for each in done.report["findings"] if each["id"] == "postgres-dead-rows")
+
+
+def test_a_superuser_and_a_prepared_transaction_hold_too(bench: Bench, server: Postgres) -> None:
+    server.sql("ALTER SYSTEM SET max_prepared_transactions = 5")
+    server.restart()
+    limits = ("-e", '{"postgres_dead_rows": 1000, "postgres_databases": ["app"]}')
+    server.shell(
+        "setsid runuser -u postgres -- sh -c '(echo \"BEGIN; UPDATE orders SET note = note WHERE n = 1;\"; sleep 300) "
+        "| psql -q app' > /dev/null 2>&1 &"
+    )
+    server.until("SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres' AND state LIKE 'idle in%'", "1")
+    pid = server.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'postgres' AND state LIKE 'idle in%'")
+    try:
+        server.sql("BEGIN; INSERT INTO orders VALUES (1); PREPARE TRANSACTION 'forgotten'", "app")
+        server.sql("DELETE FROM orders WHERE n > 100; VACUUM orders; SELECT pg_sleep(1)", "app")
+        done = bench.operator.here("diagnose", "postgres-slow", *limits)
+        held = next(each for each in done.report["findings"] if each["id"] == "postgres-held-back")
+        assert {(each["kind"], each["superuser"]) for each in held["evidence"]["held_by"]} == {
+            ("session", True), ("prepared", None)
+        }  # fmt: skip
+        assert f"No runbook ends a superuser, as pid {pid} is (postgres)" in held["advice"]
+        assert "ROLLBACK PREPARED 'forgotten'" in held["advice"]
+        assert "postgres-connections" not in held["advice"]
+    finally:
+        server.sql(f"SELECT pg_terminate_backend({pid})")
+        server.sql("ROLLBACK PREPARED 'forgotten'", "app")
+
+
 def test_a_table_that_somebody_locks_is_not_waited_for(bench: Bench, server: Postgres) -> None:
     with server.held(1, "BEGIN; LOCK TABLE orders IN SHARE UPDATE EXCLUSIVE MODE"):
         done = bench.one("postgresql_vacuum", table="orders", login_db="app", lock_timeout="1s")
@@ -140,6 +191,7 @@ def test_a_full_vacuum_without_room_is_refused(bench: Bench, server: Postgres) -
 
 
 def test_who_waits_for_whom(bench: Bench, server: Postgres) -> None:
+    server.sql("ANALYZE orders", "app")  # else this is left to be done, too
     with server.held(1, "BEGIN; LOCK TABLE orders") as (first,):
         wait = "psql -qAtX 'host=127.0.0.1 user=app' -c 'SELECT count(*) FROM orders' > /dev/null 2>&1 &"
         server.shell(f"PGPASSWORD='app secret' {wait}" * 2)
@@ -153,6 +205,33 @@ def test_who_waits_for_whom(bench: Bench, server: Postgres) -> None:
         findings = {each["id"]: each for each in done.report["findings"]}
         assert f"behind pid {first}" in findings["postgres-blocked"]["title"]
         assert "postgres-not-logged" in findings
+        assert "postgres-connections ends such" in findings["postgres-blocked"]["advice"]
+        zero = ("-e", "postgres_blocked=0s", "-e", "postgres_log_slow=0ms")
+        done = bench.operator.here("play", "postgres-slow", "--yes", *zero)
+        assert done.code == 2, "they wait still"
+        findings = {each["id"]: each for each in done.report["findings"]}
+        assert not findings["postgres-blocked"]["resolved"]
+        assert f"behind pid {first}" in done.tasks()["Nobody waits for long any more"]["reason"]
+        assert "postgres-not-logged" not in findings, "0ms is no limit either"
+
+
+def test_a_superuser_at_the_root_is_no_dead_end(bench: Bench, server: Postgres) -> None:
+    server.shell(
+        "setsid runuser -u postgres -- sh -c '(echo \"BEGIN; LOCK TABLE orders;\"; sleep 300) | psql -q app' "
+        "> /dev/null 2>&1 &"
+    )
+    server.until("SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres' AND state LIKE 'idle in%'", "1")
+    pid = server.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'postgres' AND state LIKE 'idle in%'")
+    try:
+        wait = "psql -qAtX 'host=127.0.0.1 user=app' -c 'SELECT count(*) FROM orders' > /dev/null 2>&1 &"
+        server.shell(f"PGPASSWORD='app secret' {wait}")
+        server.until("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", "1")
+        done = bench.operator.here("diagnose", "postgres-slow", "-e", "postgres_blocked=0s")
+        advice = next(each["advice"] for each in done.report["findings"] if each["id"] == "postgres-blocked")
+        assert "postgres-connections" not in advice
+        assert f"SELECT pg_terminate_backend({pid})" in advice
+    finally:
+        server.sql(f"SELECT pg_terminate_backend({pid})")
 
 
 def test_statements_that_cost_most(bench: Bench, server: Postgres) -> None:

@@ -143,6 +143,10 @@ class Resource(Module):
         """Bring back what `keep` returned."""
         self.write(self.read(), kept["state"])
 
+    def stays(self, have):
+        """Return why an undo leaves the object as it is though it could bring it back, None where it does not."""
+        return None
+
     def left(self, want):
         """Return how a wanted state reads once it is written, where that differs (a time that was "now")."""
         return want
@@ -155,6 +159,10 @@ class Resource(Module):
         """Return {"before": text, "after": text} and MAY add headers; {"after_source": id} for content that is
         still on the control machine; {"note": text} where lines say less than words. None: the report shows the two
         states."""
+        return None
+
+    def means(self, have, want):
+        """Return what a change comes to, for whoever is asked to approve it; None: the object's id says enough."""
         return None
 
     def why(self, have):

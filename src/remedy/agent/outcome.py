@@ -60,7 +60,7 @@ class Outcome(object):
             self._reason = returned["msg"]
         self._result = returned
 
-    def plan(self, before, want, diff):
+    def plan(self, before, want, diff, means=None):
         """Remember what is about to change; return the change, to be completed."""
         self._change = {
             "id": self._id,
@@ -70,6 +70,7 @@ class Outcome(object):
             "want": want,
             "after": None,
             "diff": diff,
+            "means": means,
             "bytes_freed": None,
             "predicted": False,
             "irreversible": None,
@@ -78,7 +79,7 @@ class Outcome(object):
 
     def intent(self, kept, needs, items=None):
         """Return the `intent` frame for the planned change."""
-        names = ("kind", "object", "before", "want", "irreversible", "diff")
+        names = ("kind", "object", "before", "want", "irreversible", "diff", "means")
         frame = {name: self._change[name] for name in names}
         frame.update(t="intent", step=self._id, change=self._id, kept=kept, needs=needs, items=items)
         return frame

@@ -65,7 +65,7 @@ def _resource(module, step, talk, outcome):
     if want == have:
         outcome.ok(module.why(have), module.returns(have, have))
         return
-    change = outcome.plan(have, want, module.diff(have, want))
+    change = outcome.plan(have, want, module.diff(have, want), module.means(have, want))
     if step.get("check"):
         module.predict(have, want)
         outcome.changed(module.returns(have, want), after=want, predicted=True)
@@ -97,6 +97,11 @@ def _undo(module, step, talk, outcome):
     # An object that was changed twice is undone twice: in check mode the first undo is only foreseen.
     foreseen = module.host.foreseen
     have = foreseen[outcome.object] if step.get("check") and outcome.object in foreseen else module.read()
+    stays = module.stays(have)
+    if stays is not None:
+        outcome.kept.append({"item": outcome.object, "reason": stays})
+        outcome.ok(stays, {})
+        return
     known = "state" in kept
     want = kept.get("state")
     if known and plain(have) == plain(want):

@@ -18,18 +18,21 @@ PATIENCE = 30.0
 class Planned(Struct, frozen=True, kw_only=True):
     """One step that destroys or interrupts (`guarded`), as the check pass foresaw it.
 
-    `items` are what a Sweep would take, as {item, reason, size}; `bytes` what it would free; `kept` what it would
-    leave, as {item, reason}; `unknown`: the check pass could not tell, and the play asks when it comes to it. `host` is
-    the one that the step is delegated to, "" where it is the host's whose plan it is.
+    `means` says what it comes to where the object's id does not. `items` are what a Sweep would take, as
+    {item, reason, size}; `bytes` what it would free; `kept` what it would leave, as {item, reason}; `unknown`: the
+    check pass could not tell, for this `reason`, and the play asks when it comes to it. `host` is the one that the
+    step is delegated to, "" where it is the host's whose plan it is.
     """
 
     task: str
     guarded: str
     object: str
+    means: str = ""
     items: tuple[Mapping[str, Any], ...] = ()
     bytes: int | None = None
     kept: tuple[Mapping[str, Any], ...] = ()
     unknown: bool = False
+    reason: str = ""
     host: str = ""
 
 
@@ -37,7 +40,10 @@ Plans = Mapping[str, Sequence[Planned]]
 """What would be destroyed or interrupted: the host that is touched to steps, only hosts with any."""
 
 Approver = Callable[[Plans], None]
-"""Shows plans to whoever may approve them, one call at a time; raises Refused where the answer is no."""
+"""Shows plans to whoever may approve them, one call at a time; raises Refused where the answer is no.
+
+Of steps that are all unknown nobody need be asked yet: it raises Refused where nobody will be there later.
+"""
 
 
 def nobody(plans: Plans) -> None:
@@ -69,6 +75,8 @@ class Approval:
         self._asked = False
         self._answered = False
         self._refusal: RemedyError | None = None
+        self.later: Refused | None = None
+        """The first "no" to what the plans did not show."""
 
     def began(self) -> None:
         """A host has begun its diagnose: one that had to wait for its turn (forks) is not late for that."""
@@ -103,8 +111,7 @@ class Approval:
                     name: steps for name, steps in self._plans.items() if name not in self._missing
                 }
         if mine:
-            plans = self._by_touched()
-            self._put({name: steps for name, steps in plans.items() if _certain(steps)})
+            self._put(self._by_touched())
         with self._changed:
             self._changed.wait_for(lambda: self._answered)
             if self._refusal is not None:
@@ -129,6 +136,11 @@ class Approval:
             try:
                 self._approver({host: (step,)})
             except Refused as refused:
+                if self.later is None:
+                    self.later = Refused(
+                        f"{host}: '{step.task}' was not approved, and not done; what was done before it stays",
+                        hint="`remedy history RUN` tells what that was, `remedy rollback RUN` takes back what it can",
+                    )
                 return refused.message
         return None
 
@@ -153,7 +165,3 @@ class Approval:
                 self._refusal = refusal
                 self._answered = True
                 self._changed.notify_all()
-
-
-def _certain(steps: Sequence[Planned]) -> bool:
-    return any(not step.unknown for step in steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,7 @@ from remedy.engine.control import Desk
 from remedy.engine.cursor import Cursor
 from remedy.engine.delegation import Delegate, Delegation
 from remedy.engine.flight import FAILED, OK, SKIPPED, UNKNOWN, Entry, Item
+from remedy.engine.guards import guarded, perhaps, perhaps_within
 from remedy.engine.keywords import Keywords, environment_of, identity_of, list_of, number_of
 from remedy.engine.marked import refuse
 from remedy.engine.source import TaskSource
@@ -21,7 +23,7 @@ from remedy.engine.unknown import hangs_on, names_in
 from remedy.engine.variables import Variables
 from remedy.errors import InputError
 from remedy.modules import ModuleSpec, check, find, prepare
-from remedy.playbook import Task
+from remedy.playbook import Include, Node, Task
 from remedy.template import Layer, Pending, Scope, UnknownValue
 
 READ_ONLY = ("diagnose", "diagnose again")
@@ -62,7 +64,8 @@ class Builder:
         try:
             self._fill(entry)
         except UnknownValue as unknown:
-            entry.items = [Item(0, status=UNKNOWN, reason=str(unknown.reason), about=self._about(entry))]
+            about, guard = self._about(entry), self._guard(entry)
+            entry.items = [Item(0, status=UNKNOWN, reason=str(unknown.reason), about=about, guarded=guard)]
         except InputError as error:
             if not self._run.bus.begun:
                 raise
@@ -83,10 +86,23 @@ class Builder:
         words = Keywords.of(node, cursor.ancestors)
         scope = self._variables.scope(cursor=cursor)
         if isinstance(why, UnknownValue):
-            item = Item(0, status=UNKNOWN, reason=str(why.reason))
+            guard = None
+            if isinstance(node, Include):
+                guard = perhaps_within(self._play.play, partial(self._nodes, node, scope, section))
+            item = Item(0, status=UNKNOWN, reason=str(why.reason), guarded=guard)
         else:
             item = _failed(0, (), str(why))
         return Entry(task, cursor, words, scope, section, items=[item], host=self._state.name)
+
+    def _nodes(self, include: Include, scope: Scope, section: str) -> tuple[Node, ...]:
+        name = self._run.templar.render(include.file, scope, where=include.position)
+        return self._play.tasks_file(str(name), include, section)
+
+    def _guard(self, entry: Entry) -> str | None:
+        """Return how a task is guarded, as far as it can be told though it is unknown what it would do."""
+        return perhaps(
+            self._play.play, entry.task, lambda value: self._run.templar.render(value, entry.scope)
+        )
 
     def _fill(self, entry: Entry) -> None:
         task, scope, templar = entry.task, entry.scope, self._run.templar
@@ -172,7 +188,10 @@ class Builder:
             host = None if state is self._state else state.name
             if reason := hangs_on(self._play.commands(self._state, host), params):
                 about = " ".join(names_in(params)) if spec.may_change else ""
-                return [Item(index, layers, value, status=UNKNOWN, reason=reason, about=about)]
+                guard = guarded(self._play.play, spec, spec.kind(params))
+                return [
+                    Item(index, layers, value, status=UNKNOWN, reason=reason, about=about, guarded=guard)
+                ]
         for part in parts:
             if "clock_skew" in spec.internal:
                 if not state.heard:
@@ -294,9 +313,6 @@ class Builder:
             "environment": environment_of(entry.words, templar, scope, task.position),
             "ignore": entry.ignore or never_fails(task) or (entry.check and self._left_out),
         }
-        guarded = "destructive" if module.destructive else "disruptive" if module.disruptive else None
-        if guarded and not (spec.own or self._play.play.runbook or self._play.play.diagnose):
-            guarded = None
         return Item(
             index,
             layers,
@@ -305,7 +321,7 @@ class Builder:
             identity=identity,
             kind=kind,
             reads=reads,
-            guarded=guarded,
+            guarded=guarded(self._play.play, spec, module),
         )
 
 

@@ -13,6 +13,7 @@ from remedy.document import Map, load_file
 from remedy.engine.approval import Approval, Approver, nobody
 from remedy.engine.barriers import Barriers
 from remedy.engine.bus import Bus, Recorder
+from remedy.engine.guards import may_ask
 from remedy.engine.keywords import Keywords, number_of
 from remedy.engine.options import Options
 from remedy.engine.source import Contents
@@ -21,7 +22,7 @@ from remedy.engine.variables import Variables
 from remedy.errors import InputError, Position, Refused
 from remedy.events import Warned
 from remedy.inventory import Host, Inventory
-from remedy.playbook import Include, Node, Play, Task, load_tasks, walk
+from remedy.playbook import Include, Node, Play, load_tasks, walk
 from remedy.project import Project
 from remedy.secret import Secrets
 from remedy.template import Layer, Scope, Templar
@@ -169,7 +170,7 @@ class PlayContext:
         self.lockstep = len(batch) > 1 and (
             play.strategy == "linear" or self.fatal or play.max_fail_percentage is not None
         )
-        asks = not run.options.yes and run.options.changes and any(self._may_ask(node) for node, _ in nodes)
+        asks = not run.options.yes and run.options.changes and any(may_ask(play, node) for node, _ in nodes)
         if asks:
             self.gate = Approval(batch, run.approver)
 
@@ -177,16 +178,6 @@ class PlayContext:
     def asks(self) -> bool:
         """Say whether the fix needs an approval that nobody has given yet."""
         return self.gate is not None
-
-    def _may_ask(self, node: Any) -> bool:
-        """Say whether a task may destroy or interrupt: true where only the host's values will tell."""
-        guarded_play = bool(self.play.runbook or self.play.diagnose)
-        if not isinstance(node, Task):
-            return True
-        spec = node.spec
-        if spec.place == "control" or not (guarded_play or spec.own):
-            return False
-        return spec.may_ask
 
     def inventory_layers(self, host: Host) -> tuple[Layer, ...]:
         """Return the layers that the inventory gives a host (the third to the tenth of Ansible's order)."""

@@ -114,6 +114,7 @@ _CHANGE: dict[str, Callable[[Any], bool]] = {
     "object": _maybe_text,
     "happened": _maybe_text,
     "irreversible": _maybe_text,
+    "means": _maybe_text,
     "diff": _diff,
     "items": _items,
     "bytes_freed": _number,

@@ -176,6 +176,8 @@ class Ledger:
         items = entry.items
         handlers = self._handlers(entry)
         for item in items:
+            if item.status == UNKNOWN and item.guarded:
+                self.guarded.append(doubtful(entry, item))
             if item.effect is not None:
                 item.effect()
             if item.about:
@@ -285,9 +287,22 @@ def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
         task=entry.task.title,
         guarded=item.guarded or "",
         object=str(change.get("object", "")),
+        means=str(change.get("means") or ""),
         items=tuple(change.get("items") or ()),
         bytes=change.get("bytes_freed"),
         kept=tuple(item.kept),
+        host=item.host or "",
+    )
+
+
+def doubtful(entry: Entry, item: Item) -> Planned:
+    """Return a guarded step of which check mode could not tell what it would do."""
+    return Planned(
+        task=entry.task.title,
+        guarded=item.guarded or "",
+        object=" ".join(dict.fromkeys((entry.task.module, *item.about.split()))),
+        unknown=True,
+        reason=item.reason,
         host=item.host or "",
     )
 

@@ -204,7 +204,8 @@ class Walk:
                 name for item in entry.items for name in names_in((item.message or {}).get("params", {}))
             )
             reason = "notified by a task that check mode cannot tell"
-            entry.items = [Item(0, status=UNKNOWN, reason=reason, about=about)]
+            guard = next((item.guarded for item in entry.items if item.guarded), None)
+            entry.items = [Item(0, status=UNKNOWN, reason=reason, about=about, guarded=guard)]
         if task.until is not None or task.loop_control.pause or task.loop_control.break_when:
             landed = yield from self._land(cursor)
             if landed is not cursor:

@@ -32,7 +32,12 @@ class Question:
         self._turn = threading.Lock()
 
     def __call__(self, plans: Plans) -> None:
-        """Return where the plans are approved; raise Refused where they are not."""
+        """Return where the plans are approved; raise Refused where they are not.
+
+        Of steps that are all unknown nobody is asked yet, if there is somebody to be asked when it comes to them.
+        """
+        if self._page is not None and all(step.unknown for host in plans for step in plans[host]):
+            return
         text = describe(plans)
         with self._turn:
             if self._page is None:
@@ -57,19 +62,27 @@ def _sum(plans: Plans) -> str:
     steps = [step for host in plans for step in plans[host]]
     parts = []
     for kind, verb in _VERBS.items():
-        of_kind = [step for step in steps if step.guarded == kind]
+        of_kind = [step for step in steps if step.guarded == kind and not step.unknown]
         items = sum(len(step.items) or 1 for step in of_kind)
         every = [item for step in of_kind for item in step.items or ({},)]
         freed = sum(step.bytes or 0 for step in of_kind)
         if of_kind:
             parts.append(f"{verb} {count(items, noun(every))}" + (f" ({size(freed)})" if freed else ""))
+    doubtful = sum(step.unknown for step in steps)
+    if doubtful:
+        perhaps = f"perhaps {'more: ' if parts else 'destroy or interrupt something: '}{count(doubtful, 'step')}"
+        parts.append(f"{perhaps} that nobody can tell before")
     return f"  would {' and '.join(parts)} on {count(len(plans), 'host')}:"
 
 
 def _step(host: str, step: Planned) -> list[str]:
+    if step.unknown:
+        verb = _VERBS.get(step.guarded, "change")
+        return [f"  {host}: perhaps {verb}: {step.object}  [{step.task}]", f"      not known yet: {step.reason}"]
     what = f": {count(len(step.items), noun(step.items))}" if step.items else ""
     freed = f", {size(step.bytes)}" if step.bytes else ""
     lines = [f"  {host}: {_VERBS.get(step.guarded, 'change')} {step.object}{what}{freed}  [{step.task}]"]
+    lines += [f"      {step.means}"] if step.means else []
     largest = sorted(step.items, key=lambda item: -(item.get("size") or 0))
     lines += [f"      {_item(item)}" for item in largest[:_ITEMS]]
     if len(step.items) > _ITEMS:

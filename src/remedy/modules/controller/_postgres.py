@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from math import isfinite, isnan
 from time import monotonic
 from typing import Any
 
@@ -294,11 +295,16 @@ def words(error: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a row as plain data: times as ISO 8601, intervals as seconds, the rest as text."""
+    """Return a value of a row as plain data: times as ISO 8601, intervals as seconds, the rest as text.
+
+    A number that JSON has no word for is the text that PostgreSQL has: NaN, Infinity, -Infinity.
+    """
+    if isinstance(value, float | Decimal) and not isfinite(value):
+        return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() and value.is_finite() else float(value)
+        return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, timedelta):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from remedy.agent.kinds import Failed
@@ -195,6 +196,7 @@ def _int(info: Mapping[str, str], name: str) -> int | None:
 
 def _float(info: Mapping[str, str], name: str) -> float | None:
     try:
-        return float(info[name])
+        number = float(info[name])
+        return number if isfinite(number) else None  # JSON has no word for it
     except (KeyError, ValueError):
         return None

@@ -153,9 +153,11 @@ class Kill(Sweep):
     def key(self) -> str:
         """Return what is swept."""
         given = [
-            f"{name}: {self.params[name]}" for name in _CRITERIA if self.params[name] not in (None, False, [])
+            f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+            for name in _CRITERIA
+            if (value := self.params[name]) not in (None, False, [])
         ]
-        return f"sessions of MySQL ({', '.join(given) or 'idle: false'})"
+        return f"sessions of MySQL ({'; '.join(given) or 'idle: false'})"
 
     def find(self) -> list[Item]:
         """Return the sessions that match, the oldest first; those that stay say why."""

@@ -1,8 +1,8 @@
 """Tell what a PostgreSQL server is at: who waits for whom, and which statements run for long.
 
 Returns `blocked` (pid, user, db, seconds, query, waits_for: pids), `blockers`: those at the root, which wait for nobody
-(pid, user, db, state, seconds, transaction, query, blocks: how many wait behind it), `long`: statements older than
-`age`, and `active`, how many run.
+(pid, user, db, state, superuser, seconds, transaction, query, blocks: how many wait behind it), `long`: statements
+older than `age`, and `active`, how many run.
 """
 
 from __future__ import annotations
@@ -49,7 +49,12 @@ class Activity(Probe):
             for root in roots(each["pid"], waiting):
                 counts[root] = counts.get(root, 0) + 1
         blockers = [
-            {**_shown(clients[pid]), "state": clients[pid].state, "blocks": count}
+            {
+                **_shown(clients[pid]),
+                "state": clients[pid].state,
+                "superuser": bool(clients[pid].row["super"]),
+                "blocks": count,
+            }
             for pid, count in sorted(counts.items(), key=lambda each: -each[1])
             if pid in clients
         ]

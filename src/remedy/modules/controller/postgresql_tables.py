@@ -3,7 +3,9 @@
 Returns `tables` (the largest first, `limit` of each database: db, table, bytes, index_bytes, live, dead, dead_percent,
 changed: rows since the last ANALYZE, vacuumed, analyzed: when last, by whom ever; seq_scans, seq_rows, idx_scans,
 bloat_bytes: an estimate), `needs_vacuum` (more than `dead_percent` dead, and at least `dead_rows`), `held_back`
-(those of which a VACUUM could take nothing, because a transaction is older than the last one), `needs_analyze` (never,
+(those of which a VACUUM could take nothing, because a transaction is older than the last one), `held_by` (who keeps
+VACUUM from cleaning there, the oldest first: db, kind: session, prepared, slot or standby, pid, name, user, state,
+seconds, age in transactions, superuser), `needs_analyze` (never,
 or more than `changed_percent` changed since), `invalid_indexes` (db, table, index, building), `unused_indexes` (never
 read since statistics began, no constraint, the largest first), `scanned`: large tables that are read as a whole again
 and again, `indexes` (db, table, index), and `databases` (db, bytes, temp_bytes, temp_files, deadlocks, hit_percent).
@@ -52,12 +54,33 @@ SELECT quote_ident(s.schemaname) || '.' || quote_ident(s.relname) AS table,
   -- Rows as wide as the statistics say, with 28 bytes of header each, in pages that are filled by nine tenths.
   GREATEST(0, c.relpages * page.size - c.reltuples * (28 + COALESCE(w.width, 0)) / 0.9)::bigint AS bloat_bytes,
   w.width IS NOT NULL AS measured,
-  GREATEST(s.last_vacuum, s.last_autovacuum) > (SELECT min(xact_start) FROM pg_stat_activity
-    WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()) AS held
+  GREATEST(s.last_vacuum, s.last_autovacuum) > LEAST(
+    (SELECT min(xact_start) FROM pg_stat_activity WHERE COALESCE(backend_xmin, backend_xid) IS NOT NULL
+      AND pid <> pg_backend_pid() AND datname = current_database() AND backend_type <> 'autovacuum worker'),
+    (SELECT min(prepared) FROM pg_prepared_xacts WHERE database = current_database())) AS held
 FROM page, pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid LEFT JOIN locked l ON l.relation = s.relid
 LEFT JOIN (SELECT schemaname, tablename, sum((1 - null_frac) * avg_width) AS width FROM pg_stats GROUP BY 1, 2) w
   ON w.schemaname = s.schemaname AND w.tablename = s.relname
 ORDER BY 2 DESC
+"""
+# Who may still want to see what is dead: sessions, prepared transactions, slots, a standby
+# that says so (hot_standby_feedback).
+HOLDERS = """
+SELECT * FROM (
+  SELECT CASE a.backend_type WHEN 'walsender' THEN 'standby' ELSE 'session' END AS kind, a.pid,
+    a.application_name AS name, a.usename AS user, a.state, COALESCE(r.rolsuper, false) AS superuser,
+    extract(epoch FROM clock_timestamp() - a.xact_start) AS seconds,
+    GREATEST(age(a.backend_xmin), age(a.backend_xid)) AS age
+  FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
+  WHERE COALESCE(a.backend_xmin, a.backend_xid) IS NOT NULL AND a.pid <> pg_backend_pid()
+    AND a.backend_type <> 'autovacuum worker' AND (a.datname = current_database() OR a.backend_type = 'walsender')
+  UNION ALL
+  SELECT 'prepared', NULL, p.gid, p.owner, NULL, NULL, extract(epoch FROM clock_timestamp() - p.prepared),
+    age(p.transaction) FROM pg_prepared_xacts p WHERE p.database = current_database()
+  UNION ALL
+  SELECT 'slot', s.active_pid, s.slot_name, NULL, CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL, NULL,
+    age(s.xmin) FROM pg_replication_slots s WHERE s.xmin IS NOT NULL
+) held WHERE seconds IS NULL OR seconds >= 1 ORDER BY age DESC LIMIT 5
 """
 INDEXES = f"""
 {_LOCKED}
@@ -90,8 +113,9 @@ class Tables(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return what is found in the databases."""
-        names = ("tables", "needs_vacuum", "held_back", "needs_analyze", "invalid_indexes", "unused_indexes", "scanned")
-        found: dict[str, Any] = {name: [] for name in (*names, "indexes", "databases")}
+        names = ("tables", "needs_vacuum", "held_back", "held_by", "needs_analyze", "invalid_indexes")
+        more = ("unused_indexes", "scanned", "indexes", "databases")
+        found: dict[str, Any] = {name: [] for name in (*names, *more)}
         login = login_of(self.host, self.params)
         for db, server in databases(self.host, login, self.params["databases"]):
             found["databases"].append({"db": db, **plain(server.rows(_DATABASE)[0])})
@@ -100,6 +124,8 @@ class Tables(Probe):
             dead = [each for each in tables if self._dead(each)]
             found["needs_vacuum"] += [each for each in dead if not each["held"]]
             found["held_back"] += [each for each in dead if each["held"]]
+            if dead:
+                found["held_by"] += [{"db": db, **plain(row)} for row in server.rows(HOLDERS)]
             found["needs_analyze"] += [each for each in tables if self._stale(each)]
             found["scanned"] += [each for each in tables if _scanned(each)]
             for row in server.rows(INDEXES, seconds=60):

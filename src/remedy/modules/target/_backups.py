@@ -24,7 +24,7 @@ TO_GZIP = (
 FROM_GZIP = 'file=$1; shift; gzip -dc -- "$file" | "$@"'
 FROM_FILE = 'file=$1; shift; exec "$@" < "$file"'
 
-NAME = re.compile(r"[A-Za-z0-9_$-]{1,64}")
+NAME = re.compile(r"(?!-)[A-Za-z0-9_$-]{1,64}")
 
 
 def wrong_name(params, *names):
@@ -32,9 +32,9 @@ def wrong_name(params, *names):
     for word in names:
         value = params.get(word)
         if value and not NAME.fullmatch(value):
-            return "%s '%s': expected a database's name of up to 64 letters, digits, _, $ and -" % (
-                word,
-                value,
+            return (
+                "%s '%s': expected a database's name of up to 64 letters, digits, _, $ and -, not beginning with -"
+                % (word, value)
             )
     return None
 
@@ -58,6 +58,19 @@ def wrong_checks(params):
 def stamp(when):
     """Return a time as it stands in names."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(when))
+
+
+def span(seconds):
+    """Return how long something has been, in the largest unit that says it: 3.5 hours."""
+    for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= length:
+            return "%.1f %s" % (seconds / length, unit)
+    return "%d seconds" % seconds
+
+
+def made(path):
+    """Return when a backup was made, in seconds since the epoch: as its manifest says, else as its file does."""
+    return manifest(path).get("made") or os.stat(native(path)).st_mtime
 
 
 def fitting(base, tail, limit):

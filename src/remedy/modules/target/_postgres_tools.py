@@ -39,6 +39,13 @@ _TABLES = (
 _SUM = ", coalesce(sum(('x' || substr(md5(t::text), 1, 8))::bit(32)::bigint), 0)"
 _FOLDERS = "/usr/lib/postgresql"
 
+# A database's own search_path, which its owner chooses, with the server's own names before all others. Written so that
+# nothing is looked up by that path before it is this one.
+NAMES_FIRST = (
+    "SET search_path = pg_catalog;\n"
+    "SELECT set_config('search_path', rtrim(concat('pg_catalog, ', reset_val), ', '), false) AS path FROM pg_settings"
+    " WHERE name = 'search_path' \\gset remedy_\n"
+)
 ONE_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n"
 
 

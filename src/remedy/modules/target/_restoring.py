@@ -124,6 +124,19 @@ class Restoring(Resource):
     def keep_undone(self, have, kept):
         return Irreversible("the restored copy goes: the backup is still there")
 
+    def stays(self, have):
+        if have is None:
+            return None
+        done = self.swapped()  # in check mode the swap that is taken back before stands still
+        if done is not None and done[1].get("state") == "moving":
+            return "the swap was cut off in its middle: play it again, then take it back"
+        if done is not None or have["data"] == "served":
+            return (
+                "the restored copy of %s has been in service, and may hold what nobody else has:"
+                " drop it when nobody needs it any more" % self.name
+            )
+        return None
+
     def diff(self, have, want):
         text = "%s, restored from %s" % (self.beside, self.params["backup"])
         text += " and the binary logs until %s" % self.until if self.until else ""
@@ -182,8 +195,7 @@ class Restoring(Resource):
 class Swapping(object):
     """The restored database in the place of the damaged one; goes before a Restoring. MUST answer swap and back."""
 
-    destructive = True
-    disruptive = True
+    disruptive = True  # what is there now is put aside, not destroyed
     ended = ()
 
     def swap(self, done, aside):
@@ -216,12 +228,24 @@ class Swapping(object):
     def keep_undone(self, have, kept):
         return {"state": have}
 
+    def stays(self, have):
+        return None
+
     def diff(self, have, want):
         return {
             "before": "%s as it is now, and its sessions\n" % self.name,
             "after": "%s as restored from %s; what is there now stays as %s_damaged_TIME\n"
             % (self.name, self.params["backup"], self.name),
         }
+
+    def means(self, have, want):
+        path = self.params["backup"]
+        age = max(0.0, time.time() - _backups.made(path))
+        data = "the data of %s, made %s, %s ago" % (path, _backups.stamp(_backups.made(path)), _backups.span(age))
+        if self.until:
+            data += ", and the binary logs until %s" % self.until
+        aside = self.params["damaged_name"] or "%s_damaged_TIME" % self.name
+        return "its sessions end, and it holds %s; what it holds now stays as %s" % (data, aside)
 
     def returns(self, have, now):
         done = self.swapped()

@@ -115,7 +115,7 @@ class Restored(_restoring.Restoring):
         seconds = {"load": round(loaded - self.began, 3), "replay": round(time.time() - loaded, 3)}
         last = self._survey["last"] if self._survey else None
         self.tell(
-            max(_backups.manifest(path).get("made") or os.stat(path).st_mtime, (last or {}).get("time") or 0),
+            max(_backups.made(path), (last or {}).get("time") or 0),
             rows,
             self._counts(self.beside),
             self._counts(self.name),

@@ -29,7 +29,7 @@ PARAMS = (
     Param("new_name", help="What it is called beside the damaged one; else NAME_restored."),
     Param("damaged_name", help="What the damaged one is called then; else NAME_damaged_TIME."),
     Param("checks", "list", elements="dict", help="Your own proof: {query, expect}; each query is asked in the "
-          "restored database and must answer that one value."),
+          "restored database, which it only reads, and must answer that one value."),
     Param("end_superusers", "bool", default=False, help="A swap ends sessions of superusers, too."),
     *_postgres_tools.LOGIN,
 )  # fmt: skip
@@ -108,8 +108,7 @@ class Restored(_restoring.Restoring):
             for found in (known.get("tables") or {}, restored, damaged)
         ]
         seconds = {"load": round(time.time() - self.began, 3)}
-        made = known.get("made") or os.stat(path).st_mtime
-        self.tell(made, rows[0], rows[1], rows[2], checksums=checksums, seconds=seconds)
+        self.tell(_backups.made(path), rows[0], rows[1], rows[2], checksums=checksums, seconds=seconds)
         self._mark(state="verified", told=self.told)
 
     def _mark(self, **values):
@@ -148,7 +147,9 @@ class Restored(_restoring.Restoring):
         return found, len(sums)
 
     def _answer(self, query):
-        return self.client.psql(query.rstrip("; \n") + ";", self.beside, timeout=3600).rstrip("\n")
+        # A superuser asks, among what the database's owner has made: that may neither write nor stand in front.
+        script = _postgres_tools.NAMES_FIRST + "BEGIN READ ONLY;\n%s;\nROLLBACK;\n" % query.rstrip("; \n")
+        return self.client.psql(script, self.beside, timeout=3600).rstrip("\n")
 
 
 class Swapped(_restoring.Swapping, Restored):

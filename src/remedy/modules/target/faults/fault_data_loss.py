@@ -70,7 +70,7 @@ class Loss(fault_database.OnDatabase):
         if self.mysql:
             there = "orders" in self.client.tables(self.database)
         else:
-            there = self.run("SELECT to_regclass('orders') IS NOT NULL", self.database).strip() == "t"
+            there = self.has("public.orders")
         return int(self._one("SELECT COUNT(*) FROM orders")) if there else None
 
     def _one(self, sql):

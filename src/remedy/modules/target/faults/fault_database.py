@@ -85,6 +85,11 @@ class OnDatabase(Fault):
             return self.client.rows(sql, database=database, timeout=120)
         return self.client.psql(sql, database or "postgres", timeout=120)
 
+    def has(self, table):
+        """Say whether PostgreSQL's database has a table, by its name with the schema."""
+        script = "SET search_path = pg_catalog; SELECT to_regclass('%s') IS NOT NULL;" % table
+        return self.run(script, self.database).strip() == "t"
+
     def refuse_replica(self):
         """Raise Failed where what is written would break replication, or is refused."""
         if self.client.about["read_only"] if self.mysql else self.client.about["recovery"]:
@@ -119,8 +124,7 @@ class Database(OnDatabase):
             return None
         if self.mysql:
             return {"ledger", "orders"} <= set(self.client.tables(self.database))
-        there = "SELECT to_regclass('ledger') IS NOT NULL AND to_regclass('orders') IS NOT NULL"
-        return self.run(there, self.database).strip() == "t"
+        return self.has("public.ledger") and self.has("public.orders")
 
     def inject(self):
         self.refuse_replica()

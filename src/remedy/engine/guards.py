@@ -1,0 +1,95 @@
+"""Which steps ask before they destroy or interrupt, also where check mode cannot tell what they would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from remedy.agent.kinds import Module
+from remedy.errors import InputError
+from remedy.modules import ModuleSpec
+from remedy.playbook import Include, Node, Play, Task, walk
+from remedy.template import UnknownValue
+
+Render = Callable[[Any], Any]
+"""Renders a value of a task; raises UnknownValue where check mode cannot know it."""
+
+
+def asks(play: Play, spec: ModuleSpec) -> bool:
+    """Say whether a module may have to ask in a play: remedy's own always, Ansible's in a runbook."""
+    if spec.place == "control" or not (spec.own or play.runbook or play.diagnose):
+        return False
+    return spec.may_ask
+
+
+def may_ask(play: Play, node: Node) -> bool:
+    """Say whether a node may destroy or interrupt: true where only the host's values will tell."""
+    return asks(play, node.spec) if isinstance(node, Task) else True
+
+
+def guarded(play: Play, spec: ModuleSpec, module: type[Module]) -> str | None:
+    """Return "destructive" or "disruptive" where a step of this class asks in a play, else None."""
+    if not (spec.own or play.runbook or play.diagnose):
+        return None
+    return "destructive" if module.destructive else "disruptive" if module.disruptive else None
+
+
+def perhaps(play: Play, task: Task, render: Render) -> str | None:
+    """Return how a task is guarded of which check mode cannot tell what it would do.
+
+    What its parameters leave open counts as the worst that they may make of it.
+    """
+    spec = task.spec
+    if not asks(play, spec):
+        return None
+    names = {alias: param.name for param in spec.params for alias in (param.name, *param.aliases)}
+    known = {param.name: param.default for param in spec.params}
+    unknown = set()
+    for name, value in task.args.items():
+        try:
+            known[names.get(name, name)] = render(value)
+        except (UnknownValue, InputError):
+            unknown.add(names.get(name, name))
+    try:
+        return guarded(play, spec, spec.kind(_Known(known, unknown)))
+    except Exception:  # a module's own code, that looks at what is not checked yet, or not known
+        found = [guarded(play, spec, each) for each in spec.classes]
+        return "destructive" if "destructive" in found else "disruptive" if any(found) else None
+
+
+def perhaps_within(play: Play, read: Callable[[], tuple[Node, ...]]) -> str | None:
+    """Return how an include is guarded of which check mode cannot tell what it would do; `read` gives its tasks."""
+    try:
+        nodes = [node for node, _ in walk(read())]
+    except (UnknownValue, InputError):
+        return "disruptive"
+    found = [perhaps(play, node, _written) for node in nodes if isinstance(node, Task)]
+    if "destructive" in found:
+        return "destructive"
+    return "disruptive" if any(found) or any(isinstance(node, Include) for node in nodes) else None
+
+
+def _written(value: Any) -> Any:
+    """Return what stands in a file, where it is no template."""
+    if "{{" in str(value) or "{%" in str(value):
+        raise UnknownValue("it is rendered on the way", "")
+    return value
+
+
+class _Known(Mapping[str, Any]):
+    """The parameters that are known; whoever asks for another one cannot be answered."""
+
+    def __init__(self, known: Mapping[str, Any], unknown: set[str]) -> None:
+        self._known = known
+        self._unknown = unknown
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._unknown:
+            raise ValueError(f"'{name}' is not known yet")  # no KeyError: `get` would take it for absent
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
