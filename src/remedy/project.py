@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from remedy.errors import InputError, Position, nearest
+from remedy.home import expanded, home_folder
 
 SETTINGS_FILE = "remedy.yml"
 _MARKS = (SETTINGS_FILE, "playbooks", "inventory")
@@ -66,11 +67,11 @@ class Project:
         """Where the journals of the runs are kept: REMEDY_STATE, remedy.yml, or the user's state folder."""
         named = os.environ.get("REMEDY_STATE")
         if named:
-            return Path(named).expanduser().absolute()
+            return expanded(named).absolute()
         if self.settings.state is not None:
             return self._under_root(self.settings.state)
         base = Path(os.environ.get("XDG_STATE_HOME") or "")
-        return (base if base.is_absolute() else Path.home() / ".local" / "state") / "remedy"
+        return (base if base.is_absolute() else home_folder("REMEDY_STATE") / ".local" / "state") / "remedy"
 
     @property
     def vault_password_file(self) -> Path | None:
@@ -125,7 +126,7 @@ class Project:
             return self._own_inventory()
         if "," in name:
             return name
-        path = Path(name).expanduser()
+        path = expanded(name)
         if "/" not in name:
             found = self._in_inventory(name)
             if found is not None:
@@ -200,7 +201,7 @@ class Project:
         return tuple(folder for folder in both if folder.is_dir())
 
     def _under_root(self, written: str) -> Path:
-        return self.root / Path(written).expanduser()
+        return self.root / expanded(written)
 
 
 def _yaml_files(folder: Path, pattern: str) -> Iterator[Path]:

@@ -6,10 +6,11 @@ import configparser
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from remedy.agent.kinds import Failed, Param
+from remedy.errors import InputError
+from remedy.home import expanded
 from remedy.modules.controller._site import Site
 from remedy.transport.reach import Address
 
@@ -227,9 +228,11 @@ def client_options(text: str) -> dict[str, str]:
 
 def _of_this_machine(written: str) -> dict[str, str]:
     """Return user and password of an option file here; where it leads to (host, socket) is true for here alone."""
-    path = Path(written).expanduser()
     try:
+        path = expanded(written)
         mode, text = path.stat().st_mode, path.read_text(encoding="utf-8", errors="surrogateescape")
+    except InputError as error:
+        raise Failed(f"local_config_file: {error.message}") from None
     except OSError as error:
         raise Failed(f"local_config_file: {path} of this machine cannot be read: {error.strerror}") from None
     if mode & 0o077:
