@@ -41,6 +41,14 @@ def _library() -> Path:
     return installed if installed.is_dir() else Path(__file__).resolve().parents[2]
 
 
+def root_of(start: Path) -> Path:
+    """Return the root of the project that a folder lies in, which may be gone: see Project.find."""
+    start = start.absolute()
+    return next(
+        (one for one in (start, *start.parents) if any((one / mark).exists() for mark in _MARKS)), start
+    )
+
+
 @dataclass(frozen=True)
 class Project:
     """The folder a user works in, its settings, and the package's library behind it."""
@@ -55,10 +63,7 @@ class Project:
 
         Its root is the nearest parent with remedy.yml, playbooks/ or inventory/, without one `start` itself.
         """
-        start = start.absolute()
-        home = next(
-            (one for one in (start, *start.parents) if any((one / mark).exists() for mark in _MARKS)), start
-        )
+        home = root_of(start)
         written = home / SETTINGS_FILE
         return cls(home, _read_settings(written) if written.is_file() else Settings())
 
