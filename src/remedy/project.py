@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct, field
 
 from remedy.errors import InputError, Position, nearest
+from remedy.home import expanded, home_folder
 
 SETTINGS_FILE = "remedy.yml"
 _MARKS = (SETTINGS_FILE, "playbooks", "inventory")
@@ -40,6 +41,14 @@ def _library() -> Path:
     return installed if installed.is_dir() else Path(__file__).resolve().parents[2]
 
 
+def root_of(start: Path) -> Path:
+    """Return the root of the project that a folder lies in, which may be gone: see Project.find."""
+    start = start.absolute()
+    return next(
+        (one for one in (start, *start.parents) if any((one / mark).exists() for mark in _MARKS)), start
+    )
+
+
 class Project(Struct, frozen=True):
     """The folder a user works in, its settings, and the package's library behind it."""
 
@@ -53,10 +62,7 @@ class Project(Struct, frozen=True):
 
         Its root is the nearest parent with remedy.yml, playbooks/ or inventory/, without one `start` itself.
         """
-        start = start.absolute()
-        home = next(
-            (one for one in (start, *start.parents) if any((one / mark).exists() for mark in _MARKS)), start
-        )
+        home = root_of(start)
         written = home / SETTINGS_FILE
         return cls(home, _read_settings(written) if written.is_file() else Settings())
 
@@ -65,11 +71,11 @@ class Project(Struct, frozen=True):
         """Where the journals of the runs are kept: REMEDY_STATE, remedy.yml, or the user's state folder."""
         named = os.environ.get("REMEDY_STATE")
         if named:
-            return Path(named).expanduser().absolute()
+            return expanded(named).absolute()
         if self.settings.state is not None:
             return self._under_root(self.settings.state)
         base = Path(os.environ.get("XDG_STATE_HOME") or "")
-        return (base if base.is_absolute() else Path.home() / ".local" / "state") / "remedy"
+        return (base if base.is_absolute() else home_folder("REMEDY_STATE") / ".local" / "state") / "remedy"
 
     @property
     def vault_password_file(self) -> Path | None:
@@ -124,7 +130,7 @@ class Project(Struct, frozen=True):
             return self._own_inventory()
         if "," in name:
             return name
-        path = Path(name).expanduser()
+        path = expanded(name)
         if "/" not in name:
             found = self._in_inventory(name)
             if found is not None:
@@ -199,7 +205,7 @@ class Project(Struct, frozen=True):
         return tuple(folder for folder in both if folder.is_dir())
 
     def _under_root(self, written: str) -> Path:
-        return self.root / Path(written).expanduser()
+        return self.root / expanded(written)
 
 
 def _yaml_files(folder: Path, pattern: str) -> Iterator[Path]:

@@ -317,6 +317,32 @@ def test_where_nobody_can_be_asked_the_newest_run_needs_a_yes(make):
     assert "has anything that can be taken back" in nothing.stderr
 
 
+def test_a_run_of_another_project_is_taken_back_only_by_its_name(make, tmp_path):
+    operator = make()
+    run = ran(operator.play(CHANGE))
+    (tmp_path / "other" / "inventory").mkdir(parents=True)
+
+    def from_there(*words: str) -> Result:
+        done = subprocess.run(
+            [REMEDY, *words, "-i", operator.folder / "inventory/hosts.yml"],
+            cwd=tmp_path / "other",
+            env={**os.environ, "REMEDY_STATE": str(operator.state)},
+            capture_output=True,
+            text=True,
+        )
+        return finished(done.returncode, done.stdout, done.stderr)
+
+    bare = from_there("rollback", "--yes")
+    assert bare.code == 5
+    assert f"no run of the project {tmp_path / 'other'} in " in bare.stderr
+    assert f"name one of other projects, where it is meant: {run} ({operator.folder})" in bare.stderr
+    assert conf(operator) == "new\n"
+    named = from_there("rollback", run, "--yes")
+    assert named.code == 0, named.stderr
+    assert f"  of another project: {operator.folder}\n" in named.stderr
+    assert conf(operator) == "old\n"
+
+
 @pytest.mark.parametrize(("answer", "code", "left"), [("y", 0, "old\n"), ("n", 3, "new\n")])
 def test_on_a_terminal_it_asks_once(make, answer, code, left):
     operator = make()

@@ -93,3 +93,21 @@ def test_no_runs_are_an_empty_list(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "none"))
     assert told() == ""
     assert json.loads(told("--format", "json"))["runs"] == []
+
+
+def test_runs_of_other_projects_say_so_and_may_be_left_out(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for root in (here, there):
+        (root / "inventory").mkdir(parents=True)
+    telling.write(state, "20250104-d", [], time=400.0, started_in=str(there))
+    telling.write(state, "20250105-e", [], time=500.0, started_in=str(here / "inventory"))
+    monkeypatch.chdir(here)
+    lines = told().splitlines()
+    assert lines[0].endswith("0 changes")
+    assert lines[1].split()[-4:] == ["0", "changes", "in", str(there)]
+    assert [line.split()[0] for line in told("--here").splitlines()] == ["20250105-e"]
+    assert f"  project    {there}\n" in told("20250104")
+    listed = json.loads(told("--format", "json"))["runs"]
+    assert [run["project"] for run in listed] == [str(here), str(there), None, None, None]

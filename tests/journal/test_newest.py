@@ -83,3 +83,26 @@ def test_what_was_never_sent_did_not_happen(tmp_path: Path, told: list[Any], los
     assert [each.reason.partition(";")[0] for each in made.not_undone] == [
         "it may have happened, the host was lost there"
     ] * lost
+
+
+def test_only_runs_of_the_project_that_asks_are_meant(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for root in (ours, theirs):
+        (root / "playbooks" / "deep").mkdir(parents=True)
+    deep = str(ours / "playbooks" / "deep")
+    telling.write(tmp_path, "20250101-a", MADE, time=100.0, started_in=deep)
+    telling.write(tmp_path, "20250102-b", MADE, time=200.0, started_in=str(theirs))
+    telling.write(tmp_path, "20250103-c", MADE, time=300.0)  # of an older version, which did not write it down
+    found = newest_undoable(tmp_path, ours)
+    assert found.run.id == "20250101-a"
+    assert [run.id for run in found.elsewhere] == ["20250103-c", "20250102-b"]
+    assert found.passed == ()
+    assert newest_undoable(tmp_path, theirs).run.id == "20250102-b"
+    assert newest_undoable(tmp_path).run.id == "20250103-c"
+    with pytest.raises(InputError) as told:
+        newest_undoable(tmp_path, tmp_path / "new")
+    assert f"no run of the project {tmp_path / 'new'} in " in told.value.message
+    assert told.value.hint == (
+        f"name one of other projects, where it is meant: 20250103-c (project not known), 20250102-b ({theirs}), "
+        f"20250101-a ({ours})"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from remedy.cli import lab as command
@@ -20,7 +21,8 @@ def cli(lab, tmp_path, monkeypatch):
 
 
 def test_ends_only_the_hosts_named(cli, lab, tmp_path):
-    lab.up([HostSpec("stays"), HostSpec("goes")])
+    (tmp_path / "lab.yml").write_text("hosts: {stays: {}, goes: {}}\n")
+    assert cli("up").exit_code == 0
     try:
         assert cli("down", "goes").exit_code == 0
         assert [host.name for host in lab.hosts() if host.name in ("stays", "goes")] == ["stays"]
@@ -30,6 +32,29 @@ def test_ends_only_the_hosts_named(cli, lab, tmp_path):
         assert "goes:" not in written
     finally:
         lab.remove("stays")
+
+
+def test_the_inventory_holds_no_host_of_another_project(cli, lab, tmp_path):
+    lab.up([HostSpec("theirs")])
+    (tmp_path / "lab.yml").write_text("hosts: {ours: {}}\n")
+    path = tmp_path / "inventory" / "lab.yml"
+    try:
+        # One that an earlier `up -f` of this project has started stays in it.
+        (tmp_path / "more.yml").write_text("hosts: {more: {}}\n")
+        assert cli("up", "-f", "more.yml").exit_code == 0
+        told = cli("up")
+        written = yaml.safe_load(path.read_text())["all"]
+        assert set(written["hosts"]) == {"ours", "more"}
+        assert set(written["children"]["base"]["hosts"]) == {"ours", "more"}
+        assert "not in it, for no lab.yml of this project declares them:" in told.stderr
+        assert "theirs" in told.stderr
+        cli("down", "more")
+        assert set(yaml.safe_load(path.read_text())["all"]["hosts"]) == {"ours"}
+        cli("down", "ours")
+        assert lab.running("theirs")
+        assert not path.exists()
+    finally:
+        lab.remove(*{"theirs", "ours", "more"}.intersection(host.name for host in lab.hosts()))
 
 
 def test_a_purge_of_single_hosts_is_refused(cli):

@@ -47,6 +47,10 @@ def bench(shared: Bench, lab: Lab, tmp_path: Path) -> Iterator[Bench]:
     bench.db.sql("SET GLOBAL slow_query_log = 0; SET GLOBAL long_query_time = 10")
 
 
+def finding(done: Any, id: str) -> dict[str, Any]:
+    return next(each for each in done.report["findings"] if each["id"] == id)
+
+
 def query(bench: Bench, query: Any, **params: Any) -> dict[str, Any]:
     return bench.task("mysql_query", query=query, **params)
 
@@ -73,6 +77,8 @@ def test_the_slow_log_goes_on_and_only_chosen_statements_end(bench: Bench) -> No
     ended = row(done, "End the statements that were chosen")["result"]["sessions"]
     assert [each["user"] for each in ended] == ["remedy_drill_slow"] * 3
     assert "SLEEP(40)" in bench.db.sql("SHOW PROCESSLIST"), "nobody chose it"
+    # That nobody runs them any more does not make an index.
+    assert not finding(done, "mysql-missing-index")["resolved"]
     assert done.code == 2
     assert "mysql_kill chooses those to end" in row(done, "None does")["reason"]
     assert bench.db.sql("SELECT @@GLOBAL.slow_query_log, @@GLOBAL.long_query_time").split() == [
@@ -95,6 +101,23 @@ def test_the_slow_log_goes_on_and_only_chosen_statements_end(bench: Bench) -> No
         "1.000000",
     ]
     assert changes(bench.runbook("mysql-slow", *NOW)) == []
+
+
+def test_a_missing_index_is_resolved_when_the_plan_uses_one(bench: Bench) -> None:
+    bench.fault("fault_mysql_slow", statements=2)
+    chosen = {"mysql_kill": {"users": ["remedy_drill_slow"]}, "mysql_index_table": EVENTS}
+    # An index that is there, and does not serve the statements, is no cure.
+    done = bench.runbook("mysql-slow", *NOW, "-e", json.dumps({**chosen, "mysql_index_columns": ["note(5)"]}))
+    assert done.code == 0, why(done)
+    assert not finding(done, "mysql-missing-index")["resolved"]
+    assert finding(done, "mysql-long-queries")["resolved"]
+    bench.fault("fault_mysql_slow", state="absent")
+    bench.fault("fault_mysql_slow", statements=2)
+    done = bench.runbook("mysql-slow", *NOW, "-e", json.dumps({**chosen, "mysql_index_columns": ["customer"]}))
+    assert done.code == 0, why(done)
+    assert finding(done, "mysql-missing-index")["resolved"]
+    shown = bench.db.sql(f"SHOW INDEX FROM {EVENTS} WHERE Key_name = 'events_customer'")
+    assert shown.split("\t")[4] == "customer"
 
 
 def test_what_is_stuck_by_the_operators_own_question(bench: Bench) -> None:

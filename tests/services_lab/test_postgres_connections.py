@@ -79,7 +79,7 @@ def test_a_plan_names_whom_it_would_end_and_what_that_rolls_back(bench: Bench, s
         assert refused.code == 3
         (change,) = [each for each in done.report["changes"] if each["module"] == "postgresql_sessions"]
         assert "idle in transaction for" in str(change)
-        assert "is rolled back, which has written to 1 tables" in str(change)
+        assert "is rolled back, which has written in the database app (undone at once" in str(change)
         there = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
         assert server.sql(there) == "1"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 
 from remedy.document import Map, Text, load_file, load_yaml
 from remedy.errors import InputError, Position
+from remedy.home import expanded
 from remedy.project import Project
 from remedy.template import Vault, read_password_file
 
@@ -29,7 +29,7 @@ def vault_passwords(flags: Mapping[str, Any], project: Project) -> list[tuple[st
         label, at, source = given.partition("@")
         label, source = (label, source) if at else ("default", given)
         found.append((label, _password(source, label)))
-    files = [Path(name).expanduser() for name in flags.get("vault_files", ())]
+    files = [expanded(name) for name in flags.get("vault_files", ())]
     if not files and not found and project.vault_password_file is not None:
         files = [project.vault_password_file]
     found += [("default", read_password_file(path)) for path in files]
@@ -41,7 +41,7 @@ def vault_passwords(flags: Mapping[str, Any], project: Project) -> list[tuple[st
 def _password(source: str, label: str) -> bytes:
     if source == "prompt":
         return ask_password(f"Vault password ({label})").encode()
-    return read_password_file(Path(source).expanduser())
+    return read_password_file(expanded(source))
 
 
 def extra_vars(given: Iterable[str], vault: Vault | None) -> Map:
@@ -56,7 +56,7 @@ def extra_vars(given: Iterable[str], vault: Vault | None) -> Map:
 
 def _one(text: str, vault: Vault | None) -> Map:
     if text.startswith("@"):
-        values = load_file(Path(text[1:]).expanduser(), vault=vault.open if vault else None)
+        values = load_file(expanded(text[1:]), vault=vault.open if vault else None)
     elif text.lstrip()[:1] in ("{", "["):
         values = load_yaml(text, _WHERE.file)
     else:

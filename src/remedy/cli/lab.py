@@ -12,7 +12,7 @@ import click
 
 from remedy.errors import InputError, nearest
 from remedy.lab import Lab
-from remedy.lab.inventory import remove_inventory, write_inventory
+from remedy.lab.inventory import in_inventory, remove_inventory, write_inventory
 from remedy.lab.spec import HostSpec, default_file, read_specs
 from remedy.lab.status import HostStatus, status
 from remedy.project import Project
@@ -62,15 +62,21 @@ def lab() -> None:
 def up(names: tuple[str, ...], file: Path | None, with_passwords: bool) -> None:
     """Start the hosts, or only those named, and write inventory/lab.yml.
 
+    The inventory holds the hosts that this project's lab.yml declares, and no other project's.
     The first time builds the root trees, a minute or so; later starts take a second or two. A host that
     runs as declared is left as it is; one whose declaration changed is made anew.
     """
     started = time.monotonic()
-    hosts = _lab().up(_choose(read_specs(file or _file()), names))
-    write_inventory(_lab(), _inventory(), with_passwords)
+    specs = read_specs(file or _file())
+    hosts = _lab().up(_choose(specs, names))
+    # The lab is the machine's: what others have started in it is no target for this project's drills.
+    own = {spec.name for spec in specs} | in_inventory(_inventory())
+    others = write_inventory(_lab(), _inventory(), with_passwords, own)
     for host in hosts:
         click.echo(f"{host.name}\t{host.address}\t{host.spec.role}")
     _say(f"{len(hosts)} up in {time.monotonic() - started:.1f} s; inventory: {_inventory()}")
+    if others:
+        _say(f"not in it, for no lab.yml of this project declares them: {', '.join(others)}")
 
 
 @lab.command("status")
@@ -137,7 +143,11 @@ def down(names: tuple[str, ...], purge: bool) -> None:
         gone.remove(*names)
         click.echo(f"ended: {', '.join(names)}")
     if names and gone.hosts():
-        write_inventory(gone, _inventory())
+        own = in_inventory(_inventory()).difference(names)
+        if own:
+            write_inventory(gone, _inventory(), only=own)
+        else:
+            remove_inventory(_inventory())
         return
     gone.down()
     remove_inventory(_inventory())

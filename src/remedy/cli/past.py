@@ -18,8 +18,8 @@ from remedy.report.text import count, duration, pad, safe, size
 _ITEMS = 20
 
 
-def runs_as_text(runs: Sequence[RunSummary]) -> str:
-    """Return a line for each run."""
+def runs_as_text(runs: Sequence[RunSummary], project: Path) -> str:
+    """Return a line for each run; those of another project say which."""
     rows = [
         (
             each.id,
@@ -29,6 +29,7 @@ def runs_as_text(runs: Sequence[RunSummary]) -> str:
             safe(each.user),
             count(each.hosts, "host"),
             f"{_outcome(each)}, {_changes(each)}",
+            _elsewhere(each, project),
         )
         for each in runs
     ]
@@ -38,8 +39,11 @@ def runs_as_text(runs: Sequence[RunSummary]) -> str:
 
 
 def runs_as_json(runs: Sequence[RunSummary]) -> str:
-    """Return the runs as a document, newest first; the fields are RunSummary's."""
-    rows = [{**asdict(each), "folder": str(each.folder)} for each in runs]
+    """Return the runs as a document, newest first; the fields are RunSummary's, and `project`, its root."""
+    rows = [
+        {**asdict(each), "folder": str(each.folder), "project": each.project and str(each.project)}
+        for each in runs
+    ]
     return json.dumps({"schema": "remedy.history/1", "runs": rows}, indent=2)
 
 
@@ -63,6 +67,7 @@ def run_as_text(record: RunRecord, *, every: bool) -> str:
         f"{record.id}: {run.mode}, {_outcome(run)}{took}, {_changes(run)}",
         f"  playbook   {run.playbook}",
         f"  inventory  {run.inventory}",
+        *([f"  project    {run.project}"] if run.project else []),
         f"  by         {run.user}, {_when(run.started)}",
         f"  hosts      {', '.join(hosts)}",
         f"  journal    {record.folder}",
@@ -114,6 +119,10 @@ def _open(record: RunRecord) -> list[Intent]:
 
 def _when(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+
+
+def _elsewhere(run: RunSummary, project: Path) -> str:
+    return f"in {safe(str(run.project))}" if run.project not in (None, project) else ""
 
 
 def _outcome(run: RunSummary) -> str:

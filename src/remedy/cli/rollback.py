@@ -20,7 +20,8 @@ from remedy.cli import options
 def rollback(run: str | None, **flags: Any) -> int:
     """Take back a run's changes, last one first.
 
-    RUN is its id or the start of it; without one, the newest run with something to take back, itself no rollback.
+    RUN is its id or the start of it; without one, the newest run of this project with something to take back, itself no
+    rollback. Runs of other projects are named, and taken back only by their RUN.
     On a terminal it asks once; elsewhere a RUN must be named, or --yes given (else exit code 3).
     An object that is no longer as the run left it is named and left alone, and the exit code is 2; a rollback
     that failed can be repeated. What cannot be taken back (commands,

@@ -30,6 +30,7 @@ from remedy.engine.options import Options
 from remedy.engine.run import Run
 from remedy.errors import InputError, Interrupted, Position, RemedyError, nearest
 from remedy.events import Warned
+from remedy.home import expanded
 from remedy.inventory import Host, Inventory
 from remedy.inventory import load as load_inventory
 from remedy.journal import Journal, Loans
@@ -72,7 +73,7 @@ class Login(Struct, frozen=True, kw_only=True):
             become_password=ask_password("BECOME password") if flags.get("ask_become_pass") else None,
         )
         key = defaults.private_key_file
-        if key and not Path(key).expanduser().is_file():
+        if key and not expanded(key).is_file():
             raise InputError(f"no key file '{key}'", hint="--private-key expects the path of a private key")
         secrets.add([defaults.password, defaults.become_password])
         try:
@@ -319,7 +320,9 @@ def _arguments(spec: ModuleSpec, text: str, position: Position) -> Map:
     if text.lstrip().startswith("{"):
         values = load_yaml(text, position.file)
         if not isinstance(values, Map):
-            raise InputError(f"-a '{text}' holds no arguments", hint="expected k=v, a mapping, or a command line")
+            raise InputError(
+                f"-a '{text}' holds no arguments", hint="expected k=v, a mapping, or a command line"
+            )
         return values
     args = Map(position)
     for key, value in parse_free_form(spec, Text(text, position), position).items():

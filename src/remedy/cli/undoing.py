@@ -23,6 +23,7 @@ from remedy.journal import (
     named_few,
     newest_undoable,
     read_run,
+    told_with_project,
     undo_plan,
 )
 from remedy.playbook import Play
@@ -34,16 +35,16 @@ from remedy.report.text import count, safe
 def roll_back(name: str | None, *, check: bool, flags: dict[str, Any]) -> int:
     """Undo a run; return the exit code."""
     project = Project.find(Path.cwd())
-    run, plan = _chosen(project.state, name)
+    run, plan = _chosen(project, name)
     changed = [host for host, steps in plan.hosts.items() if steps]
     if not changed:
-        _introduce(run, plan)
+        _introduce(run, plan, project)
         _tell(plan)
         click.echo(f"nothing of the run {plan.run} can be taken back", err=True)
         return 0
     session = _session(run, project, flags, check=check)
     chosen = _hosts(session, plan, changed)
-    _introduce(run, plan)
+    _introduce(run, plan, project)
     _tell(plan)
     for host in changed:
         if session.inventory.named(host).implicit and not _implicit(plan, host):
@@ -65,11 +66,17 @@ def roll_back(name: str | None, *, check: bool, flags: dict[str, Any]) -> int:
     )
 
 
-def _chosen(state: Path, name: str | None) -> tuple[RunSummary, UndoPlan]:
+def _chosen(project: Project, name: str | None) -> tuple[RunSummary, UndoPlan]:
     if name is not None:
-        summary = find_run(state, name)
+        summary = find_run(project.state, name)
         return summary, undo_plan(read_run(summary.folder))
-    summary, plan, passed = newest_undoable(state)
+    # The state folder is the user's: a run of another project is not what somebody means who names none.
+    summary, plan, passed, elsewhere = newest_undoable(project.state, project.root)
+    if elsewhere:
+        newer = count(len(elsewhere), "newer run")
+        click.echo(
+            harmless(f"leaving out {newer} of other projects: {told_with_project(elsewhere)}"), err=True
+        )
     if passed:
         newer = count(len(passed), "newer run")
         why = "that changed nothing, or nothing that can be taken back"
@@ -118,11 +125,13 @@ def _implicit(plan: UndoPlan, host: str) -> bool:
     return any(step.implicit for step in plan.hosts[host])
 
 
-def _introduce(run: RunSummary, plan: UndoPlan) -> None:
-    """Say which run it is."""
+def _introduce(run: RunSummary, plan: UndoPlan, project: Project) -> None:
+    """Say which run it is, and of which project where that is another one."""
     steps = sum(map(len, plan.hosts.values()))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
     click.echo(harmless(f"run {run.id}: {run.playbook}, inventory {run.inventory}"), err=True)
+    if run.project not in (None, project.root):
+        click.echo(harmless(f"  of another project: {run.project}"), err=True)
     whose = f"  {when} ({_ago(run.started)}) by {run.user}: "
     back = f"{count(steps, 'change')} on {count(len(plan.hosts), 'host')} can be taken back"
     click.echo(harmless(whose + back), err=True)

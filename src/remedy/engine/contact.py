@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from remedy.engine.context import PlayContext, RunContext
 from remedy.engine.flight import Item
 from remedy.engine.state import HostState
 from remedy.errors import InputError, LinkLost
+from remedy.home import expanded
 from remedy.template import Scope, Variables
 from remedy.transport import Identity, Link, Target
 
@@ -142,7 +142,7 @@ def _see_key(target: Target) -> None:
     key = target.private_key_file
     if key is None or target.connection == "local":
         return
-    if not any(Path(f"{key}{ending}").expanduser().is_file() for ending in ("", ".pub")):
+    if not any(expanded(f"{key}{ending}").is_file() for ending in ("", ".pub")):
         raise InputError(
             f"ansible_ssh_private_key_file: there is no file '{key}'",
             hint="expected the path of a private key, as seen from here",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from remedy.document.files import is_vault, opened
 from remedy.errors import InputError
+from remedy.home import expanded
 from remedy.playbook import Task
 from remedy.template import Scope
 
@@ -138,7 +139,7 @@ class TaskSource:
         self.secret = self.secret or self._play.run.secrets.mask(text) != text
 
     def _find(self, path: str, folder: str) -> Path:
-        wanted = Path(path).expanduser()
+        wanted = expanded(path)
         beside = Path(self._task.position.file).parent
         if wanted.is_absolute():
             places = [wanted]

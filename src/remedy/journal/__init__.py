@@ -3,7 +3,7 @@
 from remedy.journal.history import delete_run, find_run, list_runs, named_few
 from remedy.journal.journal import Journal
 from remedy.journal.lending import Loans
-from remedy.journal.newest import newest_undoable
+from remedy.journal.newest import newest_undoable, told_with_project
 from remedy.journal.record import RunRecord, is_active, read_run
 from remedy.journal.summary import RunSummary
 from remedy.journal.undo import NotUndone, UndoPlan, UndoStep, undo_plan
@@ -23,5 +23,6 @@ __all__ = [
     "named_few",
     "newest_undoable",
     "read_run",
+    "told_with_project",
     "undo_plan",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from remedy.events import Changed, Event, Intent, RunEnded, RunStarted
+from remedy.project import root_of
 
 SUMMARY = "summary.json"
 RUNNING, CUT_OFF = "running", "cut off"
@@ -40,6 +41,11 @@ class RunSummary:
     sources: tuple[str, ...] = ()
     started_in: str = ""
     lent: int = 0
+
+    @property
+    def project(self) -> Path | None:
+        """The root of the project that it was started in; None where its journal does not say."""
+        return root_of(Path(self.started_in)) if self.started_in else None
 
     @property
     def may_have_changed(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,33 @@ from remedy.lab.lab import Lab
 HEADER = "# Written by `remedy lab up`, removed by `remedy lab down`. Keep it out of version control.\n"
 
 
-def write_inventory(lab: Lab, path: Path, become_password: bool = False) -> None:
-    """Write the hosts of a lab as a YAML inventory; `become_password` adds the password of `operator`."""
+def write_inventory(
+    lab: Lab, path: Path, become_password: bool = False, only: Collection[str] | None = None
+) -> list[str]:
+    """Write the hosts of a lab, or those of `only`, as a YAML inventory; return the names that are left out.
+
+    Faults may be injected into every host of it, so a project's inventory holds no other project's hosts.
+    `become_password` adds the password of `operator`.
+    """
     _refuse_foreign(path)
+    every = lab.hosts()
+    hosts = [host for host in every if only is None or host.name in only]
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump({"all": _groups(lab, lab.hosts(), become_password)}, sort_keys=False, width=1000)
+    text = yaml.safe_dump({"all": _groups(lab, hosts, become_password)}, sort_keys=False, width=1000)
     fresh = path.with_name(f".{path.name}.new")
     fresh.touch(0o600)
     fresh.write_text(HEADER + text, encoding="utf-8")
     fresh.rename(path)
+    return [host.name for host in every if host not in hosts]
+
+
+def in_inventory(path: Path) -> set[str]:
+    """Return the hosts of an inventory that `write_inventory` wrote; none where it is missing or somebody else's."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return set(yaml.safe_load(text)["all"]["hosts"]) if text.startswith(HEADER) else set()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+        return set()
 
 
 def remove_inventory(path: Path) -> None:

@@ -14,6 +14,8 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
+from remedy.errors import InputError
+from remedy.home import home_folder
 from remedy.transport.bytecode import KIND
 
 _PACKAGES = ("remedy.agent", "remedy.modules.target", "remedy.transport")  # this last one packs
@@ -59,9 +61,12 @@ class Shelf:
 
 
 def cache_folder() -> Path:
-    """Return the user's folder for what can be made again at any time."""
+    """Return the user's folder for what can be made again at any time; who has no home gets one that keeps nothing."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    return (base if base.is_absolute() else Path.home() / ".cache") / "remedy"
+    try:
+        return (base if base.is_absolute() else home_folder("XDG_CACHE_HOME") / ".cache") / "remedy"
+    except InputError:
+        return Path(os.devnull) / "remedy"  # every read and write there is an OSError
 
 
 def _name(wanted: frozenset[str]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
-from remedy.errors import Unreachable
+from remedy.errors import InputError, Unreachable
+from remedy.home import expanded
 from remedy.transport.tokens import local_user
 
 _PATIENCE = 15  # seconds: `Match exec` may run programs
@@ -117,8 +117,8 @@ def _ask_paramiko(host: str, name: str, arguments: Sequence[str]) -> Settings:
     merged = {key: list(found) for key, found in given.items()}
     for file in files:
         try:
-            text = Path(file).expanduser().read_text(errors="surrogateescape")
-        except OSError:
+            text = expanded(file).read_text(errors="surrogateescape")
+        except (OSError, InputError):
             continue
         lines = text.splitlines()
         unread = {

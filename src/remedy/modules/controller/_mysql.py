@@ -6,10 +6,11 @@ import configparser
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from remedy.agent.kinds import Failed, Param
+from remedy.errors import InputError
+from remedy.home import expanded
 from remedy.modules.controller._site import Site
 from remedy.transport.reach import Address
 
@@ -68,34 +69,35 @@ class Session:
     """
 
     def __init__(self, site: Site, login: Login) -> None:
-        import pymysql  # where it is used: a run without databases need not pay for it
-        from pymysql.cursors import DictCursor
+        from pymysql import err  # where it is used: a run without databases need not pay for it
+
+        from remedy.modules.controller._mysql_client import NONSENSE, Client
 
         self.site = site
         self.door = ""
         """Where it came in, where not by the usual way (see _doors.py)."""
         self.changed = 0
         self._broken = False
-        self._errors = pymysql.err
+        self._errors = err
+        self._nonsense = NONSENSE
         self._line = site.reach(login.addresses)
         stream: Any = self._line  # as good as a socket for PyMySQL
-        self._client: Any = pymysql.connect(
+        self._client: Any = Client(
+            self._line.address,
             user=login.user,
             password=login.password,
-            defer_connect=True,
             autocommit=True,
             charset="utf8mb4",
-            cursorclass=DictCursor,
             read_timeout=SECONDS,
             program_name="remedy",
-            # The line is inside SSH up to the host; and a server that offers TLS would be taken at its word.
-            ssl_disabled=True,
         )
         try:
             self._client.connect(stream)
         except self._errors.MySQLError as error:
             self._line.close()
             raise self._refused(error, login) from None
+        except self._nonsense as error:
+            raise self._lied(error) from None
         said = self.rows("SELECT CONNECTION_ID() AS id, VERSION() AS version, @@server_id AS server_id")[0]
         self.id = int(said["id"])
         self.version = str(said["version"])
@@ -129,6 +131,8 @@ class Session:
             self.site.cut(self._line, error)
         except self._errors.MySQLError as error:
             raise Failed(_words(error), mysql_error=error.args[0] if error.args else 0) from None
+        except self._nonsense as error:
+            raise self._lied(error) from None
 
     def end(self, id: int, *, query: bool) -> None:
         """End a session of the server, or only its statement (KILL QUERY); one that is gone is fine."""
@@ -147,6 +151,17 @@ class Session:
         if self.alive:
             self._client.close()
         self._line.close()
+
+    def _lied(self, error: Exception) -> Failed:
+        """Return what to say of an answer that no server gives; it is not spoken with again."""
+        self._broken = True
+        self._line.close()
+        what = (
+            "asks for a file of this machine; it was not sent"
+            if isinstance(error, RuntimeError)
+            else f"answers nonsense ({error!r})"
+        )
+        return Failed(f"what answers at {self._line.address} of {self.site.name} {what}: is it MySQL?")
 
     def _refused(self, error: Exception, login: Login) -> Failed:
         number = error.args[0] if error.args else 0
@@ -213,9 +228,11 @@ def client_options(text: str) -> dict[str, str]:
 
 def _of_this_machine(written: str) -> dict[str, str]:
     """Return user and password of an option file here; where it leads to (host, socket) is true for here alone."""
-    path = Path(written).expanduser()
     try:
+        path = expanded(written)
         mode, text = path.stat().st_mode, path.read_text(encoding="utf-8", errors="surrogateescape")
+    except InputError as error:
+        raise Failed(f"local_config_file: {error.message}") from None
     except OSError as error:
         raise Failed(f"local_config_file: {path} of this machine cannot be read: {error.strerror}") from None
     if mode & 0o077:

@@ -16,10 +16,10 @@ _SQL = (
     "a.backend_type, a.state, a.state_change, a.xact_start, a.query_start, a.wait_event_type, a.wait_event, "
     "a.backend_xid IS NOT NULL AS written, left(a.query, {text}) AS query, clock_timestamp() AS now, "
     "COALESCE(r.rolsuper, false) AS super, ARRAY(SELECT DISTINCT l.relation::regclass::text FROM pg_locks l "
+    # A write locks the table's indexes in the same way.
+    "JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p') "
     "WHERE l.pid = a.pid AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.database = "
-    "(SELECT oid FROM pg_database WHERE datname = current_database())) AS tables, "
-    "(SELECT count(DISTINCT l.relation) FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'relation' "
-    "AND l.mode = 'RowExclusiveLock') AS locked "
+    "(SELECT oid FROM pg_database WHERE datname = current_database())) AS tables "
     "FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid "
     "WHERE a.backend_type = ANY(%s) {more}ORDER BY a.backend_start, a.pid"
 ).replace("{text}", str(_TEXT))
@@ -80,10 +80,10 @@ class Client:
         begun = f"its transaction of {span(self._since('xact_start'))} is rolled back"
         if not self.row["written"]:
             return f"{begun}, which has written nothing"
-        tables, count = list(self.row["tables"]), int(self.row["locked"])
-        # The names of tables are known in the database that remedy is in alone.
-        where = f" to {', '.join(tables) if len(tables) == count else f'{count} tables'}" if count else ""
-        return f"{begun}, which has written{where} (undone at once; the work is lost)"
+        # Which tables they are is known in the database that remedy is in alone.
+        tables = ", ".join(self.row["tables"])
+        where = f"to {tables}" if tables else f"in the database {self.row['datname']}"
+        return f"{begun}, which has written {where} (undone at once; the work is lost)"
 
     @property
     def doing(self) -> str:

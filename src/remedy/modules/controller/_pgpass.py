@@ -16,7 +16,8 @@ def find(site: Site, host: str, port: int, database: str, user: str) -> str:
 
     There the host may also be called as in the inventory.
     """
-    here = Path(os.environ.get("PGPASSFILE") or Path.home() / ".pgpass")
+    # os.path leaves a ~ that nobody has as it is, and so no file is found there.
+    here = Path(os.environ.get("PGPASSFILE") or os.path.expanduser("~/.pgpass"))  # noqa: PTH111
     names = {host, site.name, site.address} if host in ("localhost", "127.0.0.1") else {host}
     try:
         mode, text = here.stat().st_mode, here.read_text(encoding="utf-8", errors="surrogateescape")
@@ -43,8 +44,6 @@ def password_of(text: str, hosts: set[str], port: int, database: str, user: str)
         if len(fields) < 5:
             continue
         wanted = (hosts, {str(port)}, {database}, {user})
-        if all(
-            field == "*" or field in accepted for field, accepted in zip(fields[:4], wanted, strict=True)
-        ):
+        if all(field == "*" or field in accepted for field, accepted in zip(fields[:4], wanted, strict=True)):
             return fields[4]
     return None

@@ -1,8 +1,9 @@
 """Advise an index for statements on MySQL or MariaDB by EXPLAIN, or create one that the operator names.
 
 With `explain` it only reads: each statement is explained, not run; `scans` are the tables that they read as a whole
-(db, table, rows, columns, advice: the statement that would create the index, query), the largest first, and
-`unknown` the statements that could not be explained, each with the reason.
+(db, table, rows, columns, advice: the statement that would create the index, query, statement_db: where it runs), the
+largest first, and `unknown` the statements that could not be explained, each with the reason. What `scans` returned
+can be explained once more: a statement that an index serves by now is no longer among them.
 
 With `table` and `columns` it creates the index unless one begins with those columns already. Online, so that the
 table is read and written meanwhile (ALGORITHM=INPLACE LOCK=NONE): a server that cannot do that refuses, unless
@@ -23,7 +24,8 @@ from remedy.modules.controller._doors import enter, opened
 from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session, login_of
 
 PARAMS = (
-    Param("explain", "list", elements="raw", help="Statements to explain: texts, or mappings (query or sample; db)."),
+    Param("explain", "list", elements="raw", help="Statements to explain: texts, or mappings "
+          "(query or sample; statement_db or db)."),
     Param("table", help="The table that gets an index: TABLE or DB.TABLE."),
     Param("columns", "list", elements="str", help="Its columns in order; NAME(10) takes the first 10 characters."),
     Param("name", help="The index's name; else TABLE_COLUMNS."),
@@ -78,13 +80,13 @@ class Explain(Probe):
         for each in self.params["explain"]:
             about = each if isinstance(each, dict) else {"query": each}
             text = str(about.get("query") or about.get("sample") or "")
-            home = str(about.get("db") or self.params["login_db"] or "")
+            home = str(about.get("statement_db", about.get("db")) or self.params["login_db"] or "")
             if (text, home) in seen:
                 continue
             seen.add((text, home))
             scans, why = _plans.scans(server, text, home)
-            found += [{**scan.told(), "query": text[:1000]} for scan in scans]
-            unknown += [{"query": text[:1000], "reason": why}] if why else []
+            found += [{**scan.told(), "query": text, "statement_db": home} for scan in scans]
+            unknown += [{"query": text, "reason": why}] if why else []
         return {"scans": sorted(found, key=lambda scan: -scan["rows"]), "unknown": unknown}
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remedy.document.files import read_text
+from remedy.errors import InputError
+from remedy.home import expanded
 from remedy.template.trouble import FilterError
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ def folders(request: Request) -> list[Path]:
 
 
 def _candidates(request: Request, name: str, kind: str) -> Iterator[Path]:
-    path = Path(name).expanduser()
+    try:
+        path = expanded(name)
+    except InputError as error:
+        raise FilterError(error.message) from None
     if path.is_absolute():
         yield path
         return

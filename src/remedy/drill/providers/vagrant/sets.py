@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from remedy.home import home_folder
 from remedy.lab import LabError
 from remedy.lab.lock import locked
 
@@ -42,7 +43,7 @@ class Set:
     @property
     def folder(self) -> Path:
         """What is kept of the set, also after a kill."""
-        home = Path(os.environ.get("VAGRANT_HOME") or Path.home() / ".vagrant.d")
+        home = Path(os.environ.get("VAGRANT_HOME") or home_folder("VAGRANT_HOME") / ".vagrant.d")
         return home.absolute() / "remedy" / str(self.number)
 
     @property

@@ -1,0 +1,61 @@
+"""PyMySQL as remedy lets it log in: a server that asks for the password itself gets none where others may listen.
+
+Whoever answers in a server's place decides how the client proves who it is. A hash that is good once is no loss;
+`mysql_clear_password` and MariaDB's `dialog` (PAM, LDAP) hand the password over as it is, and `mysql_old_password` as
+good as that. The line has no TLS of its own, so the first two are for a socket that only root or the server can have
+put where it is. Imported where a session is opened: a run without databases need not pay for PyMySQL.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NoReturn
+
+from pymysql import err
+from pymysql.connections import Connection
+from pymysql.cursors import DictCursor
+
+_CLEAR = ("mysql_clear_password", "dialog")
+_WEAK = ("mysql_old_password",)
+_ANYBODYS = ("/tmp/", "/var/tmp/", "/dev/shm/")
+NONSENSE = (RuntimeError, AssertionError, IndexError, UnicodeError, struct.error)
+"""What PyMySQL raises at an answer that no server gives; RuntimeError: it asks for a file of this machine."""
+
+_NOT_LOADED = 2061  # CR_AUTH_PLUGIN_ERR: what MySQL's own client says of a plugin that it will not use
+
+
+class Client(Connection):
+    """A client on an open stream; `address` is where that leads to, as seen from the host."""
+
+    def __init__(self, address: str, **how: Any) -> None:
+        refused = _WEAK if is_private(address) else (*_CLEAR, *_WEAK)
+        super().__init__(
+            auth_plugin_map={name: _refusal(name, address) for name in refused},
+            defer_connect=True,
+            local_infile=False,
+            cursorclass=DictCursor,
+            # The line is inside SSH up to the host; and a server that offers TLS would be taken at its word.
+            ssl_disabled=True,
+            **how,
+        )
+
+
+def is_private(address: str) -> bool:
+    """Say whether an address is a socket where only root and the server may have put one."""
+    return address.startswith("/") and not address.startswith(_ANYBODYS)
+
+
+def _refusal(plugin: str, address: str) -> type:
+    def authenticate(self: Any, packet: object) -> NoReturn:
+        raise err.OperationalError(_NOT_LOADED, _text(plugin, address))
+
+    return type("Refusal", (), {"__init__": lambda self, connection: None, "authenticate": authenticate})
+
+
+def _text(plugin: str, address: str) -> str:
+    if plugin in _WEAK:
+        return f"it asks for the password by {plugin}, which is as good as in clear; it was not sent"
+    return (
+        f"it asks for the password in clear ({plugin}), and who answers at {address} is not proven; it was not sent. "
+        "Name the server's own socket (login_unix_socket), or an account that proves itself by a hash"
+    )

@@ -1,0 +1,144 @@
+"""A server that lies: it asks for the password itself, or for a file of this machine. A real socket, a false server."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from remedy.agent.kinds import Failed
+from remedy.modules.controller._mysql import Login, Session
+from remedy.transport.line import Line
+from remedy.transport.local import LocalConnection
+
+SECRET = "of the directory"
+_OK = b"\x00\x00\x00\x02\x00\x00\x00"
+
+
+class Impostor:
+    """Greets as MySQL 8 does, then asks for the password by a plugin; `heard` is all that it was sent."""
+
+    def __init__(self, plugin: bytes, prompt: bytes = b"", *, answers: tuple[bytes, ...] = ()) -> None:
+        self.plugin, self.prompt, self.answers = plugin, prompt, answers
+        self.heard = b""
+
+    def serve(self, link: socket.socket) -> None:
+        salt = b"12345678" + b"901234567890"
+        flags = (
+            0x00000200 | 0x00008000 | 0x00080000 | 0x00000008
+        )  # 4.1, secure connection, plugins, a database
+        greeting = (
+            b"\x0a8.0.36\x00" + struct.pack("<I", 7) + salt[:8] + b"\x00"
+            + struct.pack("<HBHHB", flags & 0xFFFF, 45, 2, flags >> 16, 21) + b"\x00" * 10 + salt[8:] + b"\x00"
+            + b"mysql_native_password\x00"
+        )  # fmt: skip
+        try:
+            self._say(link, 0, greeting)
+            number = self._hear(link)
+            self._say(link, number + 1, b"\xfe" + self.plugin + b"\x00" + self.prompt)
+            number = self._hear(link)
+            self._say(link, number + 1, _OK)
+            for answer in self.answers:
+                self._say(link, self._hear(link) + 1, answer)
+        except (OSError, IndexError):
+            pass  # it was left
+        finally:
+            link.close()
+
+    def _hear(self, link: socket.socket) -> int:
+        head = link.recv(4, socket.MSG_WAITALL)
+        self.heard += link.recv(int.from_bytes(head[:3], "little"), socket.MSG_WAITALL)
+        return head[3]
+
+    @staticmethod
+    def _say(link: socket.socket, number: int, data: bytes) -> None:
+        link.sendall(len(data).to_bytes(3, "little") + bytes([number]) + data)
+
+
+class Site:
+    """A host whose service, at `address`, is the impostor."""
+
+    name, user = "db1", "admin"
+
+    def __init__(self, raw: socket.socket, address: str) -> None:
+        self.line = Line(LocalConnected(), raw, address)
+
+    def reach(self, addresses: object) -> Line:
+        return self.line
+
+    def cut(self, line: Line, error: BaseException) -> NoReturn:
+        raise Failed(f"the service ended the conversation: {error}")
+
+
+class LocalConnected(LocalConnection):
+    """A connection of this machine, with a watchdog that never bites."""
+
+    class watchdog:
+        @staticmethod
+        @contextmanager
+        def guard(seconds: float, give_up: Callable[[], None]) -> Iterator[None]:
+            yield
+
+
+def login(impostor: Impostor, address: str) -> Any:
+    ours, theirs = socket.socketpair()
+    at_work = threading.Thread(target=impostor.serve, args=(theirs,), daemon=True)
+    at_work.start()
+    try:
+        return Session(Site(ours, address), Login("app", SECRET))  # type: ignore[arg-type]
+    finally:
+        ours.close()
+        at_work.join(5)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:3306", "10.0.0.7:3306", "/tmp/mysql.sock"])
+@pytest.mark.parametrize(
+    ("plugin", "prompt"), [(b"mysql_clear_password", b""), (b"dialog", b"\x04Password: ")]
+)
+def test_who_is_not_proven_gets_no_password_in_clear(address: str, plugin: bytes, prompt: bytes) -> None:
+    impostor = Impostor(plugin, prompt)
+    with pytest.raises(Failed) as told:
+        login(impostor, address)
+    assert f"asks for the password in clear ({plugin.decode()})" in told.value.message
+    assert f"who answers at {address} is not proven; it was not sent" in told.value.message
+    assert "login_unix_socket" in told.value.message
+    assert b"app\x00" in impostor.heard
+    assert SECRET.encode() not in impostor.heard
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:3306", "/run/mysqld/mysqld.sock"])
+def test_a_hash_that_is_as_good_as_the_password_is_never_sent(address: str) -> None:
+    with pytest.raises(Failed, match=r"by mysql_old_password, which is as good as in clear; it was not sent"):
+        login(Impostor(b"mysql_old_password", b"12345678\x00"), address)
+
+
+def test_the_servers_own_socket_may_ask_so(tmp_path: Path) -> None:
+    impostor = Impostor(b"mysql_clear_password")
+    with pytest.raises(Failed):  # the impostor answers nothing after the login
+        login(impostor, "/run/mysqld/mysqld.sock")
+    assert SECRET.encode() + b"\x00" in impostor.heard
+
+
+def test_a_request_for_a_file_of_this_machine_is_refused_in_words(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.write_text("keep this\n")
+    impostor = Impostor(
+        b"mysql_native_password", b"x" * 20 + b"\x00", answers=(_OK, b"\xfb" + bytes(private))
+    )
+    with pytest.raises(
+        Failed, match=r"at 127\.0\.0\.1:3306 of db1 asks for a file of this machine; it was not sent"
+    ):
+        login(impostor, "127.0.0.1:3306")
+    assert b"keep this" not in impostor.heard
+
+
+def test_nonsense_is_told_as_such() -> None:
+    impostor = Impostor(b"mysql_native_password", b"x" * 20 + b"\x00", answers=(_OK, b"\xfc"))
+    with pytest.raises(Failed, match="answers nonsense"):
+        login(impostor, "127.0.0.1:3306")
