@@ -90,8 +90,8 @@ class Rotation(Action):
     def do(self):
         sizes = {path: _taken(path) for path in self._plan.logs}
         before = self._all()
-        done = self._logrotate(["-v", "-f"], self._rules)
-        self._said = _text(done.stdout) + _text(done.stderr)
+        done = _rotation.run(self.host, ["-v", "-f"], self._parts, self._rules)
+        self._said = _rotation.output(done)
         if done.rc:
             why = [line.strip() for line in self._said.splitlines() if line.strip()]
             hint = "; another logrotate is at work" if done.rc == 3 else ""
@@ -153,25 +153,11 @@ class Rotation(Action):
         return not reason
 
     def _planned(self, rules):
-        done = self._logrotate(["-d", "-f"], rules)
-        plan = _rotation.Plan(_text(done.stdout) + _text(done.stderr))
+        done = _rotation.run(self.host, ["-d", "-f"], self._parts, rules)
+        plan = _rotation.Plan(_rotation.output(done))
         if done.rc and not plan.errors:
             plan.errors.append("logrotate -d ended with %d" % done.rc)
         return plan
-
-    def _logrotate(self, options, rules):
-        """Run logrotate on these rules and all global options; its configuration is a file without a name."""
-        text = "".join(
-            part if isinstance(part, str) else part.text
-            for part in self._parts
-            if isinstance(part, str) or part in rules
-        )
-        descriptor = _nameless(text.encode("utf-8", "surrogateescape"))
-        try:
-            place = "/proc/%d/fd/%d" % (os.getpid(), descriptor)
-            return self.host.run(["logrotate"] + options + [place], ok=None, c_locale=True)
-        finally:
-            os.close(descriptor)
 
     def _all(self):
         """Return what the logs and all that was ever rotated from them take of the disk."""
@@ -227,20 +213,6 @@ def _need(needs, folder, size, what):
     needs[device] = (folder, known[1] + size, known[2])
 
 
-def _nameless(content):
-    """Return a descriptor of a file in memory that has no name: a full disk has no room for one."""
-    for folder in ("/run", "/dev/shm", "/tmp"):
-        try:
-            descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError:
-            continue
-        left = memoryview(content)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        return descriptor
-    raise Failed("no place for logrotate's configuration: /run, /dev/shm and /tmp take no nameless files")
-
-
 def _mark(path):
     try:
         about = os.stat(path)
@@ -261,7 +233,3 @@ def _taken(path):
         return os.stat(path).st_blocks * 512
     except OSError:
         return 0
-
-
-def _text(data):
-    return data.decode("utf-8", "surrogateescape")
