@@ -90,7 +90,7 @@ class Reopening(Action):
             time.sleep(_PAUSE)
             left = self._look()
         if left:
-            path, holders = sorted(left.items())[0]
+            _, holders = sorted(left.items())[0]
             raise Failed("%s was told, and still writes %s" % (_holders.told(holders), holders[0].target))
         return {"held": {}}
 
