@@ -8,7 +8,8 @@ copytruncate or refused, with why, script, unit); `own`: the same for those whos
 `failing`: errors of logrotate (file, log, text; mend: the directive that would help, su or missingok, None: it is for
 a person); `uncompressed`: rotated files that stay as they are, by log (log, rule, compresses: the rule says so; files,
 bytes); `held`: rotated or deleted files that a process still writes (path, log, rule, deleted, size, writers, unit,
-reopen, mendable: its rule lacks what its service needs); `runs`: what starts logrotate (by: timer, cron, None), how
+reopen, mendable: its rule lacks what its service needs); `containers`: Docker's whose log may grow without end and
+is as large as `min_size` (container, path, size, driver); `runs`: what starts logrotate (by: timer, cron, None), how
 long ago it ran (last: seconds, None: never), whether its service failed (failed); `available`: logrotate is
 installed; `complete`: all files were looked at. Works only as root: nobody else sees who writes what.
 """
@@ -20,6 +21,7 @@ import time
 from remedy.agent.files import group_name, user_name
 from remedy.agent.kinds import Failed, Param, Probe
 from remedy.modules.target import (
+    _docker_logs,
     _holders,
     _log_growth,
     _log_names,
@@ -103,6 +105,7 @@ class LogRotation(Probe):
         found["uncovered"], found["own"] = self._uncovered()
         found["uncompressed"] = self._uncompressed()
         found["held"] = self._held()
+        found["containers"] = _docker_logs.unlimited(self.host, self.params["min_size"])
         return found
 
     def _files(self):

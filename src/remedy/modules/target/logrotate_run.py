@@ -16,7 +16,7 @@ writes the old file), `removed`, `refused` (rule, reason), `skipped` (log: why) 
 import os
 import time
 
-from remedy.agent.kinds import Action, Failed, Param
+from remedy.agent.kinds import Action, Failed, Param, Unknown
 from remedy.modules.target import _holders, _log_writers, _rotation
 
 PARAMS = (
@@ -174,6 +174,10 @@ class Rotation(Action):
             found = [rule for rule in every if _covers(rule, path)]
             chosen += found
             bare += [] if found else [path]
+        if (missing or bare) and self.host.check and any(
+            path.startswith(_rotation.FOLDER + "/") for path in self.host.predictions
+        ):
+            raise Unknown("it hangs on a rule that an earlier task would write")
         if missing or (bare and not chosen):
             missing += bare
             files = sorted({os.path.basename(rule.file) for rule in every})
