@@ -29,6 +29,8 @@ from remedy.modules.target import (
     _mounts,
     _protected,
     _rotation,
+    _rule_proof,
+    _undo,
 )
 from remedy.modules.target._content import Content
 from remedy.modules.target.log_rotation import SIGNALS
@@ -110,6 +112,7 @@ class Rule(Content):
     _found = None
     _result = None
     _text = None
+    _warned = False
 
     def locate(self):
         self._look()
@@ -154,24 +157,22 @@ class Rule(Content):
     def origin(self, want):
         return self._text.encode("utf-8", "surrogateescape")
 
+    def keep(self, have):
+        return _undo.keep(self.files, self.path, have)
+
     def write(self, have, want):
         if want is None:
             os.unlink(native(self.path))
             return
         before = self.files.read(self.path) if have is not None and have["type"] == "file" else None
         Content.write(self, have, want)
-        dry = _rotation.dry(self.host, self.params["config"])
-        wrong = [
-            each["text"] for each in dry.errors if each["file"] == self.path or each["log"] in self._logs
-        ]
-        missing = [path for path in self._logs if path not in dry.considered]
-        if wrong or missing:
+        wrong = _rule_proof.wrong(self.host, self.params["config"], self.path, self._logs)
+        if wrong is not None:
             if before is None:
                 os.unlink(native(self.path))
             else:
                 self.files.write(self.path, [before], mode=have["mode"], owner=have["uid"], group=have["gid"])
-            said = wrong[0] if wrong else "it does not look at " + missing[0]
-            raise Failed("logrotate does not take the rule (%s): %s is as it was" % (said, self.path))
+            raise Failed("logrotate does not take the rule (%s): %s is as it was" % (wrong, self.path))
 
     def returns(self, have, now):
         found = Content.returns(self, have, now)
@@ -339,7 +340,8 @@ class Rule(Content):
             ):
                 count = int(had)
         warning = _log_rules.too_small(room, each)
-        if warning:
+        if warning and not self._warned:
+            self._warned = True
             self.host.warn(warning)
         self._result.update(keep=count, rotation=int(each), allowed=room.allowed)
         return ["maxsize " + _log_rules.size(most), "rotate %d" % count]
@@ -389,26 +391,11 @@ class Rule(Content):
             after = others + [
                 part for part in _rotation.parts(self._text, self.path) if not isinstance(part, str)
             ]
-            self._compare(others, after)
+            _rule_proof.prove(self.host, others, after, self._logs)
         else:
             new = [part for part in _rotation.parts(self._text, self.path) if not isinstance(part, str)]
-            self._compare(self._found, [new.pop(0) if part in ours else part for part in self._found])
-
-    def _compare(self, before, after):
-        errors = [self._errors(each) for each in (before, after)]
-        fresh = [text for text in errors[1][0] if text not in errors[0][0]]
-        if fresh:
-            raise Failed("logrotate would not take the rule, nothing was written: %s" % "; ".join(fresh))
-        missing = [path for path in self._logs if path not in errors[1][1]]
-        if missing:
-            raise Failed(
-                "logrotate would not look at %s with this rule; nothing was written" % ", ".join(missing)
-            )
-
-    def _errors(self, found):
-        dry = _rotation.Dry(_rotation.output(_rotation.run(self.host, ["-d"], found)))
-        # The place in a file without a name says nothing.
-        return [re.sub(r"^\S+:\d+ ", "", each["text"]) for each in dry.errors], dry.considered
+            after = [new.pop(0) if part in ours else part for part in self._found]
+            _rule_proof.prove(self.host, self._found, after, self._logs)
 
 
 def _slug(path):
