@@ -47,7 +47,12 @@ def deleted(host):
 def holding(host, paths):
     """Return the same for the descriptors whose name is that of one of `paths`."""
     names = {os.path.basename(path) for path in paths}
-    return _numbered(host, lambda name: os.path.basename(name) in names)
+    return named(host, lambda name: os.path.basename(name) in names)
+
+
+def named(host, wanted):
+    """Return the same for the descriptors whose name, as /proc shows it, is `wanted` (a function)."""
+    return _numbered(host, wanted)
 
 
 def mapped(inodes):

@@ -1,12 +1,20 @@
 """logrotate's configuration, cut into rules, so that some of them can be run alone and mean the same."""
 
+import glob
 import os
 import re
 import shlex
 
 from remedy.agent.kinds import Failed
 
+MAIN = "/etc/logrotate.conf"
+FOLDER = "/etc/logrotate.d"
+
 _SCRIPTS = frozenset("prerotate postrotate preremove firstaction lastaction".split())
+_SWITCHES = frozenset(
+    "compress delaycompress copytruncate copy create missingok sharedscripts dateext olddir".split()
+)
+_INSECURE = "parent directory has insecure permissions"
 
 
 class Rule(object):
@@ -20,6 +28,66 @@ class Rule(object):
     @property
     def name(self):
         return "%s: %s" % (self.file, " ".join(self.patterns))
+
+    def logs(self):
+        """Return the files that its patterns stand for now."""
+        return [path for pattern in self.patterns for path in glob.glob(pattern)]
+
+    def options(self):
+        """Return what it says by itself: {directive: its words, True or False}; scripts: {name: text}."""
+        return options(self._body())
+
+    def amended(self, lines):
+        """Return its text with these lines at its end; they win over what stands before them."""
+        text = self.text.rstrip()
+        if not text.endswith("}"):
+            raise Failed("%s: text follows the rule's brace; put it on a line of its own" % self.name)
+        head = text[:-1].rstrip(" \t")
+        head += "" if head.endswith("\n") else "\n"
+        return head + "".join("\t%s\n" % line for line in lines) + "}" + self.text[len(text) :]
+
+    def _body(self):
+        place, start = 0, 0
+        for line in self.text.splitlines(True):
+            if "{" in _bare(line):
+                start = place + line.index("{") + 1
+                break
+            place += len(line)
+        return self.text[start:].rstrip().rstrip("}")
+
+
+def options(text):
+    """Return the directives of a configuration's text: {name: words or True; False: "noNAME"; scripts their text}."""
+    found, script = {}, None
+    for line in text.splitlines():
+        words = _bare(line).split(None, 1)
+        if script is not None:
+            if words[:1] == ["endscript"]:
+                found[script[0]] = "\n".join(script[1])
+                script = None
+            else:
+                script[1].append(line.strip())
+        elif words and words[0] in _SCRIPTS:
+            script = (words[0], [])
+        elif words:
+            name = words[0].partition("=")[0]
+            if name.startswith("no") and name[2:] in _SWITCHES:
+                found[name[2:]] = False
+            else:
+                found[name] = words[1].strip() if len(words) > 1 else line.partition("=")[2].strip() or True
+    return found
+
+
+def effective(found, rule):
+    """Return the options that hold for a rule: the global ones before it, then its own."""
+    known = {}
+    for part in found:
+        if part is rule:
+            break
+        if isinstance(part, str):
+            known.update(options(part))
+    known.update(rule.options())
+    return known
 
 
 def parts(text, file):
@@ -112,16 +180,17 @@ class Plan(object):
                 self.removed.append(line[len("removing old log ") :])
 
 
-def read(host, main):
+def read(host, main, broken=None):
     """Return the parts of the whole configuration, files that are included in the places where they are.
 
-    logrotate itself says which files it reads and which it ignores (`logrotate -d`). Raises Failed.
+    logrotate itself says which files it reads and which it ignores (`logrotate -d`). Raises Failed; with a list as
+    `broken` a file that cannot be cut is left out, and (file, why) goes there.
     """
     names = _files_read(host, main)
-    return _expanded(main, names, 0)
+    return _expanded(main, names, 0, broken)
 
 
-def _expanded(file, names, depth):
+def _expanded(file, names, depth, broken):
     if depth > 8:
         raise Failed("%s is included by itself" % file)
     try:
@@ -129,6 +198,11 @@ def _expanded(file, names, depth):
             found = parts(opened.read(), file)
     except OSError as error:
         raise Failed("cannot read %s: %s" % (file, error.strerror.lower()))
+    except Failed as error:
+        if broken is None:
+            raise
+        broken.append((file, error.message))
+        return []
     result = []
     for part in found:
         words = _bare(part).split() if isinstance(part, str) else []
@@ -140,18 +214,104 @@ def _expanded(file, names, depth):
         if os.path.isdir(place):
             inner = [os.path.join(place, name) for name in sorted(os.listdir(place)) if name in names]
         for each in inner:
-            result.extend(_expanded(each, names, depth + 1))
+            result.extend(_expanded(each, names, depth + 1, broken))
     return result
+
+
+def output(done):
+    """Return all that logrotate printed, as text."""
+    return (done.stdout + done.stderr).decode("utf-8", "surrogateescape")
+
+
+def run(host, words, found, chosen=None):
+    """Run logrotate on these parts: all global options, and all rules or the `chosen` ones; return Completed.
+
+    Its configuration is a file without a name: a full disk has no room for one.
+    """
+    text = "".join(
+        part if isinstance(part, str) else part.text
+        for part in found
+        if isinstance(part, str) or chosen is None or part in chosen
+    )
+    descriptor = _nameless(text.encode("utf-8", "surrogateescape"))
+    try:
+        place = "/proc/%d/fd/%d" % (os.getpid(), descriptor)
+        return host.run(["logrotate"] + list(words) + [place], ok=None, c_locale=True)
+    finally:
+        os.close(descriptor)
+
+
+def _nameless(content):
+    """Return a descriptor of a file in memory that has no name."""
+    for folder in ("/run", "/dev/shm", "/tmp"):
+        try:
+            descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:
+            continue
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        return descriptor
+    raise Failed("no place for logrotate's configuration: /run, /dev/shm and /tmp take no nameless files")
+
+
+class Dry(object):
+    """What `logrotate -d` says of a whole configuration.
+
+    considered: the logs that it looks at; errors: [{file, log, text, mend}], where `mend` names the directive that
+    would help (su, missingok), None: it is for a person.
+    """
+
+    def __init__(self, text, main=MAIN):
+        self.considered, self.errors = [], []
+        file, folder, log = main, os.path.dirname(main), None
+        for line in text.splitlines():
+            line = line.strip()
+            if line.startswith("including "):
+                folder = line[len("including ") :]
+            elif line.startswith("reading config file "):
+                file = os.path.join(folder, line[len("reading config file ") :])
+            elif line.startswith("considering log "):
+                log = line[len("considering log ") :]
+                self.considered.append(log)
+            elif line.startswith("error: ") and "error: found error in " not in line:
+                self._error(line[len("error: ") :], file, folder, log)
+
+    def _error(self, text, file, folder, log):
+        ignored = re.match(r"Ignoring (.+) because ", text)
+        if ignored:
+            file, log = os.path.join(folder, ignored.group(1)), None
+        elif log is not None:
+            file = None
+        mend = None
+        if log is not None and _INSECURE in text:
+            mend = "su"
+        elif log is not None and text.startswith("stat of %s failed: No such file" % log):
+            mend = "missingok"
+        self.errors.append({"file": file, "log": log, "text": text, "mend": mend})
+
+
+def dry(host, main):
+    """Return what logrotate would do with the configuration as it stands."""
+    return Dry(output(host.run(["logrotate", "-d", main], ok=None, timeout=60, c_locale=True)), main)
+
+
+def covering(found, considered=None):
+    """Return {log: its Rule}; with `considered` only for logs that logrotate itself looks at."""
+    covered = {}
+    for part in found:
+        for path in part.logs() if isinstance(part, Rule) else ():
+            if considered is None or path in considered:
+                covered.setdefault(path, part)
+    return covered
 
 
 def _files_read(host, main):
     done = host.run(["logrotate", "-d", main], ok=None, timeout=60, c_locale=True)
-    output = (done.stdout + done.stderr).decode("utf-8", "surrogateescape")
+    text = output(done)
     read = [
-        line[len("reading config file ") :]
-        for line in output.splitlines()
-        if line.startswith("reading config")
+        line[len("reading config file ") :] for line in text.splitlines() if line.startswith("reading config")
     ]
     if not read:
-        raise Failed("logrotate does not read %s: %s" % (main, output.strip()[-500:] or "rc %d" % done.rc))
+        raise Failed("logrotate does not read %s: %s" % (main, text.strip()[-500:] or "rc %d" % done.rc))
     return {os.path.basename(path) for path in read}

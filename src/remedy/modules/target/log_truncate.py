@@ -12,11 +12,10 @@ undone. Returns `files`, `tails` (path: bytes kept) and `lost` (path: bytes).
 
 import glob
 import os
-import re
 import stat
 
 from remedy.agent.kinds import REQUIRED, Failed, Item, Param, Sweep
-from remedy.modules.target import _folders, _holders, _mounts, _protected
+from remedy.modules.target import _folders, _holders, _log_names, _mounts, _protected
 from remedy.modules.target._looking import READS, Listing
 
 PARAMS = (
@@ -44,8 +43,6 @@ EXAMPLES = """
 - log_truncate: {paths: ["/var/log/app/*.log"], min_size: 100M, keep_tail: 256K}
 """
 
-_PACKED = re.compile(r".*\.(gz|xz|bz2|zst|lz4|lzma|Z|zip|tar|tgz)")
-_RECORDS = frozenset("wtmp btmp utmp lastlog faillog tallylog".split())
 _MOST = 1 << 20
 
 
@@ -241,9 +238,9 @@ def _no_log(path, about, protected):
         return reason
     if about.st_nlink > 1:
         return "it has %d names: it may be more than a log" % about.st_nlink
-    if _PACKED.fullmatch(name):
+    if _log_names.packed(name):
         return "packed: no log that is being written"
-    if name in _RECORDS:
+    if name in _log_names.RECORDS:
         return "a record of logins, which logrotate looks after"
     if path.startswith("/var/log/audit/"):
         return "the audit's own record: auditd rotates it"

@@ -5,15 +5,19 @@ run. Each rule keeps its meaning: global options and postrotate scripts are thos
 every service reopens its log as on any night. Refused, and named, is a log that no rule is for, a rule with
 an error in it, and one for which there is no room: copytruncate (and copy) needs room for the copy,
 compressing at once a quarter of the log. The oldest rotated log of a row may go, as the rule says. It counts
-only if every log that logrotate said it would rotate is another file, or shorter, afterwards. With `min_size`
-nothing happens where no log of the rules is that big, so that a second run does nothing. Works only as root.
-Returns `rotated` (path, size), `removed`, `refused` (rule, reason), `skipped` (log: why) and `bytes_freed`.
+only if every log that logrotate said it would rotate is another file, or shorter, afterwards, and the rotated one
+holds all that the log held; with `reopened` also only if nobody who wrote a log still writes its old file. With
+`min_size` nothing happens where no log of the rules is that big, so that a second run does nothing. Works only as
+root. Returns `rotated` (path, size; lines: renamed, the file itself, or copied, what was written in between is lost;
+to: where they are, None: it could not be found, such as where it was packed at once), `held` (path, writers: who still
+writes the old file), `removed`, `refused` (rule, reason), `skipped` (log: why) and `bytes_freed`.
 """
 
 import os
+import time
 
-from remedy.agent.kinds import Action, Failed, Param
-from remedy.modules.target import _holders, _rotation
+from remedy.agent.kinds import Action, Failed, Param, Unknown
+from remedy.modules.target import _holders, _log_writers, _rotation
 
 PARAMS = (
     Param("rules", "list", elements="str", help="Files of /etc/logrotate.d, by name or path."),
@@ -21,7 +25,10 @@ PARAMS = (
     Param(
         "min_size", "size", default=0, help="Only rules with a log that takes at least this much of the disk."
     ),
-    Param("config", "path", default="/etc/logrotate.conf", help="The main configuration."),
+    Param(
+        "reopened", "bool", default=False, help="Fail where a service still writes the old file afterwards."
+    ),
+    Param("config", "path", default=_rotation.MAIN, help="The main configuration."),
 )
 
 EXAMPLES = """
@@ -29,6 +36,8 @@ EXAMPLES = """
 - logrotate_run: {paths: ["/var/log/app/*.log"], min_size: 50M}
 """
 
+_PATIENCE = 10  # seconds for services to open their logs anew
+_PAUSE = 0.1
 _PACKED = 4  # a log that shrinks to less than a quarter is an ordinary one
 
 
@@ -90,14 +99,22 @@ class Rotation(Action):
     def do(self):
         sizes = {path: _taken(path) for path in self._plan.logs}
         before = self._all()
-        done = self._logrotate(["-v", "-f"], self._rules)
-        self._said = _text(done.stdout) + _text(done.stderr)
+        marks = {path: _mark(path) for path in self._plan.logs}
+        self._writers = {
+            path: held for path, held in _log_writers.holders(self.host, self._plan.logs).items() if held
+        }
+        done = _rotation.run(self.host, ["-v", "-f"], self._parts, self._rules)
+        self._said = _rotation.output(done)
         if done.rc:
             why = [line.strip() for line in self._said.splitlines() if line.strip()]
             hint = "; another logrotate is at work" if done.rc == 3 else ""
             raise Failed("logrotate ended with %d%s: %s" % (done.rc, hint, " | ".join(why[-5:])), rc=done.rc)
+        rotated = [
+            dict(_where(path, marks[path]), path=path, size=size) for path, size in sorted(sizes.items())
+        ]
         return {
-            "rotated": [{"path": path, "size": size} for path, size in sorted(sizes.items())],
+            "rotated": rotated,
+            "held": self._still_held(),
             "removed": [path for path in _rotation.Plan(self._said).removed if not os.path.lexists(path)],
             "refused": self._refused,
             "skipped": self._plan.skipped,
@@ -113,6 +130,33 @@ class Rotation(Action):
                 "logrotate reports success, but did not rotate %s%s" % (", ".join(same), said and ": " + said)
             )
         return {"logs": after}
+
+    def _still_held(self):
+        """Return who still writes an old file after a while; raises Failed with `reopened`."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            left = []
+            for path in sorted(self._writers):
+                held = [each for each, _ in _log_writers.stale(self.host, path)]
+                if held:
+                    left.append(
+                        {"path": path, "writers": sorted({_holders.process(each.pid) for each in held})}
+                    )
+            if not left or time.monotonic() >= until:
+                break
+            time.sleep(_PAUSE)
+        for each in left:
+            text = (
+                "%s was rotated, and %s still writes the old file: its rule does not tell it to open it anew"
+                % (
+                    each["path"],
+                    ", ".join(each["writers"]),
+                )
+            )
+            if self.params["reopened"]:
+                raise Failed(text, held=left)
+            self.host.warn(text)
+        return left
 
     def _chosen(self):
         every = [part for part in self._parts if isinstance(part, _rotation.Rule)]
@@ -130,6 +174,10 @@ class Rotation(Action):
             found = [rule for rule in every if _covers(rule, path)]
             chosen += found
             bare += [] if found else [path]
+        if (missing or bare) and self.host.check and any(
+            path.startswith(_rotation.FOLDER + "/") for path in self.host.predictions
+        ):
+            raise Unknown("it hangs on a rule that an earlier task would write")
         if missing or (bare and not chosen):
             missing += bare
             files = sorted({os.path.basename(rule.file) for rule in every})
@@ -153,25 +201,11 @@ class Rotation(Action):
         return not reason
 
     def _planned(self, rules):
-        done = self._logrotate(["-d", "-f"], rules)
-        plan = _rotation.Plan(_text(done.stdout) + _text(done.stderr))
+        done = _rotation.run(self.host, ["-d", "-f"], self._parts, rules)
+        plan = _rotation.Plan(_rotation.output(done))
         if done.rc and not plan.errors:
             plan.errors.append("logrotate -d ended with %d" % done.rc)
         return plan
-
-    def _logrotate(self, options, rules):
-        """Run logrotate on these rules and all global options; its configuration is a file without a name."""
-        text = "".join(
-            part if isinstance(part, str) else part.text
-            for part in self._parts
-            if isinstance(part, str) or part in rules
-        )
-        descriptor = _nameless(text.encode("utf-8", "surrogateescape"))
-        try:
-            place = "/proc/%d/fd/%d" % (os.getpid(), descriptor)
-            return self.host.run(["logrotate"] + options + [place], ok=None, c_locale=True)
-        finally:
-            os.close(descriptor)
 
     def _all(self):
         """Return what the logs and all that was ever rotated from them take of the disk."""
@@ -227,26 +261,33 @@ def _need(needs, folder, size, what):
     needs[device] = (folder, known[1] + size, known[2])
 
 
-def _nameless(content):
-    """Return a descriptor of a file in memory that has no name: a full disk has no room for one."""
-    for folder in ("/run", "/dev/shm", "/tmp"):
-        try:
-            descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError:
-            continue
-        left = memoryview(content)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        return descriptor
-    raise Failed("no place for logrotate's configuration: /run, /dev/shm and /tmp take no nameless files")
-
-
 def _mark(path):
     try:
         about = os.stat(path)
     except FileNotFoundError:
         return None
     return {"inode": about.st_ino, "size": about.st_size}
+
+
+def _where(path, mark):
+    """Return where a log's lines are now; raises Failed where the copy holds less than the log did."""
+    folder, name = os.path.split(path)
+    if mark is None:
+        return {"lines": None, "to": None}
+    near = [
+        os.path.join(folder, each)
+        for each in sorted(os.listdir(folder))
+        if each.startswith(name) and each != name
+    ]
+    marks = {each: _mark(each) for each in near}
+    for each in near:
+        if marks[each] and marks[each]["inode"] == mark["inode"]:
+            if marks[each]["size"] < mark["size"]:
+                raise Failed("%s is shorter than %s was: lines are lost" % (each, path))
+            return {"lines": "renamed", "to": each}
+    now = _mark(path)
+    same = now is not None and now["inode"] == mark["inode"]
+    return {"lines": "copied" if same else "renamed", "to": None}
 
 
 def _rotated(before, after):
@@ -261,7 +302,3 @@ def _taken(path):
         return os.stat(path).st_blocks * 512
     except OSError:
         return 0
-
-
-def _text(data):
-    return data.decode("utf-8", "surrogateescape")

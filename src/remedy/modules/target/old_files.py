@@ -17,6 +17,7 @@ import time
 
 from remedy.agent.kinds import REQUIRED, Failed, Item, Param, Sweep
 from remedy.modules.target import _folders, _mounts, _protected
+from remedy.modules.target._log_names import ROTATED
 from remedy.modules.target._looking import READS, Listing
 from remedy.modules.target._open_files import alone, in_use
 
@@ -24,14 +25,6 @@ _SKEW = 60
 _FRESH = 2  # seconds for which a look at the open files is believed
 _YOUNG = 200  # files that are merely too young are listed up to this number
 
-# app.log-20240131.gz, app-2024-01-31.log, syslog.1, syslog.2.gz, app.log.gz, app.log.old. Not binlog.000017,
-# and not worker-3.log: that is the third worker's, not the third of a row.
-_DATE = r"(?:19|20)\d\d-?\d\d-?\d\d(?:[-_.T]?\d{2,6})?|1\d{9}"
-_PACKED = r"(?:\.(?:gz|xz|bz2|zst|lz4|lzma|Z))"
-_ROTATED = re.compile(
-    r"(?P<log>.+?)(?:[.-](?:%s)(?:\.log)?%s?|\.\d{1,3}%s?|\.log%s|\.log[.-]old%s?)"
-    % (_DATE, _PACKED, _PACKED, _PACKED, _PACKED)
-)
 _LIBRARY = re.compile(r".*\.so(\.\d+)*")
 
 PARAMS = (
@@ -215,7 +208,7 @@ class OldFiles(Sweep):
             return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.params["patterns"])
         if self.params["age_of"] == "temporary":
             return True
-        return _ROTATED.fullmatch(name) is not None and _LIBRARY.fullmatch(name) is None
+        return ROTATED.fullmatch(name) is not None and _LIBRARY.fullmatch(name) is None
 
     def _consider(self, path, about, files):
         if stat.S_ISREG(about.st_mode) and about.st_size >= self.params["min_size"] and self._named(path):
@@ -243,12 +236,12 @@ class OldFiles(Sweep):
         return True, "%s %s ago" % ("rotated" if self._is_rotated(path) else "last used", _span(age))
 
     def _is_rotated(self, path):
-        return self.params["age_of"] == "rotated" and _ROTATED.fullmatch(os.path.basename(path)) is not None
+        return self.params["age_of"] == "rotated" and ROTATED.fullmatch(os.path.basename(path)) is not None
 
     def _newest(self, files):
         logs = {}
         for path, about in files.items() if self.params["keep_newest"] > 0 else ():
-            match = _ROTATED.fullmatch(os.path.basename(path))
+            match = ROTATED.fullmatch(os.path.basename(path))
             log = os.path.join(os.path.dirname(path), match.group("log") if match else "*")
             logs.setdefault(log, []).append((about.st_mtime, path))
         count = self.params["keep_newest"]
