@@ -53,6 +53,9 @@ TimeoutStartSec=60
 [Install]
 WantedBy=sysinit.target
 """,
+        # On a busy machine an emulated one takes its time, and must not give up on itself.
+        "/etc/systemd/system.conf.d/lab.conf": "[Manager]\nDefaultTimeoutStartSec=15min\n"
+        "DefaultTimeoutStopSec=5min\nDefaultDeviceTimeoutSec=15min\n",
         # A greeting means that every account can log in: nobody is turned away because the guest still boots.
         "/etc/systemd/system/ssh.service.d/lab.conf": "[Unit]\nAfter=systemd-user-sessions.service\n",
     },
