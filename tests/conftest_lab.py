@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from remedy.lab import Host, HostSpec, Lab
+from remedy.lab.qemu import Guest, Guests, GuestSpec
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +45,29 @@ def host_factory(lab: Lab) -> Iterator[HostFactory]:
 def lab_host(host_factory: HostFactory) -> Host:
     """One clean base host for a test module."""
     return host_factory("h1")
+
+
+@pytest.fixture(scope="session")
+def guests(lab: Lab) -> Guests:
+    """The guests of the session's lab: power, disks, clock, and programs in them."""
+    return Guests(lab, say=lambda text: print(f"lab: {text}", file=sys.stderr))
+
+
+GuestFactory = Callable[..., Guest]
+
+
+@pytest.fixture(scope="module")
+def guest_factory(guests: Guests) -> Iterator[GuestFactory]:
+    """Boot emulated machines for one test module: guest_factory("g1", disks={"vol0a": "1G"}).
+
+    A boot takes 20 s and more, so a module had better share one. A second call with the same definition returns the
+    guest as it is, booted if it was off; `guests.reset(name)` makes it clean again.
+    """
+    made: dict[str, None] = {}
+
+    def make(name: str = "g1", **options: object) -> Guest:
+        made[name] = None
+        return guests.up([GuestSpec(name, **options)])[0]  # type: ignore[arg-type]
+
+    yield make
+    guests.remove(*(guest.name for guest in guests.guests() if guest.name in made))

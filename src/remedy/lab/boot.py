@@ -78,7 +78,7 @@ def wait(plan: Plan, seconds: float, stop: threading.Event) -> None:
     started = time.monotonic()
     inside = Inside(plan.spec.name, plan.cgroup)
     while not stop.wait(_PAUSE):
-        if _greets(plan.address):
+        if greets(plan.address):
             return
         waited = time.monotonic() - started
         if waited > 1 and not plan.cgroup.members():
@@ -112,9 +112,10 @@ def _journal(inside: Inside) -> str:
         return ""
 
 
-def _greets(address: str) -> bool:
+def greets(address: str, port: int = 22) -> bool:
+    """Tell whether an sshd answers."""
     try:
-        with socket.create_connection((address, 22), timeout=1) as link:
+        with socket.create_connection((address, port), timeout=1) as link:
             link.settimeout(2)
             return link.recv(8).startswith(b"SSH-2.0")
     except OSError:

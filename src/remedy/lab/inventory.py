@@ -11,6 +11,9 @@ import yaml
 from remedy.lab.errors import LabError
 from remedy.lab.host import Host
 from remedy.lab.lab import Lab
+from remedy.lab.qemu import Guest, Guests
+
+_GROUP = "qemu"
 
 HEADER = "# Written by `remedy lab up`, removed by `remedy lab down`. Keep it out of version control.\n"
 
@@ -18,21 +21,25 @@ HEADER = "# Written by `remedy lab up`, removed by `remedy lab down`. Keep it ou
 def write_inventory(
     lab: Lab, path: Path, become_password: bool = False, only: Collection[str] | None = None
 ) -> list[str]:
-    """Write the hosts of a lab, or those of `only`, as a YAML inventory; return the names that are left out.
+    """Write the hosts and guests of a lab, or those of `only`, as a YAML inventory; return the names that are left out.
 
     Faults may be injected into every host of it, so a project's inventory holds no other project's hosts.
     `become_password` adds the password of `operator`.
     """
     _refuse_foreign(path)
-    every = lab.hosts()
-    hosts = [host for host in every if only is None or host.name in only]
+    machines = Guests(lab)
+    hosts = [host for host in lab.hosts() if only is None or host.name in only]
+    guests = [guest for guest in machines.guests() if only is None or guest.name in only]
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump({"all": _groups(lab, hosts, become_password)}, sort_keys=False, width=1000)
+    groups = _groups(lab, hosts, guests, machines.known_hosts, become_password)
+    text = yaml.safe_dump({"all": groups}, sort_keys=False, width=1000)
     fresh = path.with_name(f".{path.name}.new")
     fresh.touch(0o600)
     fresh.write_text(HEADER + text, encoding="utf-8")
     fresh.rename(path)
-    return [host.name for host in every if host not in hosts]
+    written = {host.name for host in hosts} | {guest.name for guest in guests}
+    names = [host.name for host in lab.hosts()] + [guest.name for guest in machines.guests()]
+    return [name for name in names if name not in written]
 
 
 def in_inventory(path: Path) -> set[str]:
@@ -50,23 +57,42 @@ def remove_inventory(path: Path) -> None:
         path.unlink()
 
 
-def _groups(lab: Lab, hosts: Sequence[Host], become_password: bool) -> Mapping[str, Any]:
-    options = f"-o UserKnownHostsFile={lab.known_hosts} -o StrictHostKeyChecking=yes"
+def _groups(
+    lab: Lab, hosts: Sequence[Host], guests: Sequence[Guest], known_hosts: Path, become_password: bool
+) -> Mapping[str, Any]:
     variables: dict[str, Any] = {
         "ansible_user": "admin",
         "ansible_ssh_private_key_file": str(lab.identity.key),
-        "ansible_ssh_common_args": options,
+        "ansible_ssh_common_args": _trusting(lab.known_hosts),
         "drill": True,  # faults may be injected here
     }
     if become_password:
         variables["ansible_become_password"] = lab.password("operator")
-    roles = sorted({host.spec.role for host in hosts})
-    members = {role: {host.name: None for host in hosts if host.spec.role == role} for role in roles}
+    groups = [(host.spec.role, host.name) for host in hosts]
+    groups += [(guest.spec.role, guest.name) for guest in guests] + [(_GROUP, guest.name) for guest in guests]
+    children = {
+        group: {"hosts": {name: None for of, name in groups if of == group}}
+        for group in sorted({group for group, _ in groups})
+    }
+    entries = {host.name: {"ansible_host": host.address} for host in hosts}
+    trusting = _trusting(known_hosts)
     return {
         "vars": variables,
-        "hosts": {host.name: {"ansible_host": host.address} for host in hosts},
-        "children": {role: {"hosts": names} for role, names in members.items()},
+        "hosts": entries | {guest.name: _guest(guest, trusting) for guest in guests},
+        "children": children,
     }
+
+
+def _guest(guest: Guest, trusting: str) -> dict[str, Any]:
+    return {
+        "ansible_host": guest.address,
+        "ansible_port": guest.port,
+        "ansible_ssh_common_args": trusting,
+    }
+
+
+def _trusting(known_hosts: Path) -> str:
+    return f"-o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes"
 
 
 def _refuse_foreign(path: Path) -> None:

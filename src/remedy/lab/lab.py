@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,13 +18,17 @@ from remedy.lab.identity import Identity, load_identity
 from remedy.lab.inside import Inside, Output
 from remedy.lab.layers import LayerCache
 from remedy.lab.lock import locked
+from remedy.lab.login import openssh, write_known_hosts
 from remedy.lab.network import FIRST, LAST, Network, raise_inotify, restore_inotify
 from remedy.lab.roles import ROLES
 from remedy.lab.seed import write_hosts, write_seed
 from remedy.lab.spec import HostSpec, default_file, read_specs
-from remedy.lab.tools import Say, quiet, require, require_root
+from remedy.lab.tools import Say, each, quiet, require, require_root
 
 _BOOT_SECONDS = 60.0
+
+GUESTS = "guests"
+"""The folder, in that of a lab, with the guests that remedy.lab.qemu keeps."""
 
 
 def default_root() -> Path:
@@ -54,7 +57,8 @@ class Lab:
         self.network = Network(number)
         self._say = say
         self._cgroup = Cgroup(f"remedy-lab-{number}")
-        self._cache = LayerCache(self.root / "layers", say)
+        self.layers = LayerCache(self.root / "layers", say)
+        """The root trees of all labs."""
 
     @classmethod
     @contextmanager
@@ -80,6 +84,8 @@ class Lab:
         """Start hosts (by default those of the shipped lab.yml) unless they already run as specified."""
         wanted = list(specs) if specs is not None else list(read_specs(default_file()))
         for number, spec in enumerate(wanted):
+            if (self.folder / GUESTS / spec.name).exists():
+                raise InputError(f"{spec.name} is a guest of this lab", hint=f"remedy lab down {spec.name}")
             if any(spec.name == other.name for other in wanted[:number]):
                 raise InputError(
                     f"the host {spec.name} is specified twice", hint="give each host its own name"
@@ -87,8 +93,8 @@ class Lab:
         xfs = any(disk.fs == "xfs" for spec in wanted for disk in spec.disks.values())
         require(self._say, {"mkfs.xfs": "xfsprogs"} if xfs else None)
         for role in dict.fromkeys(spec.role for spec in wanted):
-            self._cache.trees(ROLES[role])
-        with self._locked():
+            self.layers.trees(ROLES[role])
+        with self.hold():
             self._prepare()
             have = {host.name: host for host in self.hosts()}
             taken = {host.index for host in have.values()}
@@ -111,9 +117,9 @@ class Lab:
     def reset(self, *names: str) -> None:
         """Throw away everything that happened to these hosts (all by default) and start them again."""
         require(self._say)
-        with self._locked():
+        with self.hold():
             hosts = [self.host(name) for name in names] or self.hosts()
-            _each(self._stop, hosts)
+            each(self._stop, hosts)
             self._prepare()
             self._start(hosts)
             self.wait(*(host.name for host in hosts))
@@ -122,22 +128,22 @@ class Lab:
         """Wait until these hosts (all by default) run and their sshd greets, as after a reboot."""
         stop = threading.Event()
         hosts = [self.host(name) for name in names] or self.hosts()
-        _each(lambda host: boot.wait(self._plan(host), seconds, stop), hosts, stop)
+        each(lambda host: boot.wait(self._plan(host), seconds, stop), hosts, stop)
 
     def remove(self, *names: str) -> None:
         """End these hosts and forget them."""
         require_root()
-        with self._locked():
+        with self.hold():
             hosts = [self.host(name) for name in names]
-            _each(self._stop, hosts)
+            each(self._stop, hosts)
             for host in hosts:
                 shutil.rmtree(host.folder)
             self._write_known_hosts()
 
     def down(self) -> None:
-        """End every host and leave nothing behind but root trees and keys; also after a killed `up`."""
+        """End every host and guest and leave nothing behind but root trees and keys; also after a killed `up`."""
         require_root()
-        with self._locked():
+        with self.hold():
             self.network.check(str(self.folder))
             # By membership, not by folder: so a host whose `up` was killed half-way ends too.
             self._cgroup.end()
@@ -145,12 +151,17 @@ class Lab:
                 if Path(f"/sys/class/net/{self.network.port(index)}").exists():
                     self.network.unlink(index)
             self.network.remove()
-            shutil.rmtree(self.folder / "hosts", ignore_errors=True)
+            for kept in ("hosts", GUESTS):
+                shutil.rmtree(self.folder / kept, ignore_errors=True)
             self.known_hosts.unlink(missing_ok=True)
-            self._cache.clean()
+            self.layers.clean()
             with locked(self.root / "lock"):
                 if not any(Path("/sys/class/net").glob("remedy[0-9]*")):
                     restore_inotify(self.root / "inotify.json")
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep other lab commands from changing this lab meanwhile."""
+        return locked(self.folder / "lock", self._say)
 
     # One host
 
@@ -163,13 +174,17 @@ class Lab:
         """Return one host."""
         return load_host(self.folder / "hosts", name, self.network)
 
+    def cgroup(self, name: str) -> Cgroup:
+        """Return the cgroup of one host: all that it is made of ends with it."""
+        return Cgroup(f"{self._cgroup.name}/{name}")
+
     def running(self, name: str) -> bool:
         """Tell whether a host runs."""
         return self.inside(name).first_process() is not None
 
     def inside(self, name: str) -> Inside:
         """Return the door into a host that needs no sshd."""
-        return Inside(name, self._host_cgroup(name))
+        return Inside(name, self.cgroup(name))
 
     def run(
         self,
@@ -243,22 +258,9 @@ class Lab:
 
     def ssh(self, name: str, *command: str, user: str = "root") -> list[str]:
         """Return the command line of OpenSSH that logs in to a host."""
-        options = [
-            f"IdentityFile={self.identity.key}",
-            "IdentitiesOnly=yes",
-            f"UserKnownHostsFile={self.known_hosts}",
-        ]
-        options += ["GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes"]
-        flags = [part for option in options for part in ("-o", option)]
-        return ["ssh", "-F", "/dev/null", *flags, f"{user}@{self.host(name).address}", *command]
+        return openssh(self.identity.key, self.known_hosts, self.host(name).address, 22, user, command)
 
     # Steps
-
-    def _locked(self) -> AbstractContextManager[None]:
-        return locked(self.folder / "lock", self._say)
-
-    def _host_cgroup(self, name: str) -> Cgroup:
-        return Cgroup(f"{self._cgroup.name}/{name}")
 
     def _refuse_machine(self, name: str, path: str) -> None:
         """Refuse to fill a root whose changes lie on the disk of the machine itself."""
@@ -288,15 +290,15 @@ class Lab:
         folder = self.folder / "hosts" / spec.name
         shutil.rmtree(folder, ignore_errors=True)
         role = ROLES[spec.role]
-        key = write_seed(folder / "seed", self._cache.trees(role), spec, self.identity)
+        key = write_seed(folder / "seed", self.layers.trees(role), spec, self.identity)
         host = Host(spec, index, self.network.address(index), key, role.folders(), folder)
         host.save()
         return host
 
     def _plan(self, host: Host) -> boot.Plan:
         role = ROLES[host.spec.role]
-        trees = self._cache.trees(role)
-        cgroup = self._host_cgroup(host.name)
+        trees = self.layers.trees(role)
+        cgroup = self.cgroup(host.name)
         return boot.Plan(host.spec, role, trees, host.folder, self.network, host.index, cgroup)
 
     def _start(self, hosts: Sequence[Host]) -> None:
@@ -306,30 +308,14 @@ class Lab:
             write_hosts(host.folder / "seed", host.name, addresses)
             boot.start(self._plan(host))
 
-        _each(start, hosts)
+        each(start, hosts)
 
     def _stop(self, host: Host) -> None:
-        self._host_cgroup(host.name).end()
+        self.cgroup(host.name).end()
         self.network.unlink(host.index)
         for name in ("root", "disks", "changes"):
             shutil.rmtree(host.folder / name, ignore_errors=True)
 
     def _write_known_hosts(self) -> None:
-        lines = [
-            f"{host.address},{host.name} {' '.join(host.host_key.split()[:2])}\n" for host in self.hosts()
-        ]
-        fresh = self.known_hosts.with_suffix(".new")
-        fresh.write_text("".join(lines))
-        fresh.rename(self.known_hosts)
-
-
-def _each(work: Callable[[Host], None], hosts: Sequence[Host], stop: threading.Event | None = None) -> None:
-    """Do one thing to all hosts at once; the first error stops the waiting of the others."""
-    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
-        try:
-            for done in [pool.submit(work, host) for host in hosts]:
-                done.result()
-        except BaseException:
-            if stop is not None:
-                stop.set()
-            raise
+        keys = [(f"{host.address},{host.name}", host.host_key) for host in self.hosts()]
+        write_known_hosts(self.known_hosts, keys)

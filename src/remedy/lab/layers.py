@@ -14,7 +14,7 @@ from remedy.lab.cgroups import Cgroup
 from remedy.lab.errors import LabError
 from remedy.lab.lock import locked
 from remedy.lab.roles import SUITE, Foreign, Layer, Role
-from remedy.lab.tools import Say, quiet, run
+from remedy.lab.tools import APART, Say, quiet, run
 
 _BUILD_SECONDS = 600
 _ARCHIVES = "/var/cache/apt/archives"
@@ -72,12 +72,7 @@ class LayerCache:
         script.write_text(self._script(layer, tree, make(layer, below, work, tree)))
         self._builders.create()
         try:
-            # Mounts of the build live in a namespace of their own: whatever happens, none is left.
-            run(
-                ["unshare", "--mount", "--propagation", "slave", "sh", "-eu", str(script)],
-                timeout=_BUILD_SECONDS,
-                hint=_HINT,
-            )
+            run([*APART, "sh", "-eu", str(script)], timeout=_BUILD_SECONDS, hint=_HINT)
         except LabError as error:
             raise LabError(
                 f"the root tree '{layer.name}' cannot be built: {error.message}", hint=error.hint

@@ -100,8 +100,8 @@ def default_file() -> Path:
     return Path(str(files("remedy.lab") / "lab.yml"))
 
 
-def read_specs(path: Path) -> tuple[HostSpec, ...]:
-    """Read the hosts of a `lab.yml`."""
+def read_document(path: Path) -> Mapping[Any, Any]:
+    """Read a `lab.yml`: a mapping of `hosts` and `guests`, each as it is written."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -110,9 +110,13 @@ def read_specs(path: Path) -> tuple[HostSpec, ...]:
         mark = getattr(error, "problem_mark", None)
         where = Position(str(path), mark.line + 1, mark.column + 1) if mark else Position(str(path))
         raise InputError(f"this is no YAML: {getattr(error, 'problem', error)}", where=where) from error
+    return mapping(document, "the file", Position(str(path)), {"hosts", "guests"})
+
+
+def read_specs(path: Path) -> tuple[HostSpec, ...]:
+    """Read the hosts of a `lab.yml`."""
     where = Position(str(path))
-    top = _mapping(document, "the file", where, {"hosts"})
-    hosts = _mapping(top.get("hosts"), "hosts", where)
+    hosts = mapping(read_document(path).get("hosts"), "hosts", where)
     if not hosts:
         raise InputError("no host is declared", where=where, hint="expected: hosts: {app1: {role: app}}")
     return tuple(read_spec(str(name), body, where) for name, body in hosts.items())
@@ -121,12 +125,12 @@ def read_specs(path: Path) -> tuple[HostSpec, ...]:
 def read_spec(name: str, body: object, where: Position) -> HostSpec:
     """Read one host, its `body` a mapping as in a `lab.yml`; raises InputError at `where`."""
     known = {"role", "disks", "memory", "pids", "root_size", "root_inodes", "sshd"}
-    values = dict(_mapping(body if body is not None else {}, f"hosts.{name}", where, known))
+    values = dict(mapping(body if body is not None else {}, f"hosts.{name}", where, known))
     disks = {
         str(mount): _disk(name, str(mount), disk, where)
-        for mount, disk in _mapping(values.pop("disks", {}), f"hosts.{name}.disks", where).items()
+        for mount, disk in mapping(values.pop("disks", {}), f"hosts.{name}.disks", where).items()
     }
-    sshd = _mapping(values.pop("sshd", {}), f"hosts.{name}.sshd", where)
+    sshd = mapping(values.pop("sshd", {}), f"hosts.{name}.sshd", where)
     try:
         return HostSpec(
             name=name,
@@ -140,7 +144,7 @@ def read_spec(name: str, body: object, where: Position) -> HostSpec:
 
 def _disk(host: str, mount: str, body: object, where: Position) -> Disk:
     here = f"hosts.{host}.disks.{mount}"
-    values = _mapping(body, here, where, {"size", "fs", "reserved", "inodes"})
+    values = mapping(body, here, where, {"size", "fs", "reserved", "inodes"})
     if "size" not in values:
         raise InputError(f"{here} has no size", where=where, hint="expected: {size: 64M}")
     try:
@@ -149,7 +153,8 @@ def _disk(host: str, mount: str, body: object, where: Position) -> Disk:
         raise InputError(f"{here}: {error.message}", where=where, hint=error.hint) from error
 
 
-def _mapping(value: object, what: str, where: Position, known: set[str] | None = None) -> Mapping[Any, Any]:
+def mapping(value: object, what: str, where: Position, known: set[str] | None = None) -> Mapping[Any, Any]:
+    """Return a mapping of a `lab.yml` as it is; anything else, or a key that is not `known`, is an InputError."""
     if not isinstance(value, dict):
         raise InputError(f"{what} is {type(value).__name__}, expected a mapping", where=where)
     for key in value:

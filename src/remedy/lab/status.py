@@ -51,7 +51,7 @@ def _status(inside: Inside, host: Host) -> HostStatus:
     if first is None:
         return HostStatus(host, False, 0.0, ())
     mounts = [*(["/"] if host.spec.root_size else []), *sorted(host.spec.disks)]
-    return HostStatus(host, True, _age(first), _disks(inside, mounts))
+    return HostStatus(host, True, age(first), _disks(inside, mounts))
 
 
 def _disks(inside: Inside, mounts: Sequence[str]) -> tuple[DiskStatus, ...]:
@@ -65,7 +65,8 @@ def _disks(inside: Inside, mounts: Sequence[str]) -> tuple[DiskStatus, ...]:
     return tuple(DiskStatus(row[5], int(row[1]), int(row[4].rstrip("%"))) for row in rows)
 
 
-def _age(pid: int) -> float:
+def age(pid: int) -> float:
+    """Return for how many seconds a process runs."""
     try:
         ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])

@@ -7,10 +7,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from remedy.lab.errors import LabError
+
+_One = TypeVar("_One")
 
 Say = Callable[[str], None]
 """Where progress is told; the lab itself prints nothing."""
@@ -27,6 +32,9 @@ NEEDED = {
     "openssl": "openssl",
 }
 """Program → the Debian package that brings it."""
+
+APART = ("unshare", "--mount", "--propagation", "slave")
+"""Before a command whose mounts end with it, whatever happens."""
 
 APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 
@@ -122,3 +130,15 @@ def _load(module: str) -> bool:
     if shutil.which("modprobe") is None:
         return False
     return subprocess.run(["modprobe", module], capture_output=True, check=False).returncode == 0
+
+
+def each(work: Callable[[_One], None], hosts: Sequence[_One], stop: threading.Event | None = None) -> None:
+    """Do one thing to all of these at once; the first error stops the waiting of the others."""
+    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
+        try:
+            for done in [pool.submit(work, host) for host in hosts]:
+                done.result()
+        except BaseException:
+            if stop is not None:
+                stop.set()
+            raise
