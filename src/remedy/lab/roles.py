@@ -127,6 +127,8 @@ systemctl mask -q console-getty.service
 
 APP = Layer("app", packages=("rsyslog", "nginx-light"))
 
+DISKS = Layer("disks", packages=("fdisk", "xfsprogs", "btrfs-progs", "rsyslog"))
+
 DOCKER = Layer(
     "docker",
     packages=("docker.io", "iptables", "busybox-static"),
@@ -334,6 +336,8 @@ ROLES: Mapping[str, Role] = {
     "queue": Role((BASE, QUEUE)),
     # A root that may end connections, as on any machine: the network is the host's own.
     "cache": Role((BASE, CACHE), nspawn=("--capability=CAP_NET_ADMIN",)),
+    # A host whose disks grow: tables, file systems and their tools, on loop devices of its own.
+    "disks": Role((BASE, DISKS)),
     "docker": Role(
         (BASE, DOCKER),
         # runc asks for a session keyring; iptables and the bridge need the host's own network, writable.

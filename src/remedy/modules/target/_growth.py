@@ -1,0 +1,171 @@
+"""The plan of growth: which links of a chain are short for an amount, and by how much; pure, from a chain alone.
+
+A plan is a dict: from_bytes and to_bytes (the file system now, and then), reach_bytes (the most that can be had),
+steps (in order; each module, device, from_bytes, to_bytes, what), refused (in words, None where it can be done), ends
+(what keeps the chain from becoming larger still).
+"""
+
+from remedy.agent.kinds import Failed
+from remedy.modules.target import _amount
+from remedy.modules.target._amount import MIB, shown
+
+
+def plan(chain, amount, grows_mounted=True):
+    """Return the plan for a chain of _chain.of; `grows_mounted`: False where ext4 must be unmounted to grow."""
+    trouble = _amount.wrong(amount)
+    if trouble:
+        raise Failed(trouble)
+    links = chain["links"]
+    found = {"mount": chain["mount"], "steps": [], "refused": None, "ends": None}
+    if chain["stops_at"] is not None or len(links) < 2:
+        found["refused"] = "%s is left alone: %s" % (chain["mount"], chain["stops_at"])
+        return found
+    return _Plan(links, found, grows_mounted).make(amount)
+
+
+class _Plan(object):
+    def __init__(self, links, found, grows_mounted):
+        self._links = links
+        self._found = found
+        self._grows_mounted = grows_mounted
+        self._steps = found["steps"]
+        self._rescanned = set()
+
+    def make(self, amount):
+        """Return the finished plan."""
+        top, device = self._links[0], self._links[1]
+        have, unit = top["size_bytes"], max(device.get("extent_bytes") or 0, MIB)
+        reach = self._reach(device)
+        wanted = _amount.target(amount, have)
+        relative = str(amount).strip().startswith("+")
+        self._found.update(from_bytes=have, reach_bytes=reach, ends=self._ends(device))
+        if wanted is None:
+            wanted = reach
+        elif wanted < have - unit - top["slack_bytes"] and not relative:
+            text = "%s has %s (%d bytes) already, and %s (%d bytes) is wanted: remedy makes nothing smaller"
+            return self._refuse(wanted, text % (top["name"], shown(have), have, shown(wanted), wanted))
+        elif wanted > max(reach, have):
+            text = "%s can become %s (%d bytes) at most, and %s (%d bytes) is wanted: %s"
+            more = (top["name"], shown(reach), reach, shown(wanted), wanted, self._found["ends"])
+            return self._refuse(wanted, text % more)
+        self._need(device, min(_amount.up(wanted, unit), reach))
+        after = max(
+            [device["size_bytes"]] + [s["to_bytes"] for s in self._steps if s["device"] == device["path"]]
+        )
+        whole = after - wanted < unit
+        target = after if whole else wanted
+        self._found["to_bytes"] = max(have, target)
+        if target - have > (top["slack_bytes"] if whole else top["grain_bytes"]):
+            if top["type"].startswith("ext") and not self._grows_mounted:
+                text = (
+                    "%s is %s, which this root may not grow while it is mounted (no CAP_SYS_RESOURCE: a container?): "
+                    "grow it from outside, or let it be unmounted for a moment (grow_offline=true)"
+                )
+                return self._refuse(target, text % (top["name"], top["type"]))
+            self._step(
+                "filesystem_grow", top, top["name"], have, target, size="all" if whole else str(target)
+            )
+        return self._found
+
+    def _refuse(self, wanted, text):
+        del self._steps[:]
+        self._found.update(refused=text, to_bytes=wanted)
+        return self._found
+
+    def _step(self, module, link, device, before, after, **more):
+        step = {
+            "module": module,
+            "link": link["kind"],
+            "device": device,
+            "from_bytes": before,
+            "to_bytes": after,
+        }
+        step["what"] = "%s %s: %s to %s" % (link["kind"], device, shown(before), shown(after))
+        step.update(more)
+        self._steps.append(step)
+
+    def _right_below(self, link):
+        place = self._links.index(link)
+        return [each for each in self._links[place + 1 :] if each["above"] == link["name"]]
+
+    def _members(self, logical):
+        group = next(each for each in self._right_below(logical) if each["kind"] == "lvm_vg")
+        return [each for each in self._right_below(group) if each["kind"] == "lvm_pv"]
+
+    # How far a link can come
+
+    def _reach(self, link):
+        size, free = link["size_bytes"], link["free_behind_bytes"]
+        if link["kind"] == "partition":
+            more = self._right_below(link)[0]["free_behind_bytes"] if link["last"] else 0
+            reach = size + free + more
+            return reach if link["most_bytes"] is None else min(reach, max(size, link["most_bytes"]))
+        if link["kind"] == "lvm_lv":
+            return size + free + sum(self._gain(each) for each in self._members(link))
+        return size + free
+
+    def _gain(self, physical):
+        """Return the bytes that a physical volume can become larger by."""
+        below = self._device(physical)
+        extent = physical["extent_bytes"]
+        usable = _amount.down(self._reach(below) - physical["start_bytes"], extent)
+        return max(0, usable - physical["size_bytes"])
+
+    def _device(self, physical):
+        found = self._right_below(physical)
+        if found:
+            return found[0]
+        # Two of its physical volumes are on the same disk: its links are told once.
+        raise Failed("the device of the physical volume %s is not in the chain" % physical["name"])
+
+    # What must be done for it
+
+    def _need(self, link, target):
+        """Add the steps that bring a link to a size within its reach."""
+        size, free = link["size_bytes"], link["free_behind_bytes"]
+        if target <= size:
+            return
+        if link["kind"] == "partition":
+            target = min(_amount.up(target, MIB), self._reach(link))
+            if target > size + free:
+                disk = self._right_below(link)[0]
+                self._need(disk, disk["size_bytes"] + disk["free_behind_bytes"])
+            self._step("partition_grow", link, link["path"], size, target)
+        elif link["kind"] == "lvm_lv":
+            target = min(_amount.up(target, link["extent_bytes"]), self._reach(link))
+            self._room(link, target - size - free)
+            self._step("lvm_lv", link, link["path"], size, target)
+        elif link["name"] not in self._rescanned:
+            self._rescanned.add(link["name"])
+            self._step("disk_rescan", link, link["path"], size, size + free)
+
+    def _room(self, logical, lack):
+        """Add the steps that make a volume group larger by what lacks: what waits already first."""
+        for physical in sorted(self._members(logical), key=lambda each: -each["free_behind_bytes"]):
+            gain = self._gain(physical)
+            if lack <= 0 or gain <= 0:
+                continue
+            take = min(gain, max(_amount.up(lack, physical["extent_bytes"]), physical["free_behind_bytes"]))
+            after = physical["size_bytes"] + take
+            self._need(self._device(physical), after + physical["start_bytes"])
+            self._step("lvm_pv", physical, physical["path"], physical["size_bytes"], after)
+            lack -= take
+
+    # What ends it
+
+    def _ends(self, link):
+        """Say in words what keeps a link from becoming larger, and what would help."""
+        if link["kind"] == "lvm_lv":
+            said = [self._ends(self._device(each)) for each in self._members(link)]
+            return "; ".join(said) + "; or add a physical volume to its group"
+        if link["limit"]:
+            return "%s is as large as it can be: %s" % (link["name"], link["limit"])
+        if link["kind"] == "partition":
+            return self._ends(self._right_below(link)[0])
+        volume = [each for each in self._right_below(link) if each["kind"] == "cloud_volume"]
+        name = "the disk " + link["name"]
+        if volume:
+            name = "the cloud's volume %s (%s)" % (volume[0]["name"], link["name"])
+        if link["kind"] == "loop":
+            name = "the file behind %s (%s)" % (link["name"], link["backing_file"])
+        return "%s ends there: make it larger, and play again" % name

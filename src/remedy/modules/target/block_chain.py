@@ -1,0 +1,79 @@
+"""Tell for each mounted file system the chain below it, down to the disks, and where space waits to be used.
+
+Returns `chains`: for each mount, type and device; links, from the file system down; stops_at (in words, where the
+chain is not understood: it is left alone then); waiting_bytes (by how much the file system could grow with what is
+there); percent (used, as df prints it); and with `size` also `plan`. A link has kind (filesystem, lvm_lv, lvm_vg,
+lvm_pv, crypt, md, partition, disk, loop, cloud_volume), name, path, above (the name of the link that lies on it),
+size_bytes, free_behind_bytes (by how much it could grow before anything below it does), limit (what ends it, in words),
+and what tells it from look-alikes: uuid, label, serial. A plan has from_bytes, to_bytes, reach_bytes (the most there
+is), steps (in order; each module, device, from_bytes, to_bytes), refused (why it cannot be done) and ends (what would
+help to have more).
+"""
+
+import os
+
+from remedy.agent.kinds import Failed, Param, Probe
+from remedy.modules.target import _amount, _chain, _filesystems, _growth, _mounts
+
+PARAMS = (
+    Param("mount", "path", help="Only this mount point; it must be one."),
+    Param("size", help="Plan for it to become so large: a size (20G), what to add (+5G, +20%), or all."),
+    Param("offline", "bool", default=False, help="The plan may unmount ext4 for a moment, where it must be."),
+    Param("timeout", "duration", default=5, help="How long one mount may take to answer."),
+)
+
+EXAMPLES = """
+- block_chain: {mount: /data, size: +20%}
+  register: disk
+"""
+
+
+def check_params(params):
+    return _amount.wrong(params["size"]) if params["size"] is not None else None
+
+
+def kind(params):
+    return BlockChain
+
+
+class BlockChain(Probe):
+    def read(self):
+        if os.geteuid() != 0:
+            raise Failed(
+                "only root may read what lies below a file system; add become: true", cause="permission"
+            )
+        if self.params["mount"]:
+            entries = [_chain.mounted(self.params["mount"])]
+        else:
+            entries = [each for each in _mounts.real(_mounts.mounts()) if each["source"].startswith("/dev/")]
+            entries = [each for each in entries if each["type"] not in _mounts.IMAGES]
+        return {
+            "chains": [
+                self._chain(*each) for each in _mounts.usage(self.host, entries, self.params["timeout"])
+            ]
+        }
+
+    def _chain(self, entry, sizes):
+        if sizes is None or "error" in sizes:
+            why = "it does not answer" if sizes is None else sizes["error"]
+            if self.params["mount"]:
+                raise Failed("%s cannot be asked: %s" % (entry["mount"], why))
+            chain = {"mount": entry["mount"], "type": entry["type"], "links": [], "stops_at": why}
+        else:
+            chain = _chain.of(self.host, entry)
+        chain["device"] = chain["links"][0]["path"] if chain["links"] else entry["source"]
+        chain["percent"] = _percent(sizes)
+        chain["free_bytes"] = None if not sizes or "error" in sizes else sizes["f_bavail"] * sizes["f_frsize"]
+        grows = self.params["offline"] or _filesystems.may_grow_online()
+        every = _growth.plan(chain, "all", True)
+        chain["waiting_bytes"] = 0 if not every["steps"] else every["to_bytes"] - every["from_bytes"]
+        chain["plan"] = _growth.plan(chain, self.params["size"], grows) if self.params["size"] else None
+        return chain
+
+
+def _percent(sizes):
+    if not sizes or "error" in sizes:
+        return None
+    used = sizes["f_blocks"] - sizes["f_bfree"]
+    every = used + sizes["f_bavail"]
+    return -(-100 * used // every) if every > 0 else None
