@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help venv test drills lint types docs demo bench clean
+.PHONY: help venv test drills soak lint types docs demo bench clean
 help:            ## list the targets
 	@echo "usage: make TARGET"
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ /' | while read -r target what; do \
@@ -20,6 +20,9 @@ test: venv       ## all tests, on real lab hosts (root on Linux), at most 15 min
 
 drills: venv     ## every drill: break real hosts, heal them, prove it (root on Linux)
 	@scripts/drills
+
+soak: venv       ## what takes longer: whole guests under QEMU (root on Linux)
+	@scripts/soak
 
 lint: venv       ## ruff, import-linter, vermin
 	@scripts/lint
