@@ -171,8 +171,8 @@ def test_words_of_a_server_become_codes() -> None:
         ("ERR max number of clients + cluster connections reached", "MAXCLIENTS"),
         # In 7.0 it says "no password is set", too, as one does that is given a password and asks for none.
         (
-            "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
-            "default user. In this mode connections are only accepted from the loopback interface.",
+            "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for "
+            "the default user. In this mode connections are only accepted from the loopback interface.",
             "DENIED",
         ),
         (
