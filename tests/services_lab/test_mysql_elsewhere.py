@@ -1,4 +1,4 @@
-"""An option file of the control machine logs in; a login that leads elsewhere is not taken for the host's own server."""
+"""An option file of the control machine logs in; a login leading elsewhere is not taken for the host's own server."""
 
 from __future__ import annotations
 
