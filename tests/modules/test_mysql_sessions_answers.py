@@ -59,6 +59,8 @@ MARIADB_11 = [
 class Server:
     """A server that answers what was recorded; what it was told otherwise stands in `told`."""
 
+    reached = "/run/mysqld/mysqld.sock"
+
     def __init__(self, version: str, processes: list[dict[str, Any]], **answers: Any) -> None:
         self.version = version
         self.id = 6

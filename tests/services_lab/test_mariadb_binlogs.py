@@ -115,7 +115,7 @@ def test_servers_are_found_among_the_processes(bench: Bench, pair: tuple[Databas
         server = {
             "pid": int(bench.primary.lab.run(host, ["pidof", "mariadbd"]).stdout),
             **{"program": "mariadbd", "user": "mysql", "unit": "mariadb.service"},
-            **{"datadir": FOLDER, "binlogs": FOLDER, "container": False},
+            **{"datadir": FOLDER, "binlogs": FOLDER, "container": False, "docker": None},
             "listens": ["/run/mysqld/mysqld.sock", ["0.0.0.0", 3306]],
         }
         assert found["servers"] == [server]

@@ -157,7 +157,8 @@ def listed(site: Site, server: Session) -> tuple[list[Binlog], dict[str, Any], f
     where = server.rows("SELECT @@log_bin AS kept, @@log_bin_index AS binlogs, @@datadir AS datadir")[0]
     if not where["kept"] or not where["binlogs"]:
         raise Failed("the server writes no binary logs (log_bin is off)")
-    told = site.ask(FILES, option_files=[], index=where["binlogs"], datadir=where["datadir"])
+    told = site.ask(FILES, option_files=[], index=where["binlogs"], datadir=where["datadir"],
+                    reached=server.reached)  # fmt: skip
     files = [Binlog(each["name"], each["size"], each["length"], each["mtime"]) for each in told["binlogs"]]
     return files, dict(told["disk"]), float(told["now"])
 

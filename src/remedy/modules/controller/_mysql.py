@@ -108,6 +108,11 @@ class Session:
         """Say whether it can be asked, as far as is known here."""
         return not self._broken and not self._line.ended
 
+    @property
+    def reached(self) -> str:
+        """Return where it was reached, as seen from the host: HOST:PORT, or the path of a socket."""
+        return str(self._line.address)
+
     def rows(self, sql: str, *, seconds: float = SECONDS, args: Any = None) -> list[dict[str, Any]]:
         """Return the rows of a statement; raises Failed: cause timeout after `seconds`, else the server's own words.
 

@@ -63,7 +63,7 @@ def found(site: Site, server: Session, name: str) -> Found:
         hint = f"; it has {', '.join(close[:8])}" if close else ""
         raise Failed(f"this server ({server.version}) has no global variable '{name}'{hint}")
     datadir = str(server.rows("SELECT @@datadir AS datadir")[0]["datadir"])
-    host = site.ask(HOST, datadir=datadir, options=[name])
+    host = site.ask(HOST, datadir=datadir, options=[name], reached=server.reached)
     by_server = persists(server.version)
     kept = persisted(server, [name]).get(name) if by_server else None
     persistent, where = host["options"].get(name), host["sets"].get(name)

@@ -2,7 +2,8 @@
 
 Always by SQL, never by removing files. A binary log goes only when every replica has applied it: those that are
 connected, whoever else reads, and those that mysql_replicas names. Each is asked; one that cannot be asked keeps
-everything, and is named. At least `keep_files` and everything younger than `keep` stay.
+everything, and is named. At least `keep_files` and everything younger than `keep` stay. Ages and sizes are read from
+the files, so a login that leads to a server of a container, of another host or behind a proxy is refused.
 
 On a full disk PURGE itself hangs, and every COMMIT behind it. So a second session is opened first; it ends the
 statement with KILL QUERY after `deadline`, waits until it is gone, and looks again. With less than 16 MiB free

@@ -17,6 +17,43 @@ def places(pid):
     return sorted(found, key=str)
 
 
+def serves(pid, reached):
+    """Say whether a process listens where a client on this host got to: the path of a Unix socket, or HOST:PORT.
+
+    What passes it on does not: a proxy, or the port that a container has published.
+    """
+    if reached.startswith("/"):
+        return any(isinstance(place, str) and _same(place, reached) for place in places(pid))
+    host, _, port = reached.rpartition(":")
+    listens = [place[0] for place in places(pid) if not isinstance(place, str) and str(place[1]) == port]
+    if not listens:
+        return False
+    try:
+        meant = {each[4][0] for each in socket.getaddrinfo(host.strip("[]"), None, 0, socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return False
+    own = {address for address in meant if _is_own(address)}
+    return bool(own) and any(address in ("0.0.0.0", "::") or address in own for address in listens)
+
+
+def _same(path, other):
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return path == other
+
+
+def _is_own(address):
+    """Say whether an address is one of this host's: no other can be bound."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
 def descriptors(pid):
     """Return {descriptor: inode} of a process's sockets."""
     folder, found = "/proc/%s/fd" % pid, {}

@@ -7,7 +7,7 @@ import os
 import time
 
 from remedy.agent.kinds import Failed, Param, Probe
-from remedy.modules.target import _mounts
+from remedy.modules.target import _mounts, _mysql_options
 
 _LARGEST = 1 << 20  # bytes of an option file or an index that are read
 
@@ -15,6 +15,7 @@ PARAMS = (
     Param("option_files", "list", elements="str", help="Option files to read; a missing one is left out."),
     Param("index", "path", help="The index of the binary logs; None: they are not asked for."),
     Param("datadir", "path", help="What relative names in the index start from."),
+    Param("reached", help="Where its server was reached: else than by a process of this host its files are elsewhere."),
 )
 
 
@@ -34,7 +35,13 @@ class MysqlFiles(Probe):
         return found
 
     def _binlogs(self):
-        index = self.params["index"]
+        index, reached = self.params["index"], self.params.get("reached")
+        if reached and os.geteuid() == 0 and _mysql_options.process(self.params["datadir"], reached) is None:
+            raise Failed(
+                "the server at %s is no process of this host's own (it is in a container, on another host, or behind a "
+                "proxy), so its binary logs are not the files in %s: play on its own host"
+                % (reached, self.params["datadir"])
+            )
         try:
             names = _text(index).split("\n")
         except FileNotFoundError:

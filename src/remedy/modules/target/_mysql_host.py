@@ -16,6 +16,7 @@ PARAMS = (
     Param(
         "datadir", "path", help="The data folder of the server that is meant; None: the only one there is."
     ),
+    Param("reached", help="Where it was reached, HOST:PORT or a socket's path: only a process of this host is meant."),
     Param("options", "list", elements="str", help="Options to look for in its option files."),
 )
 _MEMORY = "/sys/fs/cgroup"
@@ -27,8 +28,12 @@ def kind(params):
 
 class MysqlHost(Probe):
     def read(self):
-        pid = _mysql_options.process(self.params["datadir"])
+        pid = _mysql_options.process(self.params["datadir"], self.params.get("reached"))
         found = {"pid": pid, "memory": _memory(pid), "open_files": _files(pid), "options": {}, "sets": {}}
+        if pid is None and self.params.get("reached") and os.geteuid() == 0:
+            # Its folders and option files are elsewhere, whatever this host has by these names.
+            nothing = dict.fromkeys(self.params["options"] or ())
+            return dict(found, options=nothing, sets=dict(nothing))
         try:
             room = os.statvfs(native(self.params["datadir"] or "/proc/%s/cwd" % pid))
             found["free"] = room.f_bavail * room.f_frsize

@@ -10,6 +10,7 @@ import re
 
 from remedy.agent.kinds import Failed
 from remedy.agent.paths import native, text
+from remedy.modules.target import _listening
 
 _PROGRAMS = ("mysqld", "mariadbd")
 _GROUPS = re.compile(r"(mysqld|server|mariadb|mariadbd|client-server)(-\d+(\.\d+)*)?")
@@ -27,8 +28,11 @@ class Entry(object):
         self.place = place
 
 
-def process(datadir):
-    """Return the id of the server with a data folder, of the only one where that is None; None: none is seen."""
+def process(datadir, reached=None):
+    """Return the id of the server with a data folder, of the only one where that is None; None: none is seen.
+
+    `reached` is where a client got to it: a server in a container, or on another host, may name the same folder.
+    """
     found = []
     for name in os.listdir("/proc"):
         try:
@@ -39,7 +43,9 @@ def process(datadir):
                     found.append(int(name))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended, or only root may look
-    return found[0] if len(found) == 1 else None
+    if len(found) != 1 or (reached and not _listening.serves(found[0], reached)):
+        return None
+    return found[0]
 
 
 def plain(name):
