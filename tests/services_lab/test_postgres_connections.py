@@ -168,9 +168,17 @@ def test_an_ending_without_a_criterion_is_bad_input(bench: Bench) -> None:
 def test_the_limit_is_raised_and_holds_after_the_restart(bench: Bench, server: Postgres) -> None:
     """Nobody is idle for long: only more connections help, and they take a restart, which has to be allowed."""
     with server.held(17):
+        # What the check foresees of later steps is only so if the earlier ones do not suffice, and it says so.
+        ahead = play(bench, "-e", "postgres_restart=true", "--check")
+        assert [each["task"] for each in ahead.report["changes"]] == [
+            "Raise max_connections, where ending sessions does not suffice",
+            "Restart PostgreSQL, where max_connections was raised",
+        ]
         done = play(bench)
         assert done.code == 2
-        assert "max_connections waits for a restart: set postgres_restart" in str(done.report["tasks"])
+        told = str(done.report["tasks"])
+        assert "max_connections waits for a restart: set postgres_restart" in told
+        assert "the limit is 85%: app 17; max_connections" in told
         assert "postgres-pending-restart" in findings(play(bench, command="diagnose"))
         assert server.sql("SHOW max_connections") == "20"
     with server.held(17):
@@ -188,7 +196,8 @@ def test_more_than_memory_allows_is_refused(bench: Bench, server: Postgres) -> N
     with server.held(17):
         done = play(bench, "-e", "postgres_max_connections=100000")
     assert done.code == 2
-    (task,) = [each for each in done.report["tasks"] if each["task"] == "Raise max_connections"]
+    name = "Raise max_connections, where ending sessions does not suffice"
+    (task,) = [each for each in done.report["tasks"] if each["task"] == name]
     assert "max_connections 100000 is more than memory allows" in task["reason"]
     assert "100000 x 9" in task["reason"]
     assert "max_connections" not in server.shell("cat /var/lib/postgresql/15/main/postgresql.auto.conf")

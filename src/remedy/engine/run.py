@@ -93,12 +93,21 @@ class Run:
                 if self._over:
                     return
                 self._later = {name for other in undoings[number:] for name in other.hosts}
-                names = [name for name in each.hosts if name in self._states]
+                names = self._in_order(each)
                 # A handler that another host's change had notified runs once all changes of the play are undone.
                 play = replace(each.play, serial=()) if each.crosses else each.play
-                self._play(path, play, names, partial(_undo_walk, each, check))
+                self._play(path, play, names, partial(_undo_walk, each, check), backwards=True)
 
         return self._whole(plays, str(path), inventory, user, arguments)
+
+    def _in_order(self, undoing: Undoing) -> list[str]:
+        """Return the hosts of an undoing in the order in which its play, where it is serial, took them."""
+        names = [name for name in undoing.hosts if name in self._states]
+        if not undoing.play.serial:
+            return names
+        played = [host.name for host in self._run.inventory.select(str(undoing.play.hosts))]
+        # Hosts that tasks were delegated to (standbys of a primary, mostly) go back behind all others.
+        return [*(name for name in names if name not in played), *(name for name in played if name in names)]
 
     @property
     def _over(self) -> bool:
@@ -148,14 +157,18 @@ class Run:
         """Return the play as it is for these hosts together, for what is looked at before any of them is contacted."""
         return PlayContext(self._run, path, play, tuple(names), tuple(names), self._states)
 
-    def _play(self, path: Path, play: Play, named: list[str], make: Maker) -> None:
+    def _play(
+        self, path: Path, play: Play, named: list[str], make: Maker, *, backwards: bool = False
+    ) -> None:
         run = self._run
         alive = [name for name in named if self._states[name].alive]
         if not alive:
             return
         run.bus.emit(PlayStarted(play=play.title, hosts=alive, runbook=bool(play.diagnose)))
         waiting = len(alive)
-        for batch in self._batches(play, alive):
+        groups = self._batches(play, alive)
+        # What had to come last (a primary, behind its standbys) goes back first.
+        for batch in reversed(groups) if backwards else groups:
             waiting -= len(batch)
             context = PlayContext(run, path, play, tuple(alive), tuple(batch), self._states)
             self._batch(context, make)
