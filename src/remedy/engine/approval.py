@@ -16,11 +16,12 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """One step that destroys or interrupts (`guarded`), as the check pass foresaw it.
+    """One step as the check pass foresaw it: `guarded` says that it destroys or interrupts, "" that it does neither.
 
-    `items` are what a Sweep would take, as {item, reason, size}; `bytes` what it would free; `kept` what it would
-    leave, as {item, reason}; `unknown`: the check pass could not tell, and the play asks when it comes to it. `host` is
-    the one that the step is delegated to, "" where it is the host's whose plan it is.
+    The latter are shown beside the others, never asked about. `items` are what a Sweep would take, as {item, reason,
+    size, perhaps count and noun}; `before` and `after` are the object's states; `bytes` is what it would free; `kept`
+    what it would leave, as {item, reason}; `unknown`: the check pass could not tell, and the play asks when it comes
+    to it. `host` is the one that the step is delegated to, "" where it is the host's whose plan it is.
     """
 
     task: str
@@ -31,6 +32,8 @@ class Planned:
     kept: tuple[Mapping[str, Any], ...] = ()
     unknown: bool = False
     host: str = ""
+    before: Any = None
+    after: Any = None
 
 
 Plans = Mapping[str, Sequence[Planned]]
@@ -43,7 +46,10 @@ Approver = Callable[[Plans], None]
 def nobody(plans: Plans) -> None:
     """Refuse: nobody is there to be asked."""
     steps = [
-        f"    {host}: {each.task}: {each.guarded}: {each.object}" for host in plans for each in plans[host]
+        f"    {host}: {each.task}: {each.guarded}: {each.object}"
+        for host in plans
+        for each in plans[host]
+        if each.guarded
     ]
     text = "this play would destroy or interrupt, and nobody has approved it:\n" + "\n".join(steps)
     raise Refused(text, hint="look at it with --check --diff, then run it again with --yes")
@@ -69,6 +75,8 @@ class Approval:
         self._asked = False
         self._answered = False
         self._refusal: RemedyError | None = None
+        self.refused: Refused | None = None
+        """The first no to a question of the play itself; what had been approved and done before stands."""
 
     def began(self) -> None:
         """A host has begun its diagnose: one that had to wait for its turn (forks) is not late for that."""
@@ -129,6 +137,9 @@ class Approval:
             try:
                 self._approver({host: (step,)})
             except Refused as refused:
+                text = f"{host}: {step.task}: {step.object}: {refused.message}"
+                hint = "what was approved and done before stands; the report names it"
+                self.refused = self.refused or Refused(text, hint=refused.hint or hint)
                 return refused.message
         return None
 
@@ -156,4 +167,4 @@ class Approval:
 
 
 def _certain(steps: Sequence[Planned]) -> bool:
-    return any(not step.unknown for step in steps)
+    return any(step.guarded and not step.unknown for step in steps)

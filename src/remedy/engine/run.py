@@ -158,7 +158,8 @@ class Run:
             waiting -= len(batch)
             context = PlayContext(run, path, play, tuple(alive), tuple(batch), self._states)
             self._batch(context, make)
-            self._refused = self._refused or context.refused
+            later = context.gate.refused if context.gate is not None else None
+            self._refused = self._refused or context.refused or later
             if context.ended or context.aborted or self._over:
                 return
             if not any(self._states[name].alive for name in batch):
