@@ -66,15 +66,29 @@ class Item(object):
     """One thing a Sweep found: its id, the reason to take or keep it, its size in bytes.
 
     `identity` is a plain list that `drain` compares before it acts (device, inode, size, mtime; session id and
-    start; image id), so that what changed since is skipped.
+    start; image id), so that what changed since is skipped. `count`: it stands for so many (the keys of a pattern).
     """
 
-    def __init__(self, id, take, reason, size=0, identity=()):
+    def __init__(self, id, take, reason, size=0, identity=(), count=None):
         self.id = id
         self.take = take
         self.reason = reason
         self.size = size
         self.identity = list(identity)
+        self.count = count
+
+
+def listed(items, noun):
+    """Return Items as the journal, the report and the approval take them."""
+    told = []
+    for item in items:
+        each = {"item": item.id, "reason": item.reason, "size": item.size, "identity": item.identity}
+        if item.count is not None:
+            each["count"] = item.count
+        if noun:
+            each["noun"] = noun
+        told.append(each)
+    return told
 
 
 class Module(object):
@@ -180,11 +194,12 @@ class Resource(Module):
 class Sweep(Module):
     """Drains many items. MUST answer find and drain. Always irreversible.
 
-    A class MAY say in a word what has `happened` to the items then: emptied.
+    A class MAY say in a word what has `happened` to the items then: emptied; and what one is called: `noun`, session.
     """
 
     kind = "sweep"
     happened = "removed"
+    noun = ""
     destructive = True
 
     def key(self):
@@ -219,6 +234,7 @@ class Action(Module):
 
     kind = "action"
     happened = "done"
+    noun = ""
 
     def key(self):
         """Return what is acted on, such as "unit:nginx.service"."""
@@ -231,6 +247,10 @@ class Action(Module):
     def state(self):
         """Return what `proof` compares (boot id, InvocationID)."""
         return None
+
+    def takes(self, before):
+        """Return the Items that it would destroy, for the approval; `before` is the state."""
+        return []
 
     def do(self):
         """Do it; return further return values; `bytes_freed` among them is the change's."""

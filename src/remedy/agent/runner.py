@@ -8,7 +8,7 @@ import sys
 import time
 
 from remedy.agent.keeping import keep
-from remedy.agent.kinds import Failed, Skipped, Unknown
+from remedy.agent.kinds import Failed, Skipped, Unknown, listed
 from remedy.agent.outcome import Outcome, differing, plain
 
 PREFIX = "remedy.modules.target."
@@ -142,10 +142,11 @@ def _action(module, step, talk, outcome):
     change = outcome.plan(before, None, None)
     change["irreversible"] = "an action cannot be undone"
     change["happened"] = module.happened
+    change["items"] = listed(module.takes(before), module.noun)
     if step.get("check"):
         outcome.changed({}, after=None, predicted=True)
         return
-    talk.ask(outcome.intent(kept=None, needs=[]))
+    talk.ask(outcome.intent(kept=None, needs=[], items=change["items"] or None))
     outcome.wrote(None)  # from here on it may have happened, whatever comes
     returned = module.do() or {}
     change["bytes_freed"] = returned.get("bytes_freed")

@@ -2,7 +2,7 @@
 
 from remedy.agent import faults
 from remedy.agent.keeping import HOST_LIMIT, weight
-from remedy.agent.kinds import Failed
+from remedy.agent.kinds import Failed, listed
 
 
 def run(module, step, talk, outcome):
@@ -14,10 +14,9 @@ def run(module, step, talk, outcome):
     if not taking:
         outcome.ok("nothing to take", module.returns([], [item for item in found if not item.take]))
         return
-    listed = [_listed(item) for item in taking]
     size = sum(item.size or 0 for item in taking)
     change = outcome.plan({"items": len(taking), "bytes": size}, {"items": 0, "bytes": 0}, None)
-    change["items"] = listed
+    change["items"] = listed(taking, module.noun)
     change["happened"] = module.happened
     change["irreversible"] = "what is swept away is not kept"
     if step.get("check"):
@@ -28,15 +27,15 @@ def run(module, step, talk, outcome):
     kept = module.keep(taking) or None
     if weight(kept) > step.get("keep_left", HOST_LIMIT):
         raise Failed("what is to be kept on the control machine is more than the 64 MiB of a host and run")
-    talk.ask(outcome.intent(kept=kept, needs=[], items=listed))
+    talk.ask(outcome.intent(kept=kept, needs=[], items=change["items"]))
     taken, left, errors = _drain(module, taking, talk, outcome, change)
-    change["items"] = [_listed(item) for item in taken]
+    change["items"] = listed(taken, module.noun)
     again = [item for item in module.find() if item.take]
     _judge(taking, left, errors, again)
     still = [item for item in found if not item.take] + [item for item in taking if item.id in left]
     returned = dict(module.returns(taken, still))
     known = {item.id for item in taking}
-    returned["newcomers"] = [_listed(item) for item in again if item.id not in known]
+    returned["newcomers"] = listed([item for item in again if item.id not in known], module.noun)
     returned["bytes_freed"] = change["bytes_freed"]
     if taken:
         outcome.changed(returned, after=change["after"])
@@ -82,10 +81,6 @@ def _judge(taking, left, errors, again):
     stayed = [item.id for item in taking if item.id in there and item.id not in left]
     if stayed:
         raise Failed("did not converge: still there: %s" % ", ".join(stayed[:20]), stayed=stayed)
-
-
-def _listed(item):
-    return {"item": item.id, "reason": item.reason, "size": item.size, "identity": item.identity}
 
 
 def _left(items):

@@ -95,8 +95,16 @@ def _objects(record: RunRecord, *, every: bool) -> Iterator[str]:
 def _items(items: Sequence[Mapping[str, Any]], *, every: bool) -> Iterator[str]:
     largest = sorted(items, key=lambda item: -(item.get("size") or 0))
     shown = largest if every else largest[:_ITEMS]
+    sized = any(item.get("size") for item in items)
     for item in shown:
-        yield f"      {size(item.get('size') or 0):>10}  {item.get('item')}"
+        reason = f"  {item['reason']}" if item.get("reason") else ""
+        # What is ended rather than deleted (a session) has no size, and more to say of why.
+        about = (
+            f"{size(item.get('size') or 0):>10}  {item.get('item')}"
+            if sized
+            else f"{item.get('item')}{reason}"
+        )
+        yield f"      {about}"
     if len(shown) < len(largest):
         yield f"      ... and {len(largest) - len(shown)} more (-v lists them)"
 

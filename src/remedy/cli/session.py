@@ -181,6 +181,7 @@ class Session(Struct, frozen=True, kw_only=True):
                 answers=answers,
             )
         )
+        page = report if self.shape != "json" else None
         stop = threading.Event()
         bus = Bus([journal, report], self.secrets)
         connections = Connections(stop, lambda host, text: bus.emit(Warned(message=text, host=host)))
@@ -196,7 +197,7 @@ class Session(Struct, frozen=True, kw_only=True):
             recorder=journal,
             connector=connections,
             loans=Loans(self.project.state),
-            approver=Question(report if self.shape != "json" and somebody_is_there() else None, stop),
+            approver=Question(page if somebody_is_there() else None, stop, self.secrets.mask),
             stop=stop,
             decrypt=self.vault.open if self.vault else None,
             sources=self.sources,

@@ -16,12 +16,13 @@ PATIENCE = 30.0
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """One step that destroys or interrupts (`guarded`), as the check pass foresaw it.
+    """One step as the check pass foresaw it: `guarded` says that it destroys or interrupts, "" that it does neither.
 
-    `means` says what it comes to where the object's id does not. `items` are what a Sweep would take, as
-    {item, reason, size}; `bytes` what it would free; `kept` what it would leave, as {item, reason}; `unknown`: the
-    check pass could not tell, for this `reason`, and the play asks when it comes to it. `host` is the one that the
-    step is delegated to, "" where it is the host's whose plan it is.
+    The latter are shown beside the others, never asked about. `means` says what a step comes to where the object's id
+    does not. `items` are what a Sweep would take, as {item, reason, size, perhaps count and noun}; `before` and
+    `after` are the object's states; `bytes` is what it would free; `kept` what it would leave, as {item, reason};
+    `unknown`: the check pass could not tell, for this `reason`, and the play asks when it comes to it. `host` is the
+    one that the step is delegated to, "" where it is the host's whose plan it is.
     """
 
     task: str
@@ -34,6 +35,8 @@ class Planned(Struct, frozen=True, kw_only=True):
     unknown: bool = False
     reason: str = ""
     host: str = ""
+    before: Any = None
+    after: Any = None
 
 
 Plans = Mapping[str, Sequence[Planned]]
@@ -49,7 +52,10 @@ Of steps that are all unknown nobody need be asked yet: it raises Refused where 
 def nobody(plans: Plans) -> None:
     """Refuse: nobody is there to be asked."""
     steps = [
-        f"    {host}: {each.task}: {each.guarded}: {each.object}" for host in plans for each in plans[host]
+        f"    {host}: {each.task}: {each.guarded}: {each.object}"
+        for host in plans
+        for each in plans[host]
+        if each.guarded
     ]
     text = "this play would destroy or interrupt, and nobody has approved it:\n" + "\n".join(steps)
     raise Refused(text, hint="look at it with --check --diff, then run it again with --yes")
@@ -111,7 +117,8 @@ class Approval:
                     name: steps for name, steps in self._plans.items() if name not in self._missing
                 }
         if mine:
-            self._put(self._by_touched())
+            plans = self._by_touched()
+            self._put({name: steps for name, steps in plans.items() if _guarded(steps)})
         with self._changed:
             self._changed.wait_for(lambda: self._answered)
             if self._refusal is not None:
@@ -165,3 +172,7 @@ class Approval:
                 self._refusal = refusal
                 self._answered = True
                 self._changed.notify_all()
+
+
+def _guarded(steps: Sequence[Planned]) -> bool:
+    return any(step.guarded for step in steps)

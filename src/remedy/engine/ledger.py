@@ -32,7 +32,7 @@ class Ledger:
         self._run = play.run
         self._state = state
         self._variables = variables
-        self.guarded: list[Planned] = []
+        self.planned: list[Planned] = []
 
     def arrived(self, entry: Entry, item: Item, message: dict[str, Any]) -> None:
         """Take the result of a step: `changed` and `failed` are decided here, once."""
@@ -131,8 +131,8 @@ class Ledger:
         if hidden:
             diff = counted(diff)
         predicted = bool(change.get("predicted"))
-        if item.guarded:
-            self.guarded.append(planned(entry, item, change))
+        if item.guarded or (predicted and kind != "command"):
+            self.planned.append(planned(entry, item, change))
         if self._state.quiet:
             return
         if predicted:
@@ -282,7 +282,8 @@ class Ledger:
 
 
 def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
-    """Return a guarded change as approval sees it; `change` is an intent or a predicted change."""
+    """Return a change as approval sees it; `change` is an intent or a predicted change."""
+    hidden = entry.no_log or entry.secret
     return Planned(
         task=entry.task.title,
         guarded=item.guarded or "",
@@ -292,6 +293,8 @@ def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
         bytes=change.get("bytes_freed"),
         kept=tuple(item.kept),
         host=item.host or "",
+        before=None if hidden else change.get("before"),
+        after=None if hidden else change.get("after", change.get("want")),
     )
 
 
@@ -311,7 +314,12 @@ def _largest(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what people may want to know of a sweep's items, the largest first."""
     largest = sorted(items, key=lambda item: -(item.get("size") or 0))[:_ITEMS]
     return [
-        {"item": str(item["item"]), "reason": str(item.get("reason") or ""), "size": item.get("size") or 0}
+        {
+            "item": str(item["item"]),
+            "reason": str(item.get("reason") or ""),
+            "size": item.get("size") or 0,
+            **{name: item[name] for name in ("count", "noun") if item.get(name) is not None},
+        }
         for item in largest
     ]
 

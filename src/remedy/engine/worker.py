@@ -222,7 +222,7 @@ class Worker:
             shadow.heard, shadow.clock_skew = self.state.heard, self.state.clock_skew
         play.rehearsal.leave(self.state.name)
         self._enter(play, "approval")
-        gate.plan(self.state.name, ahead.ledger.guarded)
+        gate.plan(self.state.name, ahead.ledger.planned)
         self._wait(lambda: gate.answer(self.state.name))
 
     def _enter(self, play: PlayContext, section: str) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from remedy.engine.approval import Planned, Plans
 from remedy.errors import Refused
-from remedy.report.states import noun
+from remedy.report.states import amount, noun, states
 from remedy.report.text import count, safe, size, some
 
 _ITEMS = 5
 _KEPT = 3
+_OTHERS = 8
 _VERBS = {"destructive": "destroy", "disruptive": "interrupt"}
 
 
@@ -24,11 +26,15 @@ class Page(Protocol):
 
 
 class Question:
-    """Asks the operator; without a `page` (no terminal) it refuses, with the same text. Called from any thread."""
+    """Asks the operator; without a `page` (no terminal) it refuses, with the same text. Called from any thread.
 
-    def __init__(self, page: Page | None, stop: threading.Event) -> None:
+    `mask` takes secrets out of the text: it shows the states of what changes, too.
+    """
+
+    def __init__(self, page: Page | None, stop: threading.Event, mask: Callable[[str], str] = str) -> None:
         self._page = page
         self._stop = stop
+        self._mask = mask
         self._turn = threading.Lock()
 
     def __call__(self, plans: Plans) -> None:
@@ -36,9 +42,9 @@ class Question:
 
         Of steps that are all unknown nobody is asked yet, if there is somebody to be asked when it comes to them.
         """
-        if self._page is not None and all(step.unknown for host in plans for step in plans[host]):
+        if self._page is not None and all(step.unknown for host in plans for step in plans[host] if step.guarded):
             return
-        text = describe(plans)
+        text = self._mask(describe(plans))
         with self._turn:
             if self._page is None:
                 raise Refused(
@@ -54,7 +60,8 @@ def describe(plans: Plans) -> str:
     lines = [_sum(plans)]
     for host in plans:
         for step in plans[host]:
-            lines += _step(host, step)
+            lines += _step(host, step) if step.guarded else []
+        lines += _others(host, [step for step in plans[host] if not step.guarded])
     return "\n".join(safe(line) for line in lines)
 
 
@@ -63,7 +70,7 @@ def _sum(plans: Plans) -> str:
     parts = []
     for kind, verb in _VERBS.items():
         of_kind = [step for step in steps if step.guarded == kind and not step.unknown]
-        items = sum(len(step.items) or 1 for step in of_kind)
+        items = sum(amount(step.items) if step.items else 1 for step in of_kind)
         every = [item for step in of_kind for item in step.items or ({},)]
         freed = sum(step.bytes or 0 for step in of_kind)
         if of_kind:
@@ -75,11 +82,23 @@ def _sum(plans: Plans) -> str:
     return f"  would {' and '.join(parts)} on {count(len(plans), 'host')}:"
 
 
+def _others(host: str, steps: Sequence[Planned]) -> list[str]:
+    """Return the changes that need no approval; who says yes to the rest lets them happen, too."""
+    lines = [
+        f"  {host}: change {step.object}: {states(step.before, step.after)}  [{step.task}]"
+        for step in steps[:_OTHERS]
+    ]
+    more = len(steps) - len(lines)
+    return lines + (
+        [f"  {host}: ... and {count(more, 'more change')} (--check --diff shows them)"] if more else []
+    )
+
+
 def _step(host: str, step: Planned) -> list[str]:
     if step.unknown:
         verb = _VERBS.get(step.guarded, "change")
         return [f"  {host}: perhaps {verb}: {step.object}  [{step.task}]", f"      not known yet: {step.reason}"]
-    what = f": {count(len(step.items), noun(step.items))}" if step.items else ""
+    what = f": {count(amount(step.items), noun(step.items))}" if step.items else ""
     freed = f", {size(step.bytes)}" if step.bytes else ""
     lines = [f"  {host}: {_VERBS.get(step.guarded, 'change')} {step.object}{what}{freed}  [{step.task}]"]
     lines += [f"      {step.means}"] if step.means else []

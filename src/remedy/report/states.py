@@ -24,7 +24,7 @@ def difference(change: Changed) -> str:
     if change.kind == "action":
         happened = change.happened or "done"
         return f"would be {happened}" if change.predicted else happened
-    return _states(change.before, change.after)
+    return states(change.before, change.after)
 
 
 def taken(change: Changed) -> int | None:
@@ -36,9 +36,18 @@ def taken(change: Changed) -> int | None:
 
 
 def noun(items: Iterable[Mapping[str, Any]]) -> str:
-    """Return what a sweep's items are called: file where they are paths, else item."""
-    names = [str(item.get("item")) for item in items]
+    """Return what items are called: as their module does, file where they are paths, else item."""
+    every = list(items)
+    nouns = {item.get("noun") for item in every}
+    if len(nouns) == 1 and (own := nouns.pop()):
+        return str(own)
+    names = [str(item.get("item")) for item in every]
     return "file" if names and all(name.startswith("/") for name in names) else "item"
+
+
+def amount(items: Iterable[Mapping[str, Any]]) -> int:
+    """Return how many things items stand for: a pattern for its keys, most for one."""
+    return sum(item["count"] if item.get("count") is not None else 1 for item in items)
 
 
 def _swept(change: Changed) -> str:
@@ -46,6 +55,8 @@ def _swept(change: Changed) -> str:
     number = taken(change)
     if number is not None:
         every = change.before["items"]
+        if any(item.get("count") is not None for item in change.items):
+            number = every = amount(change.items)
         text = count(number, noun(change.items)) + (f" of {every}" if number != every else "")
         happened = change.happened or "removed"
         if change.predicted:
@@ -54,7 +65,8 @@ def _swept(change: Changed) -> str:
     return f"{freed} freed" if freed else "swept"
 
 
-def _states(before: Any, after: Any) -> str:
+def states(before: Any, after: Any) -> str:
+    """Return in what two states of an object differ."""
     if before is None and after is None:
         return "changed (hidden: its task has secrets)"
     if before is None:

@@ -2,7 +2,8 @@
 
 Returns `version`, `variant` (MySQL, MariaDB), `uptime` (seconds), `door` (where it came in, where every connection
 was taken; "" otherwise), `connections` (used, allowed, percent, above: whether `limit` is reached, peak: the most at
-once since the start; refused: for want of one, None: the server does not count; by_user, by_host, by_command,
+once since the start; refused: for want of one, since the start, as {least, most}, equal where the server counts them
+all, None: it does not count; by_user, by_host, by_command,
 by_state; aborted_clients, aborted_connects), `sleepers` (those idle for `idle` and longer), `in_transaction` (those
 of them in a transaction), `long` (statements that run for `long` and longer), `capacity` (bytes_per_connection,
 server_bytes, memory_bytes: 0: not known, for it runs elsewhere; memory_percent: how much of it may be used;
@@ -15,6 +16,7 @@ room for what there is, within `capacity.most`; never less than now.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from remedy.agent.kinds import Param, Probe
@@ -46,7 +48,6 @@ _COUNTERS = {
     "peak": "Max_used_connections",
     "aborted_clients": "Aborted_clients",
     "aborted_connects": "Aborted_connects",
-    "refused": "Connection_errors_max_connections",
 }
 _SHOWN = 50
 _GROWTH = 1.5
@@ -88,6 +89,7 @@ class Info(Probe):
                 "percent": round(100 * used / allowed, 1),
                 "above": 100 * used >= float(self.params["limit"]) * allowed,
                 **{name: _count(status.get(counter)) for name, counter in _COUNTERS.items()},
+                "refused": refused(status, mariadb=is_mariadb(server.version)),
                 **_grouped(people),
             },
             "sleepers": [each.told() for each in sleepers[:_SHOWN]],
@@ -111,6 +113,21 @@ def target(used: int, allowed: int, most: int) -> int:
     """Return a max_connections with half as much again, and at most two thirds taken; never less than now."""
     wanted = max(allowed * _GROWTH, used * _GROWTH)
     return max(allowed, min(most, -(-int(wanted) // _STEP) * _STEP))
+
+
+def refused(status: Mapping[str, str], *, mariadb: bool) -> dict[str, int] | None:
+    """Return how many connections were refused since the start for want of one, as far as the counters tell.
+
+    MariaDB lets the first one beyond max_connections log in; where it may not stay, it counts as an aborted connect
+    alone. So the number is between both counters, less the logins that failed. MySQL counts every one.
+    """
+    least = _count(status.get("Connection_errors_max_connections"))
+    if least is None:
+        return None
+    if not mariadb:
+        return {"least": least, "most": least}
+    aborted = int(status.get("Aborted_connects", 0)) - int(status.get("Access_denied_errors", 0))
+    return {"least": least, "most": max(least, aborted)}
 
 
 def _grouped(people: list[_sessions.Client]) -> dict[str, dict[str, int]]:

@@ -143,6 +143,7 @@ class Kill(Sweep):
     interruptible = False
     deadline = 300
     happened = "ended"
+    noun = "session"
     _told: dict[str, dict[str, Any]] | None = None
 
     def __init__(self, params: dict[str, Any], host: Any) -> None:

@@ -95,6 +95,7 @@ class End(Sweep):
     interruptible = False
     deadline = 600
     happened = "ended"
+    noun = "session"
     _ended: set[int]
     _cancelled: list[int]
     _told: dict[str, dict[str, Any]]

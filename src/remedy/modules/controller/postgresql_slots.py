@@ -44,6 +44,7 @@ class Drop(Sweep):
     """Drops those that are named and unused."""
 
     happened = "dropped"
+    noun = "slot"
 
     def key(self) -> str:
         """Return what is swept."""

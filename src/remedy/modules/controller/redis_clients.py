@@ -73,6 +73,7 @@ class Close(Sweep):
     """The sweep."""
 
     happened = "closed"
+    noun = "client"
     deadline = 300
     _all: list[dict[str, str]] | None = None
     _chosen: set[str] | None = None

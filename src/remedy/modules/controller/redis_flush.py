@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from remedy.agent.kinds import Action, Failed, Param
+from remedy.agent.kinds import Action, Failed, Item, Param
 from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, Session, session
 from remedy.modules.controller._redis_facts import used_memory
 from remedy.modules.controller._redis_words import fields
@@ -39,6 +39,7 @@ def kind(params: dict[str, Any]) -> type[Action]:
 
 class Flush(Action):
     happened = "flushed"
+    noun = "key"
     destructive = True
     interruptible = False
     deadline = 600
@@ -59,6 +60,13 @@ class Flush(Action):
     def state(self) -> dict[str, Any]:
         """Return how many keys there are."""
         return {"keys": self._keys(self._server())}
+
+    def takes(self, before: dict[str, Any]) -> list[Item]:
+        """Return the database with all of its keys."""
+        name = "every database" if self.params["all"] else f"database {self.params['db']}"
+        return [
+            Item(name, True, f"all {before['keys']} keys of it; there is no way back", count=before["keys"])
+        ]
 
     def do(self) -> dict[str, Any]:
         """Empty it, the memory given back in the background."""

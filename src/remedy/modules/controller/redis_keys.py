@@ -110,6 +110,7 @@ class Delete(Sweep):
     deadline = 3600
     interruptible = True
     happened = "deleted"
+    noun = "key"
 
     _found: dict[str, dict[str, Any]] | None = None
     _deleted = 0
@@ -188,7 +189,7 @@ class Delete(Sweep):
         whole = ", which is every key of this database" if count and count >= all_keys else f" of {all_keys}"
         reason = f"{count} keys{whole}; {told['forever']} of {told['sample']} looked at would never expire"
         identity = [pattern, server.db, server.server.get("run_id")]
-        return Item(pattern, count > 0, reason if count else "no key fits", told["bytes"], identity)
+        return Item(pattern, count > 0, reason if count else "no key fits", told["bytes"], identity, count)
 
     def _again(self, server: Session, pattern: str) -> Item:
         """Look once more at the first that fits: the application may write on, and that is no failure."""

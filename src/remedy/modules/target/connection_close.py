@@ -44,6 +44,7 @@ def kind(params):
 
 class Close(Sweep):
     happened = "ended"
+    noun = "connection"
     _first = None
 
     def key(self):

@@ -60,6 +60,7 @@ def kind(params):
 class IdleClient(Sweep):
     interruptible = False
     happened = "ended"
+    noun = "connection"
     _first = None
     _told = None
 

@@ -48,6 +48,7 @@ def kind(params):
 class IdleBackend(Sweep):
     interruptible = False
     happened = "ended"
+    noun = "connection"
     _first = None
 
     def key(self):
