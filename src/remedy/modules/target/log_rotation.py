@@ -26,6 +26,7 @@ from remedy.modules.target import (
     _holders,
     _log_growth,
     _log_names,
+    _log_rules,
     _log_writers,
     _mounts,
     _protected,
@@ -237,7 +238,14 @@ class LogRotation(Probe):
 
     def _told(self, path, holders):
         about = self._files_seen[path]
-        way = _log_writers.way(self.host, path, list(holders), self.params["signals"])
+        if _log_rules.unfit(path) or set(path) & set("*?["):
+            way = _log_writers.Way("refused", "logrotate cannot take its name")
+        elif _log_names.log_of(path) is not None:
+            way = _log_writers.Way(
+                "own", "its writer begins new logs by itself: old_files removes the old ones"
+            )
+        else:
+            way = _log_writers.way(self.host, path, list(holders), self.params["signals"])
         return {
             "path": path,
             "size": about[3],
