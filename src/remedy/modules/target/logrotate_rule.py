@@ -264,7 +264,7 @@ class Rule(Content):
         else:
             lines.append("nocompress")
         if above.get("dateext") is True:
-            lines.append("dateformat -%Y%m%d-%s")  # two rotations on one day must not want one name
+            lines.append("dateformat -%Y%m%d%H%M%S")  # two rotations on one day must not want one name
         su = (
             _log_rules.su((self._logs or self._paths)[0], *create.split()[1:])
             if not above.get("su")
