@@ -10,6 +10,8 @@ from tests.modules.running import _program, step
 SIZE = 2 << 20
 HOLD = """
 import os
+with open(%r + "/old.log.1", "wb") as file:
+    file.write(b"an old line\\n" * 50000)
 for name in ("deleted.log", "written.log"):
     held = os.open(%r + "/" + name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(held, b"last words\\n".rjust(%d, b"x"))
@@ -27,8 +29,13 @@ def test_logs_journals_and_caches(interpreter, tmp_path):
         step("journal_vacuum", reads=True, internal={"clock_skew": None}),
         step("package_cache", lists=True, in_check=True),
         step("logrotate_run", config=root + "/none.conf"),
+        step("log_rotation", paths=[root], config=root + "/none.conf", sample=0, min_size=1),
+        step("logrotate_rule", paths=[root + "/written.log"], config=root + "/none.conf"),
+        step("log_reopen", paths=[root + "/written.log"]),
+        step("log_compress", paths=[root + "/*"], min_size=1),
+        step("docker_log_options", path=root + "/daemon.json"),
     ]
-    program = HOLD % (root, SIZE, root) + _program(steps).decode()
+    program = HOLD % (root, root, SIZE, root) + _program(steps).decode()
     done = subprocess.run(
         ["unshare", "--pid", "--fork", "--mount-proc", interpreter, "-I", "-B", "-W", "error", "-"],
         input=program.encode(),
@@ -37,7 +44,7 @@ def test_logs_journals_and_caches(interpreter, tmp_path):
         check=True,
         timeout=60,
     )
-    deleted, looked, written, journal, cache, rotation = json.loads(done.stdout)
+    deleted, looked, written, journal, cache, rotation, logs, rule, reopen, packed, docker = json.loads(done.stdout)
     assert (deleted["status"], deleted["change"]["bytes_freed"]) == ("changed", SIZE), deleted
     assert (looked["status"], looked["result"]["takes"]) == ("ok", []), looked
     assert (written["status"], written["change"]["bytes_freed"]) == ("changed", SIZE), written
@@ -46,3 +53,10 @@ def test_logs_journals_and_caches(interpreter, tmp_path):
     assert cache["status"] in ("ok", "changed"), cache
     assert rotation["status"] == "failed", rotation
     assert "no" in rotation["reason"]
+    assert (logs["status"], logs["result"]["available"]) == ("ok", False), logs
+    assert rule["status"] == "failed", rule
+    assert "logrotate" in rule["reason"] or "there is no" in rule["reason"]
+    assert (reopen["status"], reopen["reason"]) == ("ok", "nobody writes a file that was rotated from it"), reopen
+    assert (packed["status"], (tmp_path / "old.log.1.gz").is_file()) == ("changed", True), packed
+    assert docker["status"] in ("changed", "failed"), docker
+    assert docker["status"] == "changed" or docker["reason"] == "there is no dockerd on this host"

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import stat
 
 from remedy.agent.files import group_name, user_name
@@ -13,6 +14,7 @@ PERIODS = {"hourly": 1 / 24.0, "daily": 1.0, "weekly": 7.0, "monthly": 30.0}
 
 _PACKED = 4  # a log that shrinks to less than a quarter is an ordinary one
 _MOST = 30
+_SLACK = 1.25  # by so much a rule as it stands may miss what there is room for
 _LEAST_SIZE, _MOST_SIZE = 1 << 20, 100 << 20
 
 
@@ -44,11 +46,13 @@ class Room(object):
         whole = 1 + (1 if delayed else 0) if packs else 1 + count
         return each * whole + (max(0, count - (1 if delayed else 0)) * each / _PACKED if packs else 0)
 
-    def keep(self, each, packs, delayed):
-        """Return how many rotated logs there is room for, at least one."""
+    def keep(self, each, packs, delayed, had=0):
+        """Return how many rotated logs there is room for, at least one; `had` where that fits about as well."""
         count = _MOST
         while count > 1 and self.need(count, each, packs, delayed) > self.allowed:
             count -= 1
+        if had and count < 2 * had and self.need(had, each, packs, delayed) <= self.allowed * _SLACK:
+            return had
         return count
 
 
@@ -87,6 +91,11 @@ def su(path, owner, group):
             "%s can be written by everybody, and the log is root's: chmod o-w %s first" % (folder, folder)
         )
     return "root %s" % group_name(about.st_gid)
+
+
+def unfit(path):
+    """Say whether a path or pattern has what cannot stand in a rule."""
+    return re.search(r"[\"\\{}\n\r]|\*\*", path) is not None
 
 
 def quoted(path):
@@ -128,3 +137,10 @@ def too_small(room, each):
             _holders.shown(room.allowed),
         )
     )
+
+
+def slug(path):
+    """Return a name for a rule: /srv/shop/logs/*.log is srv-shop-logs."""
+    words = re.sub(r"^/var/log/", "/", path)
+    words = re.sub(r"[^A-Za-z0-9]+", "-", re.sub(r"\.log$", "", words)).strip("-")
+    return words[:60].strip("-") or "logs"

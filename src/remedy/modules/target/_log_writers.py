@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import time
 
@@ -136,12 +137,12 @@ def _known(name, pid):
 def _signalled(unit, pid, name, who):
     if unit and booted():
         line = "if systemctl -q is-active %s; then systemctl kill --kill-who=main --signal=%s %s; fi"
-        line %= (unit, name, unit)
+        line %= (shlex.quote(unit), name, shlex.quote(unit))
         return Way("signal", "%s: it is opened anew on SIG%s" % (who, name), [line], unit)
     file = _pid_file(pid)
     if file is None:
         return None
-    line = 'if [ -s %s ]; then kill -%s "$(cat %s)"; fi' % (file, name, file)
+    line = 'if [ -s %s ]; then kill -%s "$(cat %s)"; fi' % (shlex.quote(file), name, shlex.quote(file))
     return Way("signal", "%s: it is opened anew on SIG%s" % (who, name), [line], unit)
 
 

@@ -258,12 +258,12 @@ def _nameless(content):
 class Dry(object):
     """What `logrotate -d` says of a whole configuration.
 
-    considered: the logs that it looks at; errors: [{file, log, text, mend}], where `mend` names the directive that
-    would help (su, missingok), None: it is for a person.
+    considered: the logs that it looks at; due: those that it would rotate now; errors: [{file, log, text, mend}],
+    where `mend` names the directive that would help (su, missingok), None: it is for a person.
     """
 
     def __init__(self, text, main=MAIN):
-        self.considered, self.errors = [], []
+        self.considered, self.due, self.errors = [], [], []
         file, folder, log = main, os.path.dirname(main), None
         for line in text.splitlines():
             line = line.strip()
@@ -274,6 +274,8 @@ class Dry(object):
             elif line.startswith("considering log "):
                 log = line[len("considering log ") :]
                 self.considered.append(log)
+            elif line == "log needs rotating":
+                self.due.append(log)
             elif line.startswith("error: ") and "error: found error in " not in line:
                 self._error(line[len("error: ") :], file, folder, log)
 

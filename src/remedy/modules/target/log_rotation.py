@@ -6,7 +6,8 @@ of its configuration (`logrotate -d`, which changes nothing). Returns:
 (path, size, growth: bytes a day, None: not known; owner, group, mode, writers, reopen: kind signal, command, each,
 copytruncate or refused, with why, script, unit); `own`: the same for those whose service rotates them itself;
 `failing`: errors of logrotate (file, log, text; mend: the directive that would help, su or missingok, None: it is for
-a person); `uncompressed`: rotated files that stay as they are, by log (log, rule, compresses: the rule says so; files,
+a person); `due`: logs of at least `min_size` that logrotate would rotate if it ran now (path, size, rule);
+`uncompressed`: rotated files that stay as they are, by log (log, rule, compresses: the rule says so; files,
 bytes); `held`: rotated or deleted files that a process still writes (path, log, rule, deleted, size, writers, unit,
 reopen, mendable: its rule lacks what its service needs); `containers`: Docker's whose log may grow without end and
 is as large as `min_size` (container, path, size, driver); `runs`: what starts logrotate (by: timer, cron, None), how
@@ -25,6 +26,7 @@ from remedy.modules.target import (
     _holders,
     _log_growth,
     _log_names,
+    _log_rules,
     _log_writers,
     _mounts,
     _protected,
@@ -101,7 +103,8 @@ class LogRotation(Probe):
             "failing": rules[2] if rules else [],
             "runs": self._runs(),
         }
-        self._parts, self._covered = rules[:2] if rules else ([], {})
+        self._parts, self._covered, _, due = rules or ([], {}, [], [])
+        found["due"] = self._due(due)
         found["uncovered"], found["own"] = self._uncovered()
         found["uncompressed"] = self._uncompressed()
         found["held"] = self._held()
@@ -149,7 +152,7 @@ class LogRotation(Probe):
             self._writers.setdefault(path, []).append(holder)
 
     def _rules(self):
-        """Return (parts, {log: Rule} that logrotate looks at, errors), None where there is no logrotate."""
+        """Return (parts, {log: Rule} that logrotate looks at, errors, logs due); None: there is no logrotate."""
         if not self.host.which("logrotate") or not os.path.exists(self.params["config"]):
             return None
         dry = _rotation.dry(self.host, self.params["config"])
@@ -163,7 +166,15 @@ class LogRotation(Probe):
                 None,
             )
             errors.append(dict(each, file=each["file"] or (rule.file if rule else None)))
-        return found, _rotation.covering(found, set(dry.considered)), errors
+        return found, _rotation.covering(found, set(dry.considered)), errors, dry.due
+
+    def _due(self, due):
+        found = []
+        for path in due:
+            size = self._files_seen[path][3] if path in self._files_seen else 0
+            if path in self._covered and size >= self.params["min_size"] and not self._kept(path):
+                found.append({"path": path, "size": size, "rule": self._covered[path].file})
+        return found
 
     def _runs(self):
         last = None
@@ -227,7 +238,14 @@ class LogRotation(Probe):
 
     def _told(self, path, holders):
         about = self._files_seen[path]
-        way = _log_writers.way(self.host, path, list(holders), self.params["signals"])
+        if _log_rules.unfit(path) or set(path) & set("*?["):
+            way = _log_writers.Way("refused", "logrotate cannot take its name")
+        elif _log_names.log_of(path) is not None:
+            way = _log_writers.Way(
+                "own", "its writer begins new logs by itself: old_files removes the old ones"
+            )
+        else:
+            way = _log_writers.way(self.host, path, list(holders), self.params["signals"])
         return {
             "path": path,
             "size": about[3],

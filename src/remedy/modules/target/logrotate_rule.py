@@ -77,7 +77,6 @@ EXAMPLES = """
 - logrotate_rule: {paths: ["/srv/shop/logs/*.log"], state: absent}
 """
 
-_SLACK = 1.25  # by so much a rule as it stands may miss what there is room for
 _AMENDS = ("compress", "su", "missingok", "reopen")
 
 
@@ -85,7 +84,7 @@ def check_params(params):
     for path in params["paths"]:
         if not path.startswith("/"):
             return "paths must be absolute"
-        if re.search(r"[\"\\{}\n\r]|\*\*", path):
+        if _log_rules.unfit(path):
             return "path %r: logrotate cannot take quotes, braces, backslashes or **" % path
     if not params["paths"]:
         return "give at least one path"
@@ -191,15 +190,23 @@ class Rule(Content):
         self._paths = list(self.params["paths"])
         self._logs = [path for path in sorted({each for path in self._paths for each in glob.glob(path)})
                       if _log_names.log_of(path) is None and not _log_names.packed(path)]  # fmt: skip
-        self._own_file = os.path.join(
-            _rotation.FOLDER, "remedy-" + (self.params["name"] or _slug(self._paths[0]))
-        )
         self._found = _rotation.read(self.host, self.params["config"], broken=[])
         self._rules = [part for part in self._found if isinstance(part, _rotation.Rule)]
+        self._own_file = self._named()
         self._other = None
         if self.params["state"] == "present":
             self._refuse()
             self._other = self._elsewhere()
+
+    def _named(self):
+        """Return the drop-in's path; a name that is made from the logs' is theirs alone."""
+        path = os.path.join(
+            _rotation.FOLDER, "remedy-" + (self.params["name"] or _log_rules.slug(self._paths[0]))
+        )
+        if not self.params["name"]:
+            if any(rule.file == path and rule.patterns != self._paths for rule in self._rules):
+                path += "-" + digest([self._paths[0].encode("utf-8", "surrogateescape")])[:8]
+        return path
 
     def _refuse(self):
         protected = _protected.Protected(_mounts.mounts())
@@ -257,7 +264,7 @@ class Rule(Content):
         else:
             lines.append("nocompress")
         if above.get("dateext") is True:
-            lines.append("dateformat -%Y%m%d-%s")  # two rotations on one day must not want one name
+            lines.append("dateformat -%Y%m%d%H%M%S")  # two rotations on one day must not want one name
         su = (
             _log_rules.su((self._logs or self._paths)[0], *create.split()[1:])
             if not above.get("su")
@@ -333,12 +340,8 @@ class Rule(Content):
         if self.params["keep"] != "auto":
             count = int(self.params["keep"])
         else:
-            count = room.keep(each, packs, delayed)
             had = str(known.get("rotate", ""))
-            if had.isdigit() and (
-                int(had) <= count or room.need(int(had), each, packs, delayed) <= room.allowed * _SLACK
-            ):
-                count = int(had)
+            count = room.keep(each, packs, delayed, int(had) if had.isdigit() else 0)
         warning = _log_rules.too_small(room, each)
         if warning and not self._warned:
             self._warned = True
@@ -396,10 +399,3 @@ class Rule(Content):
             new = [part for part in _rotation.parts(self._text, self.path) if not isinstance(part, str)]
             after = [new.pop(0) if part in ours else part for part in self._found]
             _rule_proof.prove(self.host, self._found, after, self._logs)
-
-
-def _slug(path):
-    """Return a name for a rule: /srv/shop/logs/*.log is srv-shop-logs."""
-    words = re.sub(r"^/var/log/", "/", path)
-    words = re.sub(r"[^A-Za-z0-9]+", "-", re.sub(r"\.log$", "", words)).strip("-")
-    return words[:60].strip("-") or "logs"
