@@ -362,8 +362,8 @@ def test_the_limit_on_changes_is_told_with_when_it_ends(ec2: Any, aws: Any):
     assert found["status"] == "failed"
     assert found["reason"] == (
         f"{volume} of web1 in {REGION} was not changed: VolumeModificationRateExceeded: {said}; its last change, to "
-        "8 GiB, is completed and began 2026-03-01 12:00 UTC: AWS takes a volume's changes six hours apart, or four in 24 "
-        "hours"
+        "8 GiB, is completed and began 2026-03-01 12:00 UTC: AWS takes a volume's changes six hours apart, or four in "
+        "24 hours"
     )
     assert [body["DryRun"] for body in asked[0] if "DryRun" in body] == ["true"]
     assert (len(asked[0]), size(ec2, volume)) == (2, 8)

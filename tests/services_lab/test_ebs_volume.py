@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from remedy.lab import Lab
 from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
 from tests.modules import moto_ec2
 from tests.modules.moto_ec2 import KEY, REGION, SECRET, attached
-
-from remedy.lab import Lab
 
 pytestmark = pytest.mark.lab
 
