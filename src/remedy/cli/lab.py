@@ -177,7 +177,7 @@ def down(names: tuple[str, ...], purge: bool) -> None:
     if names and _names():
         write_inventory(gone, _inventory())
         return
-    gone.down()
+    _guests().down()
     remove_inventory(_inventory())
     if purge:
         for kept in ("layers", "images"):
