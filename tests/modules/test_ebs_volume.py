@@ -49,18 +49,18 @@ def size(ec2: Any, volume: str) -> int:
 @pytest.fixture
 def aws(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, Any]]]:
     """Let an operation of the module's own session answer as recorded: aws("ModifyVolume", {...})."""
-    real, prepared, asked = _ebs.client, [], {}
+    real, prepared, asked = _ebs.client, {}, {}
 
     def client(*words: Any) -> Any:
         made = real(*words)
-        for operation, answers in prepared:
+        for operation, answers in prepared.items():
             asked[operation].append(recorded(made, operation, *answers))
         return made
 
     monkeypatch.setattr(_ebs, "client", client)
 
     def record(operation: str, *answers: Any) -> list[dict[str, Any]]:
-        prepared.append((operation, answers))
+        prepared[operation] = answers
         return asked.setdefault(operation, [])
 
     return record
@@ -122,7 +122,7 @@ def test_check_mode_changes_nothing_and_says_what_would_be(ec2: Any):
         Site(known(instance=instance), check=True), talk, volume_id=volume, size="+50%", snapshot=True
     )
     assert (found["status"], talk.intents, size(ec2, volume)) == ("changed", [], 8)
-    assert found["diff"]["after"] == f"{volume} 12 GiB\n"
+    assert found["change"]["diff"]["after"] == f"{volume} 12 GiB\n"
     assert ec2.describe_snapshots(Filters=[{"Name": "volume-id", "Values": [volume]}])["Snapshots"] == []
 
 
@@ -180,7 +180,7 @@ def test_the_only_volume_of_the_instance_is_found_by_its_metadata(ec2: Any):
     assert found["status"] == "failed"
     assert f"{instance} has 2 volumes" in found["reason"]
     assert root in found["reason"]
-    ec2.detach_volume(VolumeId=volume)
+    ec2.detach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
     assert run(Site(known(instance=instance)))["result"]["volume_id"] == root
 
 
@@ -361,9 +361,9 @@ def test_the_limit_on_changes_is_told_with_when_it_ends(ec2: Any, aws: Any):
     found = run(Site(known(instance=instance)), volume_id=volume, size="20G")
     assert found["status"] == "failed"
     assert found["reason"] == (
-        f"{volume} of web1 in {REGION} was not changed: VolumeModificationRateExceeded: {said}; its last change, to 8 "
-        "GiB, is completed and began 2026-03-01 12:00 UTC: AWS counts a volume's changes, "
-        "try again six hours after that"
+        f"{volume} of web1 in {REGION} was not changed: VolumeModificationRateExceeded: {said}; its last change, to "
+        "8 GiB, is completed and began 2026-03-01 12:00 UTC: AWS takes a volume's changes six hours apart, or four in "
+        "24 hours"
     )
     assert [body["DryRun"] for body in asked[0] if "DryRun" in body] == ["true"]
     assert (len(asked[0]), size(ec2, volume)) == (2, 8)

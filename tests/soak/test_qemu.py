@@ -16,8 +16,9 @@ from remedy.cli import lab as command
 from remedy.errors import InputError
 from remedy.lab import HostSpec, Lab, LabError, tools
 from remedy.lab.qemu import Guest, Guests, GuestSpec
-from tests.acceptance.operator import REMEDY
+from tests.acceptance.operator import REMEDY, Operator
 from tests.conftest_lab import GuestFactory
+from tests.modules import moto_ec2
 
 # A machine emulated on a busy one; the first test may build what is booted.
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
@@ -144,6 +145,44 @@ def test_a_disk_is_plugged_in_and_a_cut_of_power_keeps_what_was_written(guests: 
     assert shell(guests, "cat /other/unsynced 2> /dev/null || true") == ""
     with pytest.raises(LabError, match="switched on already"):
         guests.boot("g1")
+
+
+def test_the_volume_behind_a_disk_is_grown_by_its_serial(
+    guests: Guests, guest: Guest, lab: Lab, tmp_path: Path
+):
+    """ebs_volume on a machine that shows a volume's serial; what Amazon then does to the disk is done by hand."""
+    with moto_ec2.moto() as endpoint:
+        ec2 = moto_ec2.session(endpoint)
+        _, volume = moto_ec2.attached(ec2, size=1)
+        serial = volume.replace("-", "")
+        guests.add_disk("g1", serial, "1G")
+        link = f"/dev/disk/by-id/virtio-{serial}"
+        shell(guests, "for i in $(seq 300); do [ -e $1 ] && exit; sleep 0.1; done; exit 1", link)
+        operator = Operator(tmp_path, lab, ansible_become=True)
+        known = f"-o UserKnownHostsFile={guests.known_hosts} -o StrictHostKeyChecking=yes"
+        operator.place(
+            "g1", ansible_host=guest.address, ansible_port=guest.port, ansible_ssh_common_args=known
+        )
+        keys = {"AWS_ACCESS_KEY_ID": moto_ec2.KEY, "AWS_SECRET_ACCESS_KEY": moto_ec2.SECRET}
+        words = f"device={link} size=2G region={moto_ec2.REGION} endpoint_url={endpoint}"
+
+        done = operator.run("g1", "ebs_volume", words, environment=keys, timeout=600)
+
+        assert done.code == 0, done.stderr
+        told = done.report["tasks"][0]["result"]
+        assert (told["volume_id"], told["size"], f"/dev/{told['disk']}") == (
+            volume,
+            2,
+            shell(guests, "realpath $1", link),
+        )
+        assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"] == 2
+        guests.grow("g1", serial, "2G")
+        shell(
+            guests,
+            "for i in $(seq 300); do [ $(blockdev --getsize64 $1) = $((2 << 30)) ] && exit; sleep 0.1; done",
+            link,
+        )
+        assert size_of(guests, link) == 2 << 30
 
 
 def test_a_guest_has_a_clock_of_its_own(guests: Guests, guest: Guest):

@@ -191,7 +191,7 @@ def down(names: tuple[str, ...], purge: bool) -> None:
         else:
             remove_inventory(_inventory())
         return
-    gone.down()
+    _guests().down()
     remove_inventory(_inventory())
     if purge:
         for kept in ("layers", "images"):

@@ -27,7 +27,10 @@ _CONSOLE = 256 << 20
 _KERNEL = (
     "root=/dev/vda1 rw rootfstype=ext4 console=ttyS0 net.ifnames=0 panic=10 "
     # An emulated processor leaks nothing by speculation; what works against that costs a third of its speed.
-    "mitigations=off no_timer_check audit=0 apparmor=0 quiet systemd.show_status=1"
+    "mitigations=off no_timer_check audit=0 apparmor=0 quiet systemd.show_status=1 "
+    # What udev would load for such a processor and board, and nothing here uses: a third of the time of a boot.
+    "modprobe.blacklist=kvm_amd,kvm_intel,aesni_intel,crct10dif_pclmul,crc32_pclmul,ghash_clmulni_intel,"
+    "sha1_ssse3,sha256_ssse3,sha512_ssse3,powernow_k8,ata_piix,ata_generic,serio_raw,psmouse"
 )
 
 

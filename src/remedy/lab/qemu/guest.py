@@ -50,11 +50,10 @@ class Guest:
         return self.folder / "disks" / f"{serial}.img"
 
     def with_disk(self, serial: str, size: str) -> Guest:
-        """Return the guest with a disk of a size, and remember it."""
-        changed = {"root_size": size} if serial == ROOT else {"disks": {**self.spec.disks, serial: size}}
-        guest = replace(self, spec=replace(self.spec, **changed))
-        guest.save()
-        return guest
+        """Return the guest as it is with a disk of a size."""
+        if serial == ROOT:
+            return replace(self, spec=replace(self.spec, root_size=size))
+        return replace(self, spec=replace(self.spec, disks={**self.spec.disks, serial: size}))
 
     def save(self) -> None:
         """Write `guest.json`; a folder without it is no guest."""

@@ -115,7 +115,11 @@ class Guests:
             self._write_known_hosts()
             if not self.guests():
                 shutil.rmtree(self.folder, ignore_errors=True)
-            self._images.clean()
+
+    def down(self) -> None:
+        """End every guest and every host of the lab, and leave nothing behind but images, root trees and keys."""
+        self.lab.down()
+        self._images.clean()
 
     # One of them
 
@@ -181,6 +185,7 @@ class Guests:
             boot.make_disk(guest.disk(serial), size)
             execute(guest.folder, name, "blockdev-add", **boot.backend(guest, serial))
             execute(guest.folder, name, "device_add", **boot.device(serial))
+            guest.save()
 
     def grow(self, name: str, serial: str, size: str) -> None:
         """Make a disk larger, seen at once by a running guest; `root` is the disk that it booted from."""
@@ -190,12 +195,12 @@ class Guests:
             now, wanted = file.stat().st_size, parse_size(size)
             if wanted < now:
                 raise LabError(f"the disk {serial} has {now} bytes, and {size} would shrink it", host=name)
-            guest = guest.with_disk(serial, size)
             if self.running(name):
                 execute(guest.folder, name, "block_resize", **{"node-name": boot.node(serial), "size": wanted})
             else:
                 with file.open("r+b") as image:
                     image.truncate(wanted)
+            guest.with_disk(serial, size).save()
 
     # Clock
 

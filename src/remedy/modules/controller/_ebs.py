@@ -187,7 +187,7 @@ class Volume:
         if last["ModificationState"] in ("modifying", "optimizing"):
             return f"{text} ({last.get('Progress', 0)}%): it must be completed first"
         began = last["StartTime"].strftime("%Y-%m-%d %H:%M UTC")
-        return f"{text} and began {began}: AWS counts a volume's changes, try again six hours after that"
+        return f"{text} and began {began}: AWS takes a volume's changes six hours apart, or four in 24 hours"
 
     def _wait(self, look: Callable[[], tuple[bool, str]], seconds: float, left: str) -> None:
         """Look until it is there; progress is told when it changes; raises Failed, cause timeout, with what is left."""

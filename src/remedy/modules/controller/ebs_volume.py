@@ -35,8 +35,8 @@ PARAMS = (
     Param("snapshot", "bool", default=False, help="Take a snapshot first, and wait for it."),
     Param("wait", default="optimizing", choices=("optimizing", "completed"), help="Until the host can use the size, or "
           "until AWS would take another change, which takes hours."),
-    Param("wait_timeout", "duration", default="1h", help="How long to wait for the change."),
-    Param("snapshot_timeout", "duration", default="6h", help="How long to wait for the snapshot."),
+    Param("wait_timeout", "duration", default=3600, help="How long to wait for the change."),
+    Param("snapshot_timeout", "duration", default=6 * 3600, help="How long to wait for the snapshot."),
     *AWS_PARAMS,
 )  # fmt: skip
 VARIABLES = {"volume_id": "ebs_volume_id", **AWS_VARIABLES}
