@@ -14,9 +14,9 @@ class Partition(object):
     """One partition of a disk and the room behind it.
 
     `index` (as sfdisk counts), `start`, `size` (bytes, as the table has them), `room` (bytes that lie free right
-    behind it), `last` (nothing behind it but the disk's end), `most` (bytes that an MBR counts; None for GPT), `behind` (the
-    number of the partition that begins behind it, or None), `uuid`, `label` (gpt or dos), `trouble` (why it is not to
-    be grown), `sector`, `dump` (the whole table, as sfdisk -d tells it).
+    behind it), `last` (nothing behind it but the disk's end), `most` (bytes that an MBR counts; None for GPT), `behind`
+    (the number of the partition that begins behind it, or None), `uuid`, `label` (gpt or dos), `trouble` (why it is not
+    to be grown), `sector`, `dump` (the whole table, as sfdisk -d tells it).
     """
 
     def __init__(self, **known):
