@@ -14,7 +14,9 @@ from remedy.modules.target import _blocks, _chain, _mounts
 from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
 
 PARAMS = (
-    Param("path", "path", default=REQUIRED, help="Where it is mounted: a folder, or a mount, that is empty or not there."),
+    Param(
+        "path", "path", default=REQUIRED, help="Where it is mounted: an empty folder or mount, or a new one."
+    ),
     Param("fs", default="ext4", choices=("ext4", "xfs", "btrfs"), help="The file system."),
     Param(
         "table",
