@@ -177,7 +177,7 @@ class Ledger:
         handlers = self._handlers(entry)
         for item in items:
             if item.status == UNKNOWN and item.guarded:
-                self.guarded.append(doubtful(entry, item))
+                self.planned.append(doubtful(entry, item))
             if item.effect is not None:
                 item.effect()
             if item.about:

@@ -2,12 +2,12 @@
 
 Returns `chains`: for each mount, type and device; links, from the file system down; stops_at (in words, where the
 chain is not understood: it is left alone then); waiting_bytes (by how much the file system could grow with what is
-there); percent (used, as df prints it); and with `size` also `plan`. A link has kind (filesystem, lvm_lv, lvm_vg,
-lvm_pv, crypt, md, partition, disk, loop, cloud_volume), name, path, above (the name of the link that lies on it),
-size_bytes, free_behind_bytes (by how much it could grow before anything below it does), limit (what ends it, in words),
-and what tells it from look-alikes: uuid, label, serial. A plan has from_bytes, to_bytes, reach_bytes (the most there
-is), steps (in order; each module, device, from_bytes, to_bytes), refused (why it cannot be done) and ends (what would
-help to have more).
+there); percent (used, as df prints it), free_bytes and statvfs_bytes (its size for df); and with `size` also `plan`.
+A link has kind (filesystem, lvm_lv, lvm_vg, lvm_pv, crypt, md, partition, disk, loop, cloud_volume), name, path, above
+(the name of the link that lies on it), size_bytes, free_behind_bytes (by how much it could grow before anything below
+it does), limit (what ends it, in words), and what tells it from look-alikes: uuid, label, serial. A plan has
+from_bytes, to_bytes, reach_bytes (the most there is), steps (in order; each module, device, from_bytes, to_bytes),
+refused (why it cannot be done) and ends (what would help to have more).
 """
 
 import os
@@ -63,7 +63,9 @@ class BlockChain(Probe):
             chain = _chain.of(self.host, entry)
         chain["device"] = chain["links"][0]["path"] if chain["links"] else entry["source"]
         chain["percent"] = _percent(sizes)
-        chain["free_bytes"] = None if not sizes or "error" in sizes else sizes["f_bavail"] * sizes["f_frsize"]
+        known = sizes and "error" not in sizes
+        chain["free_bytes"] = sizes["f_bavail"] * sizes["f_frsize"] if known else None
+        chain["statvfs_bytes"] = sizes["f_blocks"] * sizes["f_frsize"] if known else None
         grows = self.params["offline"] or _filesystems.may_grow_online()
         every = _growth.plan(chain, "all", True)
         chain["waiting_bytes"] = 0 if not every["steps"] else every["to_bytes"] - every["from_bytes"]

@@ -14,7 +14,9 @@ from remedy.modules.target import _blocks, _chain, _mounts
 from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
 
 PARAMS = (
-    Param("path", "path", default=REQUIRED, help="Where it is mounted: a folder that is empty or not there."),
+    Param(
+        "path", "path", default=REQUIRED, help="Where it is mounted: an empty folder or mount, or a new one."
+    ),
     Param("fs", default="ext4", choices=("ext4", "xfs", "btrfs"), help="The file system."),
     Param(
         "table",
@@ -96,8 +98,6 @@ class DiskShort(Fault):
         path = self.params["path"]
         if os.path.isdir(path) and os.listdir(path):
             raise Failed("%s is not empty: give a folder of the fault's own" % path)
-        if _chain_mount(path) is not None:
-            raise Failed("something is mounted on %s already" % path)
         for folder in (path, self.params["folder"]):
             if not os.path.isdir(folder):
                 os.makedirs(folder)

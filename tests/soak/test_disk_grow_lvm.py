@@ -1,0 +1,236 @@
+"""disk-grow where a kernel of its own is needed: LVM, ext4 that grows while mounted, the root; on a guest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remedy.lab import Lab
+from remedy.lab.qemu import Guest, Guests
+from tests.acceptance.operator import Operator, Result
+from tests.conftest_lab import GuestFactory
+from tests.modules.running import in_lab, step
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
+
+SERIAL = "vol0a1b2c3d4e5f60718"  # as Amazon numbers its volumes
+DISK, TWIN = f"/dev/disk/by-id/virtio-{SERIAL}", "/dev/disk/by-id/virtio-twin"
+_CLEAN = """
+umount /data /twin 2> /dev/null || true
+for name in $(dmsetup ls 2> /dev/null | awk '/^odd/ {print $1}'); do dmsetup remove "$name"; done
+for vg in $(vgs --noheadings -o vg_name); do vgremove -q -f "$vg"; done
+for disk in "$1" "$2"; do
+    for part in "$disk"-part*; do [ ! -e "$part" ] || wipefs -q -a "$part"; done
+    wipefs -q -a "$disk"; blockdev --rereadpt "$(readlink -f "$disk")" || true
+done
+udevadm settle
+"""
+# The disk's partition is short; another group has a volume of the same name, with a file system of the same label and
+# size.
+_CHAIN = """
+mkdir -p /data /twin
+for pair in "$1 data" "$2 twin"; do
+    set -- $pair
+    printf 'label: gpt\\n, 320M, V\\n' | sfdisk -q "$1"; udevadm settle
+    pvcreate -q -y "$1-part1"; vgcreate -q "$2" "$1-part1"; lvcreate -q -y -l 100%FREE -n lv "$2"
+    mkfs.$FS -q -L data "/dev/$2/lv"; mount "/dev/$2/lv" "/$2"
+done
+"""
+
+
+@pytest.fixture(scope="module")
+def machine(guest_factory: GuestFactory) -> Guest:
+    return guest_factory("grow", disks={SERIAL: "640M", "twin": "640M"})
+
+
+@pytest.fixture
+def guest(guests: Guests, machine: Guest) -> Guest:
+    shell(guests, _CLEAN, DISK, TWIN)
+    return machine
+
+
+@pytest.fixture
+def operator(tmp_path: Path, lab: Lab, guests: Guests, guest: Guest) -> Operator:
+    operator = Operator(tmp_path, lab, ansible_become=True)
+    trust = f"-o UserKnownHostsFile={guests.known_hosts} -o StrictHostKeyChecking=yes"
+    operator.place("grow", ansible_host=guest.address, ansible_port=guest.port, ansible_ssh_common_args=trust)
+    return operator
+
+
+def shell(guests: Guests, script: str, *words: str) -> str:
+    return guests.run("grow", ["sh", "-euc", script, "sh", *words], timeout=600).stdout.strip()
+
+
+def chain(guests: Guests, fs: str = "ext4") -> None:
+    shell(guests, f"FS={fs}\n" + _CHAIN, DISK, TWIN)
+
+
+def one(guests: Guests, module: str, **params: Any) -> dict[str, Any]:
+    [frame] = in_lab(guests, "grow", step(module, **params))
+    return dict(frame)
+
+
+def play(operator: Operator, *flags: str, **values: Any) -> Result:
+    extra = json.dumps({"mount": "/data", **values})
+    return operator.play("disk-grow", "--yes", "-e", extra, *flags, timeout=600)
+
+
+def objects(result: Result) -> list[str]:
+    return [change["object"].partition(":")[0] for change in result.report["changes"]]
+
+
+def twin(guests: Guests) -> str:
+    """All that must not change of the look-alike."""
+    return shell(
+        guests,
+        'sfdisk -d "$1"; lvs --noheadings -o lv_size,lv_uuid twin; vgs --noheadings -o seqno twin; df /twin',
+        TWIN,
+    )
+
+
+def test_every_link_that_is_short_grows_mounted_and_nothing_else(
+    operator: Operator, guests: Guests, guest: Guest
+) -> None:
+    chain(guests)
+    whole = shell(guests, "head -c 200M /dev/urandom > /data/kept; sync; sha256sum /data/kept")
+    before = twin(guests)
+    # A part of it first: the partition grows by what lacks.
+    first = play(operator, size="400M")
+    assert (first.code, objects(first)) == (0, ["partition", "lvm_pv", "lvm_lv", "filesystem"]), first.stderr
+    assert int(shell(guests, "blockdev --getsize64 /dev/data/lv")) == 400 << 20
+    assert play(operator, size="400M").report["changes"] == []
+    checked = play(operator, "--check")
+    assert (checked.code, objects(checked)) == (0, ["partition", "lvm_pv", "lvm_lv", "filesystem"])
+    done = play(operator)
+    assert (done.code, objects(done)) == (0, ["partition", "lvm_pv", "lvm_lv", "filesystem"]), done.stderr
+    assert play(operator).report["changes"] == []
+    # Then the cloud makes it larger.
+    guests.grow("grow", SERIAL, "700M")
+    assert objects(play(operator)) == ["partition", "lvm_pv", "lvm_lv", "filesystem"]
+    assert shell(guests, "sha256sum /data/kept") == whole
+    assert twin(guests) == before
+    sizes = shell(
+        guests,
+        "vgs --noheadings --nosuffix --units b -o vg_free data; "
+        "blockdev --getsize64 /dev/data/lv; dumpe2fs -h /dev/data/lv 2> /dev/null | awk '/^Block (count|size)/ {print $3}'",
+    ).split()
+    assert sizes[0] == "0"
+    assert int(sizes[1]) - int(sizes[2]) * int(sizes[3]) < 4 << 20
+    # The group's metadata was on the control machine before it was changed.
+    assert b"physical_volumes" in operator.journal()
+    assert b"label: gpt" in operator.journal()
+
+
+def test_the_chain_names_the_clouds_volume_and_what_would_help(
+    operator: Operator, guests: Guests, guest: Guest
+) -> None:
+    chain(guests, "xfs")
+    [found] = one(guests, "block_chain", mount="/data", size="100G")["result"]["chains"]
+    kinds = [link["kind"] for link in found["links"]]
+    assert kinds == ["filesystem", "lvm_lv", "lvm_vg", "lvm_pv", "partition", "disk", "cloud_volume"]
+    assert found["links"][-1]["name"] == "vol-0a1b2c3d4e5f60718"
+    assert found["links"][5]["serial"] == SERIAL
+    refused = found["plan"]["refused"]
+    assert (
+        "and 100.0 GiB (107374182400 bytes) is wanted: the cloud's volume vol-0a1b2c3d4e5f60718 (vd"
+        in refused
+    )
+    assert "or add a physical volume to its group" in refused
+    done = play(operator, size="100G")
+    assert (done.code, done.report["changes"]) == (2, [])
+    assert objects(play(operator)) == ["partition", "lvm_pv", "lvm_lv", "filesystem"]
+
+
+def test_modules_take_a_share_and_refuse_what_does_not_carry_the_mount(guests: Guests, guest: Guest) -> None:
+    chain(guests)
+    for module, device in (
+        ("lvm_lv", "/dev/twin/lv"),
+        ("lvm_pv", TWIN + "-part1"),
+        ("partition_grow", TWIN + "-part1"),
+    ):
+        frame = one(guests, module, device=device, mount="/data")
+        assert frame["status"] == "failed"
+        assert "does not carry /data: nothing is done to it" in frame["reason"]
+    assert one(guests, "partition_grow", device=DISK + "-part1")["status"] == "changed"
+    assert one(guests, "lvm_pv", device=DISK + "-part1")["status"] == "changed"
+    assert one(guests, "lvm_pv", device=DISK + "-part1")["status"] == "ok"
+    free = int(shell(guests, "vgs --noheadings --nosuffix --units b -o vg_free data"))
+    frame = one(guests, "lvm_lv", device="/dev/data/lv", share="50%")
+    assert frame["status"] == "changed"
+    assert abs(frame["result"]["vg_free"] - free / 2) <= 8 << 20
+    smaller = one(guests, "lvm_lv", device="/dev/data/lv", size="100M")
+    assert "remedy makes nothing smaller" in smaller["reason"]
+    more = one(guests, "lvm_lv", device="/dev/data/lv", size="10G")
+    assert "let its physical volumes grow, or add one" in more["reason"]
+
+
+def test_layouts_that_are_not_understood_are_named_and_left_alone(
+    operator: Operator, guests: Guests, guest: Guest
+) -> None:
+    def stops() -> str:
+        [found] = one(guests, "block_chain", mount="/data")["result"]["chains"]
+        done = play(operator)
+        assert (done.code, done.report["changes"]) == (2, [])
+        assert found["stops_at"] in str(done.report["findings"])
+        return str(found["stops_at"])
+
+    shell(
+        guests,
+        'vgcreate -q data "$1"; lvcreate -q -y -L 100M -n lv data; mkfs.ext4 -q /dev/data/lv; mkdir -p /data; '
+        "mount /dev/data/lv /data; lvcreate -q -y -s -L 50M -n snap data/lv",
+        DISK,
+    )
+    assert stops() == "the logical volume data/lv: it has a snapshot"
+    shell(
+        guests,
+        "lvremove -q -f data/snap; umount /data; lvremove -q -f data/lv; "
+        "lvcreate -q -y --type striped -i 2 -L 64M -n lv data 2> /dev/null || vgextend -q data $1; "
+        "lvcreate -q -y -i 2 -L 64M -n lv data; mkfs.ext4 -q /dev/data/lv; mount /dev/data/lv /data",
+        TWIN,
+    )
+    assert stops() == "the logical volume data/lv: it is of the type striped, and only linear ones are known"
+    shell(guests, _CLEAN, DISK, TWIN)
+    key = "00" * 64
+    shell(
+        guests,
+        f"modprobe dm-crypt; dmsetup create odd --uuid CRYPT-PLAIN-odd --table '0 200000 crypt aes-xts-plain64 "
+        f"{key} 0 '$(readlink -f $1)' 0'; mkfs.ext4 -q /dev/mapper/odd; mount /dev/mapper/odd /data",
+        DISK,
+    )
+    assert "is an encrypted device (LUKS)" in stops()
+    shell(guests, _CLEAN, DISK, TWIN)
+    shell(
+        guests,
+        "dmsetup create odd --table '0 200000 linear '$(readlink -f $1)' 0'; mkfs.ext4 -q /dev/mapper/odd; "
+        "mount /dev/mapper/odd /data",
+        DISK,
+    )
+    assert "is a device-mapper target that is no LVM volume" in stops()
+
+
+def test_a_root_that_is_full_to_the_last_byte_grows_mounted(
+    operator: Operator, guests: Guests, guest: Guest
+) -> None:
+    chain(guests)
+    shell(guests, "head -c 100M /dev/urandom > /kept; sync")
+    whole = shell(guests, "sha256sum /kept")
+    guests.grow("grow", "root", "3300M")
+    shell(
+        guests,
+        "fallocate -l 20G /full 2> /dev/null || fallocate -l $(df -B1 --output=avail / | tail -1) /full || true; "
+        "dd if=/dev/zero of=/more bs=4k 2> /dev/null || true; sync",
+    )
+    assert shell(guests, "df --output=avail / | tail -1") == "0"
+    try:
+        # LVM beside it has no room for its archive.
+        assert objects(play(operator)) == ["partition", "lvm_pv", "lvm_lv", "filesystem"]
+        done = play(operator, mount="/")
+        assert (done.code, objects(done)) == (0, ["partition", "filesystem"]), done.stderr
+        assert play(operator, mount="/").report["changes"] == []
+        assert int(shell(guests, "df -B1M --output=avail / | tail -1")) > 200
+        assert shell(guests, "sha256sum /kept") == whole
+    finally:
+        shell(guests, "rm -f /full /more /kept")
