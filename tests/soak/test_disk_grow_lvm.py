@@ -115,7 +115,8 @@ def test_every_link_that_is_short_grows_mounted_and_nothing_else(
     sizes = shell(
         guests,
         "vgs --noheadings --nosuffix --units b -o vg_free data; "
-        "blockdev --getsize64 /dev/data/lv; dumpe2fs -h /dev/data/lv 2> /dev/null | awk '/^Block (count|size)/ {print $3}'",
+        "blockdev --getsize64 /dev/data/lv; "
+        "dumpe2fs -h /dev/data/lv 2> /dev/null | awk '/^Block (count|size)/ {print $3}'",
     ).split()
     assert sizes[0] == "0"
     assert int(sizes[1]) - int(sizes[2]) * int(sizes[3]) < 4 << 20
