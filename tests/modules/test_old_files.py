@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.modules.running import Talk, params, run
 
 from remedy.errors import InputError
-from remedy.modules.target.old_files import _ROTATED
+from remedy.modules.target._log_names import ROTATED
 
 DAY = 86400
 
@@ -381,7 +381,7 @@ def test_parameters_that_make_no_sense_are_refused(args, text):
     _ROTATED_NAMES.split(),
 )
 def test_names_of_rotated_logs(name):
-    assert _ROTATED.fullmatch(name)
+    assert ROTATED.fullmatch(name)
 
 
 @pytest.mark.parametrize(
@@ -400,11 +400,11 @@ def test_names_of_rotated_logs(name):
     ],
 )
 def test_names_of_other_files(name):
-    assert not _ROTATED.fullmatch(name)
+    assert not ROTATED.fullmatch(name)
 
 
 @given(st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=40))
 def test_a_name_is_judged_quickly_whatever_it_is(name):
     begun = time.monotonic()
-    _ROTATED.fullmatch(name * 5)
+    ROTATED.fullmatch(name * 5)
     assert time.monotonic() - begun < 1

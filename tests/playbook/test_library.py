@@ -85,3 +85,11 @@ def test_the_page_about_disk_full_names_each_finding_and_each_variable():
     page = (Path(__file__).parents[2] / "docs/disk-full.md").read_text(encoding="utf-8")
     named = set(re.findall(r"[\w-]+", page))
     assert raised() | set(play.vars) <= named
+
+
+def test_the_page_about_logs_rotate_names_each_finding_and_each_variable():
+    (play,) = plays("logs-rotate")
+    page = (Path(__file__).parents[2] / "docs/logs-rotate.md").read_text(encoding="utf-8")
+    found = {str(node.args["id"]) for node, _ in walk(play.diagnose) if getattr(node, "module", "") == "finding"}
+    assert len(found) == 8
+    assert found | set(play.vars) <= set(re.findall(r"[\w-]+", page))

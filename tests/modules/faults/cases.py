@@ -70,6 +70,14 @@ CASES = {
         "systemctl -q is-active remedy-drill-log-app",
         heals=f"cd {DRILL}; rm *.log.2; gzip *.log.1; : > remedy-drill-app.log",
     ),
+    "numbered lines": Case(
+        "fault_log_writer",
+        {"fill": "2M", "rate": 50, "reopens": True},
+        f"cd {DRILL}; mv *-lines.log old.log; systemctl kill -s HUP remedy-drill-lines-lines; "
+        "until test -s remedy-drill-lines.log; do sleep .02; done; "
+        "head -1 old.log | grep -q ^000000000001; test $(wc -c < old.log) -ge 2097152; rm old.log",
+        heals=f"cd {DRILL}; gzip -k *-lines.log; : > remedy-drill-lines.log",
+    ),
     "old files": Case(
         "fault_old_files",
         {"path": "/tmp", "files": 5, "size": "10K"},

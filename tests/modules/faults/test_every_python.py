@@ -23,6 +23,7 @@ def test_faults_come_and_go(interpreter: str, tmp_path: Path) -> None:
         ("fault_old_files", {"path": folder, "files": 3, "size": 10}),
         ("fault_logs", {"folder": folder, "rotated": 2, "size": 100, "live": 1000}),
         ("fault_deleted_open", {"folder": folder, "size": 1000, "name": f"p{port}"}),
+        ("fault_log_writer", {"folder": folder, "fill": 100, "name": f"w{port}"}),
         ("fault_port", {"port": port, "address": "127.0.0.1"}),
     ]
     steps = []
@@ -51,6 +52,7 @@ def test_more_than_is_free_cannot_be_left(interpreter: str, tmp_path: Path) -> N
         ("fault_disk_full", {"path": "/", "leave": 1, "percent": 5}, "give leave or percent, not both"),
         ("fault_disk_full", {"path": "/", "name": "../x"}, "name '../x': expected up to 40 letters"),
         ("fault_logs", {"rotated": 0}, "there would be no log"),
+        ("fault_log_writer", {"rate": 0}, "rate: expected up to 10000 lines a second"),
         ("fault_old_files", {"path": "/", "ending": "/x"}, "ending is the end of a name, without /"),
         ("fault_config", {"path": "/x"}, "give line, or search and replace"),
         ("fault_port", {"port": 70000}, "port: expected 1 to 65535"),

@@ -1,6 +1,7 @@
 """The folder that a fault puts its files in: one that is there, or one named remedy-drill, made for it."""
 
 import os
+import re
 
 from remedy.agent.kinds import Failed
 from remedy.agent.paths import native
@@ -30,6 +31,18 @@ def make(written):
 def left(written):
     """Say whether the folder is one of ours, and empty: nobody needs it any more."""
     return ours(written) and not os.listdir(native(real(written)))
+
+
+def family(path):
+    """Return the files of a log: itself, and what became of it, such as .log.1.gz or .log-20240131."""
+    folder, name = os.path.split(path)
+    ours = re.compile(re.escape(name) + r"([.-].*)?")
+    try:
+        names = os.listdir(native(folder))
+    except FileNotFoundError:
+        return []
+    found = [each.decode("utf-8", "surrogateescape") for each in names]
+    return [os.path.join(folder, each) for each in sorted(found) if ours.fullmatch(each)]
 
 
 def drop(written):

@@ -7,10 +7,8 @@ Returns `path` and `unit`.
 """
 
 import os
-import re
 
 from remedy.agent.kinds import Failed, Param
-from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling, _folder
 from remedy.modules.target.faults._daemon import Running
 from remedy.modules.target.faults._fault import MARK, STATE, name_param, wrong_name, wrong_path
@@ -58,8 +56,8 @@ while True:
 
 
 def check_params(params):
-    if isinstance(params["rate"], float) and not 0 < params["rate"] <= 10000:
-        return "rate: expected 1 to 10000 lines a second"
+    if isinstance(params["rate"], (int, float)) and not 0 < params["rate"] <= 10000:
+        return "rate: expected up to 10000 lines a second"
     return wrong_path(params, "folder") or wrong_name(params)
 
 
@@ -80,7 +78,7 @@ class LogWriter(Running):
 
     def found(self):
         if self.daemon.pid() is None:
-            return False if self._files() or _folder.left(self.params["folder"]) else None
+            return False if _folder.family(self.path) or _folder.left(self.params["folder"]) else None
         return (_filling.size_of(self.path) or 0) >= self.params["fill"]
 
     def inject(self):
@@ -97,19 +95,9 @@ class LogWriter(Running):
 
     def lift(self):
         self.daemon.stop()
-        for path in self._files():
+        for path in _folder.family(self.path):
             _filling.remove(path)
         _folder.drop(self.params["folder"])
 
     def returns(self, have, now):
         return {"path": self.path, "unit": self.daemon.unit}
-
-    def _files(self):
-        folder, name = os.path.split(self.path)
-        ours = re.compile(re.escape(name) + r"([.-].*)?")
-        try:
-            names = os.listdir(native(folder))
-        except FileNotFoundError:
-            return []
-        found = [each.decode("utf-8", "surrogateescape") for each in names]
-        return [os.path.join(folder, each) for each in sorted(found) if ours.fullmatch(each)]

@@ -6,10 +6,8 @@ names. Returns `files` and `unit`.
 """
 
 import os
-import re
 
 from remedy.agent.kinds import Failed, Param
-from remedy.agent.paths import native
 from remedy.modules.target.faults import _filling, _folder
 from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
 from remedy.modules.target.faults._writer import Writer
@@ -71,7 +69,7 @@ class Logs(Fault):
         return "fault:" + self.writer.path
 
     def found(self):
-        files, pid = self._files(), self.writer.pid()
+        files, pid = _folder.family(self.writer.path), self.writer.pid()
         if not files and pid is None:
             return False if _folder.left(self.params["folder"]) else None
         if not all(_filling.is_old(path, self.params["size"], age) for path, age in self._wanted()):
@@ -96,12 +94,12 @@ class Logs(Fault):
 
     def lift(self):
         self.writer.stop()
-        for path in self._files():
+        for path in _folder.family(self.writer.path):
             _filling.remove(path)
         _folder.drop(self.params["folder"])
 
     def returns(self, have, now):
-        return {"files": self._files(), "unit": self.writer.unit if self.params["live"] else None}
+        return {"files": _folder.family(self.writer.path), "unit": self.writer.unit if self.params["live"] else None}
 
     def _wanted(self):
         """Return the rotated logs that shall be there, as (path, age in seconds)."""
@@ -110,16 +108,6 @@ class Logs(Fault):
             ("%s.%d" % (self.writer.path, number), self.params["age"] + (number - 1) * _DAY)
             for number in numbers
         ]
-
-    def _files(self):
-        folder, name = os.path.split(self.writer.path)
-        ours = re.compile(re.escape(name) + r"([.-].*)?")
-        try:
-            names = os.listdir(native(folder))
-        except FileNotFoundError:
-            return []
-        found = [each.decode("utf-8", "surrogateescape") for each in names]
-        return [os.path.join(folder, each) for each in sorted(found) if ours.fullmatch(each)]
 
     def _room(self, size):
         folder = os.path.dirname(self.writer.path)
