@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -253,6 +254,32 @@ def test_region_profile_and_server_that_are_not_there(ec2: Any):
     gone = run(Site(known()), **params, region=REGION)
     assert "InvalidVolume.NotFound" in gone["reason"]
     assert "(is it in this region, and of this account?)" in gone["reason"]
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """A proxy's page, as captive networks and wrong addresses have them."""
+
+    def do_POST(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><html lang=en><title>Not Found</title>")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_what_is_not_aws_is_told(ec2: Any):
+    with http.server.HTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}"
+            found = run(Site(known()), volume_id="vol-0a1b2c3d4e5f60718", region=REGION, endpoint_url=address)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert found["status"] == "failed"
+    assert "what answers is not AWS" in found["reason"]
 
 
 def test_secrets_are_masked_before_they_are_used(ec2: Any):

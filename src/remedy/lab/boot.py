@@ -112,11 +112,11 @@ def _journal(inside: Inside) -> str:
         return ""
 
 
-def greets(address: str, port: int = 22) -> bool:
-    """Tell whether an sshd answers."""
+def greets(address: str, port: int = 22, seconds: float = 2) -> bool:
+    """Tell whether an sshd answers within a time."""
     try:
         with socket.create_connection((address, port), timeout=1) as link:
-            link.settimeout(2)
+            link.settimeout(seconds)
             return link.recv(8).startswith(b"SSH-2.0")
     except OSError:
         return False

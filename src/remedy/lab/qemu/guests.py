@@ -26,7 +26,7 @@ from remedy.lab.seed import write_hosts, write_seed
 from remedy.lab.spec import parse_size
 from remedy.lab.tools import Say, each, quiet, require, require_root
 
-_BOOT_SECONDS = 600.0  # it takes 20 s, and a multiple of it on a machine that is busy with other things
+_BOOT_SECONDS = 800.0  # it takes 25 s, and a large multiple of it on a machine that is busy with other things
 _FIRST, _LAST = 1, 250
 _PAUSE = 0.05
 _SSH_FAILED = 255

@@ -87,6 +87,7 @@ def call(what: str, operation: Callable[..., T], /, **arguments: Any) -> T:
 def told(what: str) -> Iterator[None]:
     """Tell boto3's errors in words: never a traceback, never a secret."""
     from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -100,6 +101,8 @@ def told(what: str) -> Iterator[None]:
         raise Failed(f"{what}: no AWS credentials that work: {_short(str(error))}") from None
     except (boto.ConnectTimeoutError, boto.ReadTimeoutError) as error:
         raise Failed(f"{what}: {_short(str(error))}", "timeout") from None
+    except ResponseParserError as error:  # a proxy's page, say
+        raise Failed(f"{what}: what answers is not AWS: {_short(str(error))}") from None
     except (boto.BotoCoreError, ValueError) as error:  # a profile that is not there, an address that is none
         raise Failed(f"{what}: {_short(str(error))}") from None
 
