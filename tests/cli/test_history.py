@@ -111,3 +111,12 @@ def test_runs_of_other_projects_say_so_and_may_be_left_out(
     assert f"  project    {there}\n" in told("20250104")
     listed = json.loads(told("--format", "json"))["runs"]
     assert [run["project"] for run in listed] == [str(here), str(there), None, None, None]
+
+
+def test_what_has_no_size_says_why_it_went_instead(state: Path) -> None:
+    ended = [{"item": "session 7 of app@db2", "reason": "idle for 900 s", "size": 0, "noun": "session"}]
+    swept = telling.changed(kind="sweep", object="sessions of MySQL", items=ended, reversible=False)
+    telling.write(state, "20250106-f", [swept], time=600.0)
+    text = told("20250106")
+    assert "      session 7 of app@db2  idle for 900 s\n" in text
+    assert "0 B" not in text

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from remedy.engine.approval import Approval, Planned, Plans
-from remedy.errors import RemedyError
+from remedy.errors import Refused, RemedyError
 from tests.engine.fake import play
 from tests.engine.test_gate import removing
 
@@ -111,3 +111,34 @@ def test_what_was_shown_for_one_task_is_no_leave_for_another() -> None:
     gate.beyond("a", Planned(task="stop it", guarded="disruptive", object="service:web"))
     gate.beyond("a", Planned(task="restart it", guarded="destructive", object="service:web"))
     assert len(asked) == 3
+
+
+def test_a_no_to_a_later_question_refuses_the_run_and_says_to_what() -> None:
+    def only_once(plans: Plans) -> None:
+        answers.append(plans)
+        if len(answers) > 1:
+            raise Refused("not approved; nothing was destroyed or interrupted")
+
+    answers: list[Plans] = []
+    gate = Approval(["a"], only_once)
+    gate.plan("a", [STEP])
+    gate.answer("a")
+    assert gate.refused is None
+    newer = Planned(task="end them", guarded="destructive", object="sessions", items=({"item": "session 7"},))
+    assert gate.beyond("a", newer) == "not approved; nothing was destroyed or interrupted"
+    assert gate.refused is not None
+    assert gate.refused.exit_code == 3
+    assert gate.refused.message.startswith("a: end them: sessions: not approved")
+
+
+def test_what_needs_no_approval_is_shown_beside_the_rest_and_never_asked_about() -> None:
+    asked: list[Plans] = []
+    gate = Approval(["a", "b"], asked.append)
+    other = Planned(task="raise it", guarded="", object="mysql:max_connections")
+    gate.plan("a", [STEP, other])
+    gate.plan("b", [other])
+    fates: dict[str, Any] = {}
+    for thread in [answered(gate, host, fates) for host in ("a", "b")]:
+        thread.join(5)
+    assert fates == {"a": "approved", "b": "approved"}
+    assert [dict(plans) for plans in asked] == [{"a": [STEP, other]}]

@@ -14,7 +14,7 @@ from remedy.modules import find
 from remedy.modules.controller import _sessions, _variables, mysql_sessions, mysql_variables
 from remedy.modules.controller._capacity import Capacity, computed
 from remedy.modules.controller._doors import doors, supported
-from remedy.modules.controller.mysql_info import target
+from remedy.modules.controller.mysql_info import refused, target
 from remedy.modules.controller.mysql_query import reads
 from remedy.modules.controller.mysql_sessions import Kill
 from remedy.modules.controller.mysql_variables import Variable
@@ -446,3 +446,24 @@ def test_option_files_are_read_as_the_server_reads_them(
     ours = str(folder / "zz-remedy.cnf")
     places = [each.place for each in options.entries(drop_in=ours)]
     assert places.index(ours) == 2, "after the folder's others, before the rest of the file that includes it"
+
+
+@pytest.mark.parametrize(
+    ("status", "mariadb", "told"),
+    [
+        # 10.11, measured: nine refused, one of them counted as such, and one login that failed.
+        (
+            {"Connection_errors_max_connections": "1", "Aborted_connects": "10", "Access_denied_errors": "1"},
+            True,
+            (1, 9),
+        ),
+        ({"Connection_errors_max_connections": "9", "Aborted_connects": "9"}, False, (9, 9)),  # 9.7, the same
+        ({"Connection_errors_max_connections": "0", "Aborted_connects": "0"}, True, (0, 0)),
+        ({"Aborted_connects": "4"}, True, None),
+    ],
+)
+def test_refused_connections_are_told_as_far_as_the_server_counts_them(
+    status: dict[str, str], mariadb: bool, told: tuple[int, int] | None
+) -> None:
+    found = refused(status, mariadb=mariadb)
+    assert found == (None if told is None else {"least": told[0], "most": told[1]})

@@ -76,3 +76,15 @@ def test_a_log_of_a_thousand_lines_does_not_fill_the_screen() -> None:
 def test_beside_a_path_that_fills_the_line_stands_what_it_takes() -> None:
     rows = [{"path": "/var/log/" + "deep/" * 20 + "log", "bytes": 3 << 20, "owner": "app"}]
     assert told(rows, width=80, most=None) == ["  BYTES  PATH", f"3.0 MiB  {rows[0]['path']}"]
+
+
+def test_of_a_log_the_newest_lines_are_shown() -> None:
+    log = [f"line {number} of it" for number in range(12)]
+    assert told({"log": log}, width=80, most=3) == [
+        "log:",
+        "  ... 9 earlier lines",
+        "  line 9 of it",
+        "  line 10 of it",
+        "  line 11 of it",
+    ]
+    assert told({"log": log}, width=80, most=None)[1] == "  line 0 of it"

@@ -101,6 +101,16 @@ def test_transactions_end_only_where_the_operator_says_so(bench: Bench) -> None:
 
 def test_what_it_changed_can_be_taken_back(bench: Bench) -> None:
     full(bench)
+    assert all(refused(bench) for _ in range(4))
+    asked = bench.operator.here("play", "mysql-connections", *SOON)
+    assert asked.code == 3
+    assert "would destroy 151 sessions on 1 host" in asked.stderr
+    assert f"change mysql:max_connections: live 151 -> {RAISED}" in asked.stderr
+    assert "change mysql:wait_timeout: " in asked.stderr
+    told = next(each for each in asked.report["findings"] if each["id"] == "mysql-connections")["evidence"]
+    assert told["refused_since_start"].endswith(" (MariaDB counts some of them with the logins that broke off)")
+    least, most = map(int, told["refused_since_start"].split(" (")[0].split(" to "))
+    assert least <= 4 <= most
     done = bench.runbook("mysql-connections", *SOON)
     assert done.code == 0, why(done)
     told = row(done, "Raise max_connections")["result"]

@@ -84,6 +84,16 @@ def test_a_plan_names_whom_it_would_end_and_what_that_rolls_back(bench: Bench, s
         assert server.sql(there) == "1"
 
 
+def test_tables_are_named_and_their_indexes_are_none_of_them(bench: Bench, server: Postgres) -> None:
+    server.sql("CREATE TABLE parts (id int PRIMARY KEY, n int UNIQUE); ALTER TABLE parts OWNER TO app", "app")
+    with server.held(1, "BEGIN; INSERT INTO parts VALUES (1, 1);") as (pid,):
+        server.until("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'", "1")
+        params = {"login_db": "app", "pids": [pid]}
+        planned = bench.tasks({"postgresql_sessions": params}, flags=("--check",))
+        assert ", which has written to parts (undone at once; the work is lost)" in str(planned.report["changes"])
+    server.sql("DROP TABLE parts", "app")
+
+
 def test_the_inventory_names_roles_whose_sessions_stay(bench: Bench, server: Postgres, tmp_path: Path) -> None:
     keeping = Bench(tmp_path / "keeping", server, postgres_keep_users=["app"])
     with server.held(1, OPEN) as (pid,):

@@ -191,7 +191,7 @@ def test_keys_of_a_pattern_go_and_no_others(bench: Bench, cache: Cache, replica:
     assert f"is a replica of {cache.address}:6379: what is written here comes from there" in refused["reason"]
     task = {"redis_keys": {"state": "absent", "pattern": "cache:*"}}
     planned = bench.tasks(task, flags=("--check",))
-    assert planned.report["changes"][0]["items"][0]["reason"].startswith("3000 keys of 3502; ")
+    assert planned.report["changes"][0]["items"][0]["reason"].startswith("3,000 keys of 3,502; ")
     assert cache.keys("cache:*") == 3000
     done = bench.tasks(task).report["tasks"][0]
     assert (done["status"], done["result"]["deleted"]) == ("changed", 3000), done

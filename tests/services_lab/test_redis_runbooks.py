@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,6 +156,21 @@ def test_a_full_disk_explains_refused_writes_and_a_save_ends_them(bench: Bench, 
     cache.shell(f"rm -r {drop_in}; systemctl daemon-reload")
 
 
+def test_evidence_tells_what_is_in_force(bench: Bench, cache: Cache) -> None:
+    cache.clean("user default on nopass ~* &* +@all")
+    assert bench.one("redis_servers")["result"]["server"]["config"]["password"] is False
+    cache.cli("config", "set", "maxclients", "20")
+    with cache.clients(*["PING"] * 20):
+        found = findings(bench.runbook("redis-down", command="diagnose"))
+        evidence = found["redis-full"]["evidence"]
+        assert evidence["connected"] == 20
+        assert evidence["maxclients"].startswith("20 in force: so many are connected, and nobody else gets in")
+        assert "Redis's default is 10000" in evidence["maxclients"]
+        assert found["redis-down"]["evidence"]["password"] is False
+    cache.clean("user default on >of-mine ~* &* +@all")
+    assert bench.one("redis_servers")["result"]["server"]["config"]["password"] is True
+
+
 def test_clients_that_are_at_work_stay_and_maxclients_is_raised(bench: Bench, cache: Cache) -> None:
     cache.clean("maxclients 20")
     with cache.clients(*["SUBSCRIBE news"] * 18):
@@ -219,6 +235,53 @@ def test_the_limit_is_raised_within_the_hosts_memory_alone(bench: Bench, cache: 
     cache.shell("systemctl restart redis-server")
     assert (cache.setting("maxmemory")[0], cache.keys("user:*")) == (live, before)
     assert bench.runbook("redis-memory").report["changes"] == []
+
+
+def test_a_limit_that_is_too_small_by_now_does_not_come_back(bench: Bench, cache: Cache) -> None:
+    cache.fill("user:#", 40000)
+    cache.squeeze()
+    done = bench.runbook("redis-memory")
+    assert done.code == 0, done
+    raised, keys = cache.setting("maxmemory"), cache.keys("user:*")
+    for policy, then in (("noeviction", "every write would fail"), ("allkeys-lru", "keys would be deleted at once")):
+        cache.cli("config", "set", "maxmemory-policy", policy)
+        back = bench.rollback(done)
+        assert back.code == 2
+        assert f"that are used by now: with {policy} {then}" in reason(back)
+        assert (cache.setting("maxmemory"), cache.keys("user:*")) == (raised, keys)
+
+
+def test_an_evicting_policy_does_not_come_back_where_it_would_delete_at_once(
+    bench: Bench, cache: Cache
+) -> None:
+    cache.clean("maxmemory-policy allkeys-lru")
+    done = bench.tasks({"redis_config": {"name": "maxmemory-policy", "value": "noeviction"}})
+    cache.fill("user:#", 20000)
+    cache.squeeze()
+    back = bench.rollback(done)
+    assert back.code == 2
+    assert "with allkeys-lru keys would be deleted at once" in reason(back)
+    assert cache.keys("user:*") == 20000
+
+
+def test_a_plan_counts_keys_and_says_what_hangs_on_what_comes_before(bench: Bench, cache: Cache) -> None:
+    cache.fill("cache:#", 20000)
+    cache.fill("user:#", 20000)
+    cache.squeeze()
+    gone: dict[str, Any] = {"redis_delete_patterns": ["cache:*"], "redis_flush_db": 0}
+    planned = bench.runbook("redis-memory", "--check", **gone)
+    tasks = {each["task"]: each for each in planned.report["tasks"]}
+    assert tasks["Raise maxmemory"]["status"] == "unknown"
+    assert "only if what comes before does not make room enough" in tasks["Raise maxmemory"]["reason"]
+    assert "of its keys never expire, by " in findings(planned)["redis-keys"]["title"]
+    refused = bench.runbook("redis-memory", "-v", **gone)
+    assert refused.code == 3
+    assert "would destroy 60000 keys" in refused.stderr
+    assert "keys of redis:6379, database 0: 20000 keys" in refused.stderr
+    assert "every key of database 0 of redis:6379: 40000 keys" in refused.stderr
+    assert cache.keys("*") == 40000
+    alone = bench.runbook("redis-memory", "--check")
+    assert [each["object"] for each in alone.report["changes"]] == ["redis:6379:maxmemory"]
 
 
 def test_a_database_and_a_policy_only_by_their_variables(bench: Bench, cache: Cache) -> None:

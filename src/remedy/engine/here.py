@@ -30,7 +30,7 @@ from remedy.transport.reach import Address, lost
 from remedy.transport.tunnel import TcpTunnel, Tunnel
 
 if TYPE_CHECKING:
-    from remedy.engine.worker import Worker
+    from remedy.engine.carrier import Carrier
 
 TARGET = "remedy.modules.target."
 
@@ -43,7 +43,7 @@ class Gone(BaseException):
         self.error = error
 
 
-def run_here(worker: Worker, play: PlayContext, walk: Walk, entry: Entry, item: Item) -> dict[str, Any]:
+def run_here(worker: Carrier, play: PlayContext, walk: Walk, entry: Entry, item: Item) -> dict[str, Any]:
     """Run one step of a controller module; return its `result` frame. Raises where the host is lost."""
     talk = Talk(worker, play, entry, item)
     site = HostSite(worker, play, walk, entry, item, talk)
@@ -63,7 +63,7 @@ class Talk:
     Gone = Gone
     waited = 0.0
 
-    def __init__(self, worker: Worker, play: PlayContext, entry: Entry, item: Item) -> None:
+    def __init__(self, worker: Carrier, play: PlayContext, entry: Entry, item: Item) -> None:
         self._worker = worker
         self._journal: Callable[[dict[str, Any]], None] = lambda intent: worker.intend(
             play, entry, item, intent
@@ -104,7 +104,7 @@ class Talk:
 class _Place:
     """A host that can be reached: lines to its services."""
 
-    def __init__(self, worker: Worker, target: Target, identity: Identity | None, *, apart: bool) -> None:
+    def __init__(self, worker: Carrier, target: Target, identity: Identity | None, *, apart: bool) -> None:
         self._worker = worker
         self._target = target
         self._identity = identity
@@ -175,7 +175,7 @@ class HostSite(_Place):
     """The host a step works for; a `Site` of controller modules."""
 
     def __init__(
-        self, worker: Worker, play: PlayContext, walk: Walk, entry: Entry, item: Item, talk: Talk
+        self, worker: Carrier, play: PlayContext, walk: Walk, entry: Entry, item: Item, talk: Talk
     ) -> None:
         super().__init__(worker, worker.contact.target(play), item.identity, apart=False)
         self._play = play

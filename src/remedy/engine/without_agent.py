@@ -10,12 +10,12 @@ from remedy.engine.flight import FAILED, OK, Item
 from remedy.engine.results import text_of_command
 
 if TYPE_CHECKING:
-    from remedy.engine.worker import Worker
+    from remedy.engine.carrier import Carrier
 
 _SECONDS = 1800.0
 
 
-def run_raw(worker: Worker, play: PlayContext, item: Item) -> dict[str, Any]:
+def run_raw(worker: Carrier, play: PlayContext, item: Item) -> dict[str, Any]:
     """Run a raw command; return its `result` frame. Raises Unreachable where the host is lost."""
     message = item.message or {}
     if message["check"]:

@@ -83,7 +83,12 @@ def _mapping(value: dict[str, Any], width: int, most: int | None, depth: int) ->
         if _flat(item) and "\n" not in str(item):
             lines += _wrapped(f"{key}: {_cell(item, str(key), value)}", width)
         elif depth < 3:
-            inner = _told(item, width - 2, most, depth + 1)
+            shown = item
+            if key == "log" and isinstance(item, list) and most is not None and len(item) > most + 1:
+                shown = item[-most:]  # what a log said last is what counts
+            inner = _told(shown, width - 2, most, depth + 1)
+            if shown is not item:
+                inner = [f"... {count(len(item) - len(shown), 'earlier line')}", *inner]
             lines += [f"{key}:", *(f"  {line}" for line in inner)] if inner else [f"{key}: (none)"]
         else:
             lines.append(f"{key}: {cut(one_line(item), _WIDEST)}")

@@ -129,15 +129,18 @@ class Setting(Resource):
         self._bring(have, want)
 
     def undo(self, kept: dict[str, Any]) -> None:
-        """Bring both back, the file first: it is written from what runs."""
-        if self.name == "maxmemory" and int(kept["state"]["live"]):
-            told = facts.facts(self._server())["memory"]
-            if told["policy"] != "noeviction" and int(kept["state"]["live"]) < told["counted"]:
-                raise Failed(
-                    f"maxmemory {size_of(int(kept['state']['live']))} is less than the {size_of(told['counted'])} that "
-                    f"are used by now: {told['policy']} would delete keys at once; delete first what may go"
-                )
-        self._bring(self.read(), kept["state"])
+        """Bring both back, the file first: it is written from what runs. Refused where data or writes would suffer."""
+        state, told = kept["state"], facts.facts(self._server())["memory"]
+        limit = int(state["live"]) if self.name == "maxmemory" else told["maxmemory"]
+        policy = state["live"] if self.name == "maxmemory-policy" else told["policy"]
+        full = bool(limit) and limit < told["counted"]
+        if full and (self.name == "maxmemory" or (self.name == "maxmemory-policy" and policy != "noeviction")):
+            then = "every write would fail" if policy == "noeviction" else "keys would be deleted at once"
+            raise Failed(
+                f"maxmemory {size_of(limit)} is less than the {size_of(told['counted'])} that are used by now: with "
+                f"{policy} {then}; delete first what may go. {self.name} stays {self.read()['live']}"
+            )
+        self._bring(self.read(), state)
 
     def returns(self, have: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
         """Return the values."""

@@ -65,7 +65,7 @@ class Flush(Action):
         """Return the database with all of its keys."""
         name = "every database" if self.params["all"] else f"database {self.params['db']}"
         return [
-            Item(name, True, f"all {before['keys']} keys of it; there is no way back", count=before["keys"])
+            Item(name, True, f"all {before['keys']:,} keys of it; there is no way back", count=before["keys"])
         ]
 
     def do(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any
 
-from remedy.agent.kinds import Failed, Param, Probe
+from remedy.agent.kinds import Failed, Param, Probe, Unknown
 from remedy.modules.controller._redis import LOGIN_PARAMS, LOGIN_VARIABLES, session
 from remedy.modules.controller._redis_facts import facts, host_of
 from remedy.modules.controller._redis_settings import drift
@@ -26,8 +26,10 @@ PARAMS = (
     Param(
         "filter", "list", elements="str", help="Names of INFO to return as they came; * stands for anything."
     ),
+    Param("freed", "bool", default=False, help="In check mode it is not known what it will say: a task before it would "
+          "have made room."),
     *LOGIN_PARAMS,
-)
+)  # fmt: skip
 VARIABLES = LOGIN_VARIABLES
 EXAMPLES = """
 - redis_info:
@@ -44,6 +46,8 @@ def kind(params: dict[str, Any]) -> type[Probe]:
 class Info(Probe):
     def read(self) -> dict[str, Any]:
         """Return the facts."""
+        if self.host.check and self.params["freed"]:
+            raise Unknown("only if what comes before does not make room enough")
         server = session(self.host, self.params)
         (pong,) = server.ask_all([("PING",)])
         # One that could not save refuses PING as it refuses writes, and tells why all the same.

@@ -186,8 +186,8 @@ class Delete(Sweep):
     def _item(self, pattern: str, told: dict[str, Any]) -> Item:
         server = self._server()
         count, all_keys = told["count"], told["keys"]
-        whole = ", which is every key of this database" if count and count >= all_keys else f" of {all_keys}"
-        reason = f"{count} keys{whole}; {told['forever']} of {told['sample']} looked at would never expire"
+        whole = ", which is every key of this database" if count and count >= all_keys else f" of {all_keys:,}"
+        reason = f"{count:,} keys{whole}; {told['forever']} of {told['sample']} looked at would never expire"
         identity = [pattern, server.db, server.server.get("run_id")]
         return Item(pattern, count > 0, reason if count else "no key fits", told["bytes"], identity, count)
 

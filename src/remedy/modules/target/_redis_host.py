@@ -99,13 +99,31 @@ def root_of(pid):
 
 
 def config(path, root=""):
-    """Return {values: {name: text}, files, unreadable: why or None, errors}; later lines win, as in Redis."""
-    found = {"path": path, "values": {}, "where": {}, "files": [], "unreadable": None, "renamed": []}
+    """Return {values: {name: text}, files, unreadable: why or None, renamed, password}; later lines win, as in Redis.
+
+    `password`: whether who gives no name needs one; None where an aclfile may say so.
+    """
+    found = {"path": path, "values": {}, "where": {}, "files": [], "unreadable": None, "renamed": [], "default": None}
     try:
         _read(path, root, found, 0)
     except OSError as error:
         found["unreadable"] = "%s: %s" % (path, error.strerror.lower())
+    asked = found.pop("default")  # what ACL rules say of the user default comes after requirepass
+    if asked is None:
+        asked = None if found["values"].get("aclfile") else bool(found["values"].get("requirepass"))
+    found["password"] = asked
     return found
+
+
+def _needs_password(rules):
+    """Say whether an account with these ACL rules needs a password."""
+    needs = True
+    for rule in rules:
+        if rule == "nopass":
+            needs = False
+        elif rule[:1] in (">", "#") or rule in ("resetpass", "reset"):
+            needs = True
+    return needs
 
 
 def _read(path, root, found, depth):
@@ -117,6 +135,8 @@ def _read(path, root, found, depth):
         if not parts:
             continue
         name, value = parts[0].lower(), " ".join(parts[1:])
+        if name == "user" and parts[1:2] == ["default"]:
+            found["default"] = _needs_password(parts[2:])
         if name == "include" and depth < _DEPTH:
             for each in sorted(glob.glob(root + value)) or [root + value]:
                 _read(each[len(root) :], root, found, depth + 1)

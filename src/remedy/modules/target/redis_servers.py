@@ -7,11 +7,11 @@ that `unit`, `container` or `port` names, else the one on the port, else the onl
 signal, its container is paused), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`, `user`,
 `listens`, `port` (a container's published one; None: it is not known where it is reached, as of a container that is
 stopped or has no network), `address` (a container's own, where it has published no port; it may be another one after
-a start), `config_file`, `config` (the main settings of the file; a password only as
-`password: true`), `persists` (it has save points or an append-only file), `saved` (seconds since its dump or
-append-only file was written, None: there is none), `disk` (of its dumps), `open_files`, `rss`, `log` (its last lines),
-`problem` (kind: config, port, dump, append-only, disk, memory, permission; text) and
-`port_owner` (who else has its port).
+a start), `config_file`, `config` (the main settings of the file; of a password only `password`: whether who gives no
+name needs one), `connected` (TCP connections to its port), `persists` (it has save points or an append-only file),
+`saved` (seconds since its dump or append-only file was written, None: there is none), `disk` (of its dumps),
+`open_files`, `rss`, `log` (its last lines), `problem` (kind: config, port, dump, append-only, disk, memory,
+permission; text) and `port_owner` (who else has its port).
 """
 
 import os
@@ -195,9 +195,10 @@ class Servers(Probe):
             "listens": _ports.of_process(pid) if pid else [],
             "config_file": path,
             "config": dict({name.replace("-", "_"): values.get(name) for name in _SHOWN if name in values},
-                           password="requirepass" in values or "user" in values,
+                           password=config["password"],
                            renamed=config["renamed"], unreadable=config["unreadable"]) if config else None,
             "open_files": _redis_host.open_files(pid),
+            "connected": None,
             "rss": _redis_host.memory(pid)["rss"],
         }  # fmt: skip
         found.update(about)
@@ -212,6 +213,8 @@ class Servers(Probe):
         found["port_owner"] = None
         if found["state"] in ("stopped", "failed", "starting"):
             found["port_owner"] = _ports.owner(found["port"])
+        if pid and not root:
+            found["connected"] = len(_redis_host.connections(found["port"]))
         found["problem"] = self._problem(found, path)
         return found
 
