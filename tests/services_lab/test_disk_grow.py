@@ -59,6 +59,21 @@ def test_every_amount_is_reached_and_a_second_run_changes_nothing(
     assert "No errors detected" in machine.shell("sfdisk --verify $1", disk["disk"])
 
 
+def test_what_is_added_is_not_added_twice_unless_it_is_meant(machine: Machine, bench: Bench) -> None:
+    machine.short(fs="xfs", short="filesystem", grown="1G")
+    first = bench.play(size="+20%")
+    assert (first.code, objects(first)) == (0, ["filesystem"]), said(first)
+    assert [finding["resolved"] for finding in first.report["findings"]] == [True]
+    grown = machine.chain()["links"][0]["size_bytes"]
+    assert abs(grown - 384 * MIB) <= MIB
+    again = bench.play(size="+20%")
+    assert (again.code, again.report["changes"], again.report["findings"]) == (0, [], [])
+    assert "has grown by +20% already, by the run" in again.stdout
+    assert objects(bench.play(size="+100M")) == ["filesystem"]
+    assert objects(bench.play(size="+100M", grow_again=True)) == ["filesystem"]
+    assert abs(machine.chain()["links"][0]["size_bytes"] - grown - 200 * MIB) <= 2 * MIB
+
+
 def test_check_shows_the_whole_plan_and_changes_nothing(machine: Machine, bench: Bench) -> None:
     machine.short(fs="xfs", short="disk")
     before = machine.about("/data")

@@ -31,7 +31,7 @@ from remedy.errors import InputError, Interrupted, Position, RemedyError, neares
 from remedy.events import Warned
 from remedy.inventory import Host, Inventory
 from remedy.inventory import load as load_inventory
-from remedy.journal import Journal, Loans
+from remedy.journal import Journal, Journals, Loans
 from remedy.modules import ModuleSpec, check, find, parse_free_form
 from remedy.playbook import Play, Playbook, Task, list_tags, list_tasks
 from remedy.playbook import load as load_playbook
@@ -196,6 +196,7 @@ class Session:
             recorder=journal,
             connector=connections,
             loans=Loans(self.project.state),
+            journals=Journals(self.project.state),
             approver=Question(report if self.shape != "json" and somebody_is_there() else None, stop),
             stop=stop,
             decrypt=self.vault.open if self.vault else None,

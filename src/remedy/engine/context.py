@@ -106,6 +106,22 @@ class NoLoans:
         """Nothing to remember."""
 
 
+class Journals(Protocol):
+    """What earlier runs did to objects of hosts."""
+
+    def last(self, host: str, name: str, warn: Callable[[str], None]) -> Any:
+        """Return the last write to an object (run, before, want), None where there was none."""
+        ...
+
+
+class NoJournals:
+    """Nothing was done."""
+
+    def last(self, host: str, name: str, warn: Callable[[str], None]) -> Any:
+        """Return None."""
+        return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
     """What one run consists of."""
@@ -121,6 +137,7 @@ class RunContext:
     recorder: Recorder
     connector: Connector
     loans: Loans = field(default_factory=NoLoans)
+    journals: Journals = field(default_factory=NoJournals)
     decrypt: Any = None
     sources: tuple[str, ...] = ()
     approver: Approver = nobody
