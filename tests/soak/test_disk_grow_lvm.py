@@ -1,4 +1,4 @@
-"""disk-grow where a kernel of its own is needed: LVM, ext4 that grows while mounted, the root; on a guest."""
+"""disk-grow on an emulated machine, for what needs a kernel of its own: LVM, ext4 that grows mounted, the root."""
 
 from __future__ import annotations
 
@@ -38,6 +38,33 @@ for pair in "$1 data" "$2 twin"; do
     pvcreate -q -y "$1-part1"; vgcreate -q "$2" "$1-part1"; lvcreate -q -y -l 100%FREE -n lv "$2"
     mkfs.$FS -q -L data "/dev/$2/lv"; mount "/dev/$2/lv" "/$2"
 done
+"""
+_SIZES = """
+vgs --noheadings --nosuffix --units b -o vg_free data; blockdev --getsize64 /dev/data/lv
+dumpe2fs -h /dev/data/lv 2> /dev/null | awk '/^Block (count|size)/ {print $3}'
+"""
+_SNAPSHOT = """
+pvcreate -q -y "$1"; vgcreate -q data "$1"; lvcreate -q -y -L 100M -n lv data; mkfs.ext4 -q /dev/data/lv; mkdir -p /data
+mount /dev/data/lv /data; lvcreate -q -y -s -L 50M -n snap data/lv
+"""
+_STRIPED = """
+umount /data; lvremove -q -f data/snap; lvremove -q -f data/lv; pvcreate -q -y "$1"; vgextend -q data "$1"
+lvcreate -q -y -i 2 -L 64M -n lv data; mkfs.ext4 -q /dev/data/lv; mount /dev/data/lv /data
+"""
+_MAPPED = """
+mkdir -p /data; modprobe -a dm-mod
+dmsetup create odd --table "0 200000 linear $(readlink -f "$1") 0"; udevadm settle
+mkfs.ext4 -q /dev/mapper/odd; mount /dev/mapper/odd /data
+"""
+# As cryptsetup would make it.
+_CRYPT = """
+mkdir -p /data; modprobe dm-crypt; key=$(printf '%0128d' 7)
+dmsetup create odd --uuid CRYPT-PLAIN-odd --table "0 200000 crypt aes-xts-plain64 $key 0 $(readlink -f "$1") 0"
+udevadm settle; mkfs.ext4 -q /dev/mapper/odd; mount /dev/mapper/odd /data
+"""
+_FILL = """
+dd if=/dev/zero of=/full bs=1M 2> /dev/null || true; sync
+dd if=/dev/zero of=/more bs=4k 2> /dev/null || true; sync
 """
 
 
@@ -112,17 +139,15 @@ def test_every_link_that_is_short_grows_mounted_and_nothing_else(
     assert objects(play(operator)) == ["partition", "lvm_pv", "lvm_lv", "filesystem"]
     assert shell(guests, "sha256sum /data/kept") == whole
     assert twin(guests) == before
-    sizes = shell(
-        guests,
-        "vgs --noheadings --nosuffix --units b -o vg_free data; "
-        "blockdev --getsize64 /dev/data/lv; "
-        "dumpe2fs -h /dev/data/lv 2> /dev/null | awk '/^Block (count|size)/ {print $3}'",
-    ).split()
+    sizes = shell(guests, _SIZES).split()
     assert sizes[0] == "0"
     assert int(sizes[1]) - int(sizes[2]) * int(sizes[3]) < 4 << 20
     # The group's metadata was on the control machine before it was changed.
-    assert b"physical_volumes" in operator.journal()
-    assert b"label: gpt" in operator.journal()
+    saved = {path.suffix for path in operator.state.glob("runs/*/kept/grow/*")}
+    assert saved == {".sfdisk", ".vgcfg"}
+    assert all(
+        "physical_volumes" in path.read_text() for path in operator.state.glob("runs/*/kept/grow/*.vgcfg")
+    )
 
 
 def test_the_chain_names_the_clouds_volume_and_what_would_help(
@@ -178,37 +203,15 @@ def test_layouts_that_are_not_understood_are_named_and_left_alone(
         assert found["stops_at"] in str(done.report["findings"])
         return str(found["stops_at"])
 
-    shell(
-        guests,
-        'vgcreate -q data "$1"; lvcreate -q -y -L 100M -n lv data; mkfs.ext4 -q /dev/data/lv; mkdir -p /data; '
-        "mount /dev/data/lv /data; lvcreate -q -y -s -L 50M -n snap data/lv",
-        DISK,
-    )
+    shell(guests, _SNAPSHOT, DISK)
     assert stops() == "the logical volume data/lv: it has a snapshot"
-    shell(
-        guests,
-        "lvremove -q -f data/snap; umount /data; lvremove -q -f data/lv; "
-        "lvcreate -q -y --type striped -i 2 -L 64M -n lv data 2> /dev/null || vgextend -q data $1; "
-        "lvcreate -q -y -i 2 -L 64M -n lv data; mkfs.ext4 -q /dev/data/lv; mount /dev/data/lv /data",
-        TWIN,
-    )
+    shell(guests, _STRIPED, TWIN)
     assert stops() == "the logical volume data/lv: it is of the type striped, and only linear ones are known"
     shell(guests, _CLEAN, DISK, TWIN)
-    key = "00" * 64
-    shell(
-        guests,
-        f"modprobe dm-crypt; dmsetup create odd --uuid CRYPT-PLAIN-odd --table '0 200000 crypt aes-xts-plain64 "
-        f"{key} 0 '$(readlink -f $1)' 0'; mkfs.ext4 -q /dev/mapper/odd; mount /dev/mapper/odd /data",
-        DISK,
-    )
+    shell(guests, _CRYPT, DISK)
     assert "is an encrypted device (LUKS)" in stops()
     shell(guests, _CLEAN, DISK, TWIN)
-    shell(
-        guests,
-        "dmsetup create odd --table '0 200000 linear '$(readlink -f $1)' 0'; mkfs.ext4 -q /dev/mapper/odd; "
-        "mount /dev/mapper/odd /data",
-        DISK,
-    )
+    shell(guests, _MAPPED, DISK)
     assert "is a device-mapper target that is no LVM volume" in stops()
 
 
@@ -219,11 +222,7 @@ def test_a_root_that_is_full_to_the_last_byte_grows_mounted(
     shell(guests, "head -c 100M /dev/urandom > /kept; sync")
     whole = shell(guests, "sha256sum /kept")
     guests.grow("grow", "root", "3300M")
-    shell(
-        guests,
-        "fallocate -l 20G /full 2> /dev/null || fallocate -l $(df -B1 --output=avail / | tail -1) /full || true; "
-        "dd if=/dev/zero of=/more bs=4k 2> /dev/null || true; sync",
-    )
+    shell(guests, _FILL)
     assert shell(guests, "df --output=avail / | tail -1") == "0"
     try:
         # LVM beside it has no room for its archive.

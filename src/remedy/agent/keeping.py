@@ -8,13 +8,14 @@ HOST_LIMIT = 64 << 20
 
 
 def keep(module, have, left, undoing=None):
-    """Return (what undo needs, None) or (None, why the change cannot be undone).
+    """Return (what undo needs, None) or (what is saved all the same or None, why the change cannot be undone).
 
     `left` is how many bytes the host may still keep in this run; `undoing` is what an undo is about to bring back.
     """
     kept = module.keep(have) if undoing is None else module.keep_undone(have, undoing)
     if isinstance(kept, Irreversible):
-        return None, kept.reason
+        fits = kept.saved is None or weight(kept.saved) <= OBJECT_LIMIT
+        return (kept.saved if fits else None), kept.reason
     size = weight(kept)
     if size > OBJECT_LIMIT:
         return None, "content larger than 1 MiB"

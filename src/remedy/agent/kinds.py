@@ -56,10 +56,15 @@ class Unknown(Exception):
 
 
 class Irreversible(object):
-    """Returned by `Resource.keep` instead of what undo needs: why the change cannot be undone."""
+    """Returned by `Resource.keep` instead of what undo needs: why the change cannot be undone.
 
-    def __init__(self, reason):
+    `saved` ({name: bytes}) becomes files in the run's folder on the control machine, before the change is made: what a
+    person would want to have then, such as a partition table as it was.
+    """
+
+    def __init__(self, reason, saved=None):
         self.reason = reason
+        self.saved = saved
 
 
 class Item(object):

@@ -33,7 +33,7 @@ from remedy.events import Warned
 from remedy.home import expanded
 from remedy.inventory import Host, Inventory
 from remedy.inventory import load as load_inventory
-from remedy.journal import Journal, Loans
+from remedy.journal import Journal, Journals, Loans
 from remedy.modules import ModuleSpec, check, find, parse_free_form
 from remedy.playbook import Play, Playbook, Task, list_tags, list_tasks
 from remedy.playbook import load as load_playbook
@@ -197,6 +197,7 @@ class Session(Struct, frozen=True, kw_only=True):
             recorder=journal,
             connector=connections,
             loans=Loans(self.project.state),
+            journals=Journals(self.project.state),
             approver=Question(page if somebody_is_there() else None, stop, self.secrets.mask),
             stop=stop,
             decrypt=self.vault.open if self.vault else None,

@@ -108,6 +108,22 @@ class NoLoans:
         """Nothing to remember."""
 
 
+class Journals(Protocol):
+    """What earlier runs did to objects of hosts."""
+
+    def last(self, host: str, name: str, warn: Callable[[str], None]) -> Any:
+        """Return the last write to an object (run, before, want), None where there was none."""
+        ...
+
+
+class NoJournals:
+    """Nothing was done."""
+
+    def last(self, host: str, name: str, warn: Callable[[str], None]) -> Any:
+        """Return None."""
+        return None
+
+
 class RunContext(Struct, frozen=True, kw_only=True):
     """What one run consists of."""
 
@@ -122,6 +138,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
     recorder: Recorder
     connector: Connector
     loans: Loans = field(default_factory=NoLoans)
+    journals: Journals = field(default_factory=NoJournals)
     decrypt: Any = None
     sources: tuple[str, ...] = ()
     approver: Approver = nobody

@@ -245,6 +245,13 @@ class HostSite(_Place):
                     self.warn(str(error))
         return found
 
+    def earlier(self, name: str) -> dict[str, Any]:
+        """Return the last write of earlier runs to an object of this host: run, before, want; None, where none."""
+        found = self._worker.run.journals.last(self.name, name, self.warn)
+        if found is None:
+            return {"run": None, "before": None, "want": None}
+        return {"run": found.run, "before": found.before, "want": found.want}
+
     def _carry(
         self, name: str, params: dict[str, Any], *, more: dict[str, Any], finishing: bool = False
     ) -> dict[str, Any]:

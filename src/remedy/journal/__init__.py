@@ -1,5 +1,6 @@
 """The run journal, written ahead, and what undoes a run."""
 
+from remedy.journal.earlier import Journals
 from remedy.journal.history import delete_run, find_run, list_runs, named_few
 from remedy.journal.journal import Journal
 from remedy.journal.lending import Loans
@@ -10,6 +11,7 @@ from remedy.journal.undo import NotUndone, UndoPlan, UndoStep, undo_plan
 
 __all__ = [
     "Journal",
+    "Journals",
     "Loans",
     "NotUndone",
     "RunRecord",

@@ -114,7 +114,8 @@ class Journal:
     # -- what stands in a line
 
     def _line(self, event: Event) -> bytes:
-        if isinstance(event, Intent) and event.kind == "sweep" and event.kept and not event.secret:
+        files = isinstance(event, Intent) and (event.kind == "sweep" or event.irreversible is not None)
+        if files and isinstance(event, Intent) and event.kept and not event.secret:
             return write_line(self._said, self._saved.take(event))
         sealed = isinstance(event, Intent) and (event.secret or event.sealed)
         if not isinstance(event, Intent) or (event.kept is None and not sealed):

@@ -1,4 +1,7 @@
-"""What a sweep saved of what it took: plain files, RUN/kept/HOST/NAME, that an operator reads with any program."""
+"""What a sweep saved of what it took, and a change that cannot be undone of what was before.
+
+Plain files, RUN/kept/HOST/NAME, that an operator reads with any program.
+"""
 
 from __future__ import annotations
 

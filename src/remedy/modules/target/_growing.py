@@ -26,7 +26,11 @@ class Growing(Resource):
     _goal = None
 
     def keep(self, have):
-        return Irreversible("what has grown is not made smaller")
+        return Irreversible("what has grown is not made smaller", self.saved())
+
+    def saved(self):
+        """Return {name: bytes}: the tables and metadata as they were, for the run's folder."""
+        return None
 
     def why(self, have):
         return "it has %s (%d bytes) already" % (shown(have["bytes"]), have["bytes"])

@@ -10,17 +10,33 @@ from remedy.modules.target import _amount
 from remedy.modules.target._amount import MIB, shown
 
 
-def plan(chain, amount, grows_mounted=True):
-    """Return the plan for a chain of _chain.of; `grows_mounted`: False where ext4 must be unmounted to grow."""
+def plan(chain, amount, grows_mounted=True, earlier=None):
+    """Return the plan for a chain of _chain.of; `grows_mounted`: False where ext4 must be unmounted to grow.
+
+    `earlier`: {before, want} of the last run that let the file system grow: the same +amount is not added twice.
+    """
     trouble = _amount.wrong(amount)
     if trouble:
         raise Failed(trouble)
     links = chain["links"]
-    found = {"mount": chain["mount"], "steps": [], "refused": None, "ends": None}
+    found = {"mount": chain["mount"], "steps": [], "refused": None, "ends": None, "done_before": False}
     if chain["stops_at"] is not None or len(links) < 2:
         found["refused"] = "%s is left alone: %s" % (chain["mount"], chain["stops_at"])
         return found
+    if earlier and str(amount).strip().startswith("+") and _same(links, amount, earlier):
+        found["done_before"] = True
+        amount = str(links[0]["size_bytes"])
     return _Plan(links, found, grows_mounted).make(amount)
+
+
+def _same(links, amount, earlier):
+    """Say whether a file system is as an earlier run left it, which had been asked for the same amount."""
+    before, want = ((earlier.get(name) or {}).get("bytes") for name in ("before", "want"))
+    if not isinstance(before, int) or not isinstance(want, int):
+        return False
+    unit = max(links[1].get("extent_bytes") or 0, MIB) + links[0]["slack_bytes"]
+    asked = _amount.target(amount, before)
+    return abs(links[0]["size_bytes"] - want) <= unit and -unit <= want - asked <= unit
 
 
 class _Plan(object):

@@ -7,7 +7,7 @@ A link has kind (filesystem, lvm_lv, lvm_vg, lvm_pv, crypt, md, partition, disk,
 (the name of the link that lies on it), size_bytes, free_behind_bytes (by how much it could grow before anything below
 it does), limit (what ends it, in words), and what tells it from look-alikes: uuid, label, serial. A plan has
 from_bytes, to_bytes, reach_bytes (the most there is), steps (in order; each module, device, from_bytes, to_bytes),
-refused (why it cannot be done) and ends (what would help to have more).
+refused (why it cannot be done), ends (what would help to have more) and done_before (an earlier run added it).
 """
 
 import os
@@ -18,6 +18,12 @@ from remedy.modules.target import _amount, _chain, _filesystems, _growth, _mount
 PARAMS = (
     Param("mount", "path", help="Only this mount point; it must be one."),
     Param("size", help="Plan for it to become so large: a size (20G), what to add (+5G, +20%), or all."),
+    Param(
+        "earlier",
+        "dict",
+        help="What an earlier run let it grow from and to, as earlier_change tells it: before and "
+        "want. The same +amount is not added twice.",
+    ),
     Param("offline", "bool", default=False, help="The plan may unmount ext4 for a moment, where it must be."),
     Param("timeout", "duration", default=5, help="How long one mount may take to answer."),
 )
@@ -69,7 +75,8 @@ class BlockChain(Probe):
         grows = self.params["offline"] or _filesystems.may_grow_online()
         every = _growth.plan(chain, "all", True)
         chain["waiting_bytes"] = 0 if not every["steps"] else every["to_bytes"] - every["from_bytes"]
-        chain["plan"] = _growth.plan(chain, self.params["size"], grows) if self.params["size"] else None
+        size, earlier = self.params["size"], self.params["earlier"]
+        chain["plan"] = _growth.plan(chain, size, grows, earlier) if size else None
         return chain
 
 

@@ -1,9 +1,9 @@
 """Make an LVM logical volume larger, from what its volume group has free (lvextend).
 
-The file system on it is another step: filesystem_grow. Nothing is written to the root's /etc/lvm, so it works on a full
-root; the group's metadata as it was is in the change's record. Only linear volumes; refused: thin pools and what lies
-in them, snapshots and their origins, RAID, mirrors, caches, a group that misses a physical volume, is shared, or has a
-namesake. Returns `device`, `bytes`, `vg`, `vg_free`.
+The file system on it is another step: filesystem_grow. Nothing is written to the root's /etc/lvm, so it works on a
+full root; the group's metadata as it was (vgcfgbackup) is saved in the run's folder. Only linear volumes; refused: thin
+pools and what lies in them, snapshots and their origins, RAID, mirrors, caches, a group that misses a physical volume,
+is shared, or has a namesake. Returns `device`, `bytes`, `vg`, `vg_free`.
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
@@ -86,11 +86,9 @@ class Logical(Growing):
         )
         return {"bytes": self.goal(have["bytes"], have["bytes"] + free, extent, name, helps)}
 
-    def diff(self, have, want):
-        text = self._lvm.backup(self._lv["vg_name"])
-        note = "the logical volume %s/%s: %d to %d bytes" % (
-            self._lv["vg_name"], self._lv["lv_name"], have["bytes"], want["bytes"])  # fmt: skip
-        return {"before": text, "after": text, "note": note}
+    def saved(self):
+        name = self._lv["vg_name"]
+        return {name + ".vgcfg": self._lvm.backup(name).encode("utf-8")}
 
     def write(self, have, want):
         name = "%s/%s" % (self._lv["vg_name"], self._lv["lv_name"])

@@ -1,8 +1,8 @@
 """Let an LVM physical volume take all of its device (pvresize), after the device has become larger.
 
-Nothing is written to the root's /etc/lvm, so it works on a full root; the group's metadata as it was is in the change's
-record. Refused: a group that misses a physical volume, is shared, exported, read-only, or has a namesake. Returns
-`device`, `bytes`, `vg`.
+Nothing is written to the root's /etc/lvm, so it works on a full root; the group's metadata as it was (vgcfgbackup) is
+saved in the run's folder. Refused: a group that misses a physical volume, is shared, exported, read-only, or has a
+namesake. Returns `device`, `bytes`, `vg`.
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
@@ -63,10 +63,9 @@ class Physical(Growing):
             return have  # a second copy of the metadata lies at the end
         return {"bytes": max(have["bytes"], usable)}
 
-    def diff(self, have, want):
-        text = self._lvm.backup(self._pv["vg_name"])
-        note = "the physical volume %s: %d to %d bytes" % (self.block.name, have["bytes"], want["bytes"])
-        return {"before": text, "after": text, "note": note}
+    def saved(self):
+        name = self._pv["vg_name"]
+        return {name + ".vgcfg": self._lvm.backup(name).encode("utf-8")}
 
     def write(self, have, want):
         self.steady('exec pvresize --autobackup n -- "$1"', (self._pv["pv_name"],), environment=QUIET)

@@ -3,7 +3,7 @@
 Its beginning, type, name and UUID stay. The table is written by sfdisk, which takes the new size on its standard input
 and makes no temporary file, so it works on a full root; then the kernel is told (partx). A run that was cut off between
 the two is finished. Refused: another partition or the disk's end right behind it, a logical or extended partition, a
-damaged table. The old table is in the change's record (`sfdisk --dump`). Returns `device`, `bytes`.
+damaged table. The old table (`sfdisk --dump`) is saved in the run's folder. Returns `device`, `bytes`.
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
@@ -81,15 +81,8 @@ class Grow(Growing):
         size = max(size, part.size)
         return {"bytes": size, "table_bytes": size}
 
-    def diff(self, have, want):
-        # The journal has the table as it was on the control machine's disk, before it is written.
-        old, new = (
-            "size=%12d" % (size // self._part.sector) for size in (have["table_bytes"], want["table_bytes"])
-        )
-        lines = self._part.dump.splitlines(True)
-        start = "start=%12d" % (self._part.start // self._part.sector)
-        after = [line.replace(old, new) if start in line else line for line in lines]
-        return {"before": self._part.dump, "after": "".join(after)}
+    def saved(self):
+        return {"%s.sfdisk" % self.block.disk.name: self._part.dump.encode("utf-8")}
 
     def write(self, have, want):
         what = "table" if want["table_bytes"] > have["table_bytes"] else "kernel"

@@ -1,0 +1,231 @@
+"""What can be told without a disk: amounts, tables, plans; and layouts that this kernel lacks, in a /sys made here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remedy.agent.kinds import Failed
+from remedy.modules.target import _amount, _blocks, _chain, _filesystems, _growth, _tables
+
+MIB, GIB = 1 << 20, 1 << 30
+FS, PART, DISK = "filesystem", "partition", "disk"
+
+
+def test_amounts():
+    for text, base, wanted in (
+        ("20G", 5 * GIB, 20 * GIB),
+        ("1.5G", 0, 3 * GIB // 2),
+        ("+5G", GIB, 6 * GIB),
+        ("+20%", 10 * GIB, 12 * GIB),
+        (str(4096), 1, 4096),
+        ("10 MiB", 0, 10 * MIB),
+        ("all", 7, None),
+        (" ALL ", 7, None),
+    ):
+        assert _amount.target(text, base) == wanted
+    for text in ("20%", "-5G", "+-5G", "G", "", "5 apples", "0", "+0%", "nan", "1e9"):
+        assert _amount.wrong(text), text
+        with pytest.raises(Failed, match="size '"):
+            _amount.target(text, GIB)
+
+
+def table(label: str, *parts: tuple[int, int], total: int = 2048 * 1024, **more: Any) -> dict[str, Any]:
+    """A table as `sfdisk -J` tells it, of (start, size) in sectors."""
+    entries = [
+        {"node": f"/dev/sdx{number}", "start": start, "size": size, "type": "83"}
+        for number, (start, size) in enumerate(parts, 1)
+    ]
+    return {"label": label, "id": "0xcafe", "partitions": entries, **more}
+
+
+def judged(found: dict[str, Any], number: int = 1, sectors: int = 2048 * 1024) -> _tables.Partition:
+    start = found["partitions"][number - 1]["start"] * 512
+    return _tables.judge(found, start, 512, sectors * 512, "", str(number))
+
+
+def test_the_room_behind_a_partition():
+    # GPT keeps 33 sectors at the end, wherever its header says that the disk ends.
+    assert judged(table("gpt", (2048, 2048), lastlba=9999)).room == (2048 * 1024 - 34 - 4095) * 512
+    assert judged(table("dos", (2048, 2048))).room == (2048 * 1024 - 4096) * 512
+    between = judged(table("gpt", (2048, 2048), (8192, 10)))
+    assert (between.room, between.last, between.behind) == (4096 * 512, False, 2)
+    # The order of the numbers is not the order on the disk.
+    assert judged(table("gpt", (8192, 10), (2048, 2048)), 1).last
+    assert judged(table("gpt", (8192, 10), (2048, 2048)), 2).behind == 1
+    touching = judged(table("dos", (2048, 2048), (4096, 10)))
+    assert (touching.room, touching.behind) == (0, 2)
+    # An MBR counts no further than 32 bits, however large the disk.
+    far = judged(table("dos", (2048, 2048)), sectors=1 << 34)
+    assert far.size + far.room == ((1 << 32) - 1 - 2048) * 512 == far.most
+
+
+def test_tables_that_are_left_alone():
+    with pytest.raises(Failed, match="of the kind 'bsd'"):
+        judged(table("bsd", (2048, 2048)))
+    with pytest.raises(Failed, match="the table on the disk has none there"):
+        _tables.judge(table("gpt", (2048, 2048)), 512, 512, GIB, "", "1")
+    extended = table("dos", (2048, 8192), (12000, 10))
+    extended["partitions"][0]["type"] = "f"
+    assert judged(extended).trouble == "it is an extended partition"
+    assert "logical partition" in _tables.judge(extended, 2080 * 512, 512, GIB, "", "5").trouble
+
+
+def link(kind: str, name: str, above: str | None, size: int, free: int = 0, **more: Any) -> dict[str, Any]:
+    found = {"kind": kind, "name": name, "path": f"/dev/{name}", "above": above, "limit": None}
+    return {**found, "size_bytes": size, "free_behind_bytes": free, **more}
+
+
+def top(size: int, kind: str = "xfs") -> dict[str, Any]:
+    return link(FS, "/data", None, size, type=kind, slack_bytes=MIB, grain_bytes=4096)
+
+
+def simple(fs: int, part: int, room: int, disk: int, more: int = 0, **of: Any) -> dict[str, Any]:
+    parted = {"last": True, "most_bytes": None, **of}
+    links = [
+        top(fs),
+        link(PART, "sdx1", "/data", part, room, **parted),
+        link(DISK, "sdx", "sdx1", disk, more),
+    ]
+    return {"mount": "/data", "links": links, "stops_at": None}
+
+
+def steps(plan: dict[str, Any]) -> list[tuple[str, int]]:
+    return [(step["module"], step["to_bytes"]) for step in plan["steps"]]
+
+
+def test_only_links_that_are_short_are_in_the_plan():
+    assert steps(_growth.plan(simple(GIB, GIB, 0, GIB), "all")) == []
+    assert steps(_growth.plan(simple(GIB, 2 * GIB, 0, 2 * GIB), "all")) == [("filesystem_grow", 2 * GIB)]
+    short = _growth.plan(simple(GIB, GIB, GIB, 2 * GIB), "+50%")
+    assert steps(short) == [("partition_grow", 3 * GIB // 2), ("filesystem_grow", 3 * GIB // 2)]
+    disk = _growth.plan(simple(GIB, GIB, 0, GIB, GIB), "all")
+    assert steps(disk) == [
+        ("disk_rescan", 2 * GIB),
+        ("partition_grow", 2 * GIB),
+        ("filesystem_grow", 2 * GIB),
+    ]
+    # The disk is asked again only where the room before it does not do.
+    assert steps(_growth.plan(simple(GIB, GIB, GIB, 2 * GIB, GIB), "2G"))[0][0] == "partition_grow"
+
+
+def test_refused_plans_say_which_link_and_what_would_help():
+    smaller = _growth.plan(simple(2 * GIB, 2 * GIB, GIB, 3 * GIB), "1G")
+    assert "remedy makes nothing smaller" in smaller["refused"]
+    ended = _growth.plan(simple(GIB, GIB, 0, GIB), "2G")
+    assert ended["refused"].endswith("the disk sdx ends there: make it larger, and play again")
+    behind = simple(GIB, GIB, 0, 9 * GIB, last=False, limit="partition 2 begins behind it")
+    assert (
+        "sdx1 is as large as it can be: partition 2 begins behind it" in _growth.plan(behind, "2G")["refused"]
+    )
+    unclear = {"mount": "/data", "links": [top(GIB)], "stops_at": "md0 is a software RAID"}
+    assert _growth.plan(unclear, "all")["refused"] == "/data is left alone: md0 is a software RAID"
+    mounted = simple(GIB, 2 * GIB, 0, 2 * GIB)
+    mounted["links"][0]["type"] = "ext4"
+    assert "CAP_SYS_RESOURCE" in _growth.plan(mounted, "all", grows_mounted=False)["refused"]
+    assert [smaller["steps"], ended["steps"]] == [[], []]
+
+
+def grouped(lv: int, free: int, *pvs: tuple[int, int]) -> dict[str, Any]:
+    """LVM with 4 MiB extents; of each physical volume its size and the room behind its partition."""
+    links = [top(lv), link("lvm_lv", "data-lv", "/data", lv, free, extent_bytes=4 * MIB),
+             link("lvm_vg", "data", "data-lv", 0)]  # fmt: skip
+    for number, (size, room) in enumerate(pvs):
+        name, part, disk = f"/dev/sd{number}1", f"sd{number}1", f"sd{number}"
+        about = {"start_bytes": MIB, "extent_bytes": 4 * MIB}
+        links += [link("lvm_pv", name, "data", size, 0, **about),
+                  link(PART, part, name, size + MIB, room, last=True, most_bytes=None),
+                  link(DISK, disk, part, size + room + 3 * MIB)]  # fmt: skip
+    return {"mount": "/data", "links": links, "stops_at": None}
+
+
+def test_a_group_gives_what_is_free_before_its_volumes_grow():
+    assert steps(_growth.plan(grouped(GIB, GIB, (2 * GIB, GIB)), "2G")) == [
+        ("lvm_lv", 2 * GIB), ("filesystem_grow", 2 * GIB)]  # fmt: skip
+    more = _growth.plan(grouped(GIB, GIB, (2 * GIB, GIB)), "2560M")
+    assert steps(more) == [("partition_grow", 5 * GIB // 2 + MIB), ("lvm_pv", 5 * GIB // 2),
+                           ("lvm_lv", 5 * GIB // 2), ("filesystem_grow", 5 * GIB // 2)]  # fmt: skip
+    both = _growth.plan(grouped(GIB, 0, (GIB, GIB), (GIB, GIB)), "all")
+    assert [step[0] for step in steps(both)] == ["partition_grow", "lvm_pv"] * 2 + [
+        "lvm_lv",
+        "filesystem_grow",
+    ]
+    assert "or add a physical volume to its group" in _growth.plan(grouped(GIB, 0, (GIB, 0)), "9G")["refused"]
+
+
+SIZES = st.integers(min_value=64 * MIB, max_value=4 << 40)
+
+
+@given(fs=SIZES, gap=SIZES, room=SIZES, more=st.sampled_from([0, GIB]), size=st.one_of(SIZES, st.just("all")))
+def test_no_plan_ever_shrinks_and_one_that_was_done_plans_nothing(fs, gap, room, more, size):
+    chain = simple(fs, fs + gap, room, fs + gap + room, more)
+    plan = _growth.plan(chain, str(size))
+    for step in plan["steps"]:
+        assert step["to_bytes"] > step["from_bytes"]
+    if plan["refused"]:
+        assert plan["steps"] == []
+        return
+    part, disk = chain["links"][1], chain["links"][2]
+    for step in plan["steps"]:  # as the modules would
+        if step["module"] == "disk_rescan":
+            disk["size_bytes"], disk["free_behind_bytes"] = step["to_bytes"], 0
+            part["free_behind_bytes"] += step["to_bytes"] - step["from_bytes"]
+        elif step["module"] == "partition_grow":
+            part["free_behind_bytes"] -= step["to_bytes"] - part["size_bytes"]
+            part["size_bytes"] = step["to_bytes"]
+        else:
+            chain["links"][0]["size_bytes"] = step["to_bytes"] // 4096 * 4096
+    assert part["free_behind_bytes"] >= 0
+    assert chain["links"][0]["size_bytes"] <= part["size_bytes"]
+    assert steps(_growth.plan(chain, str(size))) == []
+
+
+def device(sys: Path, number: str, name: str, **files: str) -> None:
+    """Make a block device of a /sys of our own: this kernel has none of these kinds."""
+    folder = sys / "devices" / name
+    for path, text in {"size": "204800", "dev": number, **files}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text + "\n")
+    (sys / "dev/block").mkdir(parents=True, exist_ok=True)
+    (sys / "dev/block" / number).symlink_to(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "kind", "text"),
+    [
+        ("dm-0", {"dm/uuid": "CRYPT-LUKS2-ab-home", "dm/name": "home"}, "crypt", "LUKS"),
+        ("dm-0", {"dm/uuid": "mpath-3600", "dm/name": "mpatha"}, "multipath", "multipathd resize map"),
+        ("dm-0", {"dm/uuid": "", "dm/name": "x"}, "dm", "no LVM volume"),
+        ("md0", {"md/level": "raid1"}, "md", "mdadm --grow"),
+        ("zd0", {}, "zd", "a volume of ZFS"),
+        ("bcache0", {}, "bcache", "of a kind that is not known here"),
+        ("foo0", {}, "foo0", "of a kind that is not known here"),
+    ],
+)
+def test_layouts_that_are_not_known_are_named(
+    tmp_path: Path, name: str, files: dict[str, str], kind: str, text: str
+) -> None:
+    device(tmp_path, "9:0", name, **files)
+    block = _blocks.Block("9:0", str(tmp_path))
+    links: list[dict[str, Any]] = []
+    with pytest.raises(_chain.Unclear, match=text):
+        _chain._below(None, links, block, "/data")
+    assert (block.kind, links[0]["kind"], links[0]["size_bytes"]) == (kind, kind, 100 * MIB)
+
+
+def test_a_disk_tells_the_volume_that_it_is(tmp_path: Path) -> None:
+    device(tmp_path, "259:0", "nvme1n1", **{"device/serial": "vol0123456789abcdef0"})
+    device(tmp_path, "252:0", "vda", serial="root")
+    assert _blocks.Block("259:0", str(tmp_path)).cloud_volume == "vol-0123456789abcdef0"
+    assert _blocks.Block("252:0", str(tmp_path)).cloud_volume is None
+
+
+def test_who_may_grow_ext_while_it_is_mounted(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    for mask, may in (("000001fffeffffff", False), ("000001ffffffffff", True)):
+        status.write_text(f"Name: x\nCapEff:\t{mask}\n")
+        assert _filesystems.may_grow_online(str(status)) is may

@@ -1,0 +1,202 @@
+"""disk-grow on loop devices of a booted host: amounts, look-alikes, bad input, a full root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from remedy.lab import Disk, Lab
+from tests.conftest_lab import HostFactory
+from tests.services_lab.growing import Bench, Machine, objects, said
+
+pytestmark = pytest.mark.lab
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab, host_factory: HostFactory) -> Machine:
+    host_factory("grows", role="disks", root_size="64M", disks={"/srv/disks": Disk("2G")})
+    return Machine(lab, "grows")
+
+
+@pytest.fixture
+def machine(booted: Machine) -> Machine:
+    booted.clean()
+    return booted
+
+
+@pytest.fixture
+def bench(machine: Machine, tmp_path: Path) -> Bench:
+    return Bench(tmp_path, machine)
+
+
+@pytest.mark.parametrize("fs", ["xfs", "ext4", "btrfs"])
+@pytest.mark.parametrize("table", ["gpt", "mbr"])
+def test_every_amount_is_reached_and_a_second_run_changes_nothing(
+    machine: Machine, bench: Bench, fs: str, table: str
+) -> None:
+    disk = machine.short(fs=fs, table=table, short="disk")
+    machine.shell("head -c 100M /dev/urandom > /data/kept; sha1sum /data/kept > /run/sum")
+    identity = machine.shell("sfdisk -J $1 | grep -E 'uuid|type|start|\"id\"'", disk["disk"])
+    for size, wanted, links in (
+        ("350M", 350 * MIB, ["disk", "partition", "filesystem"]),
+        (str(400 * MIB), 400 * MIB, ["partition", "filesystem"]),
+        ("all", 510 * MIB, ["partition", "filesystem"]),
+    ):
+        first = bench.play(size=size, grow_offline=True)
+        assert (first.code, objects(first)) == (0, links), said(first)
+        [finding] = first.report["findings"]
+        assert (finding["id"], finding["resolved"]) == ("disk-grow", True)
+        chain = machine.chain()
+        assert wanted - 8 * MIB <= chain["links"][0]["size_bytes"] <= wanted + MIB
+        assert 0 <= chain["links"][1]["size_bytes"] - chain["links"][0]["size_bytes"] <= 8 * MIB
+        again = bench.play(size=size, grow_offline=True)
+        assert (again.code, again.report["changes"], again.report["findings"]) == (0, [], [])
+    assert machine.shell("sha1sum -c /run/sum") == "/data/kept: OK"
+    assert machine.shell("sfdisk -J $1 | grep -E 'uuid|type|start|\"id\"'", disk["disk"]) == identity
+    assert "No errors detected" in machine.shell("sfdisk --verify $1", disk["disk"])
+
+
+def test_what_is_added_is_not_added_twice_unless_it_is_meant(machine: Machine, bench: Bench) -> None:
+    machine.short(fs="xfs", short="filesystem", grown="1G")
+    first = bench.play(size="+20%")
+    assert (first.code, objects(first)) == (0, ["filesystem"]), said(first)
+    assert [finding["resolved"] for finding in first.report["findings"]] == [True]
+    grown = machine.chain()["links"][0]["size_bytes"]
+    assert abs(grown - 384 * MIB) <= MIB
+    again = bench.play(size="+20%")
+    assert (again.code, again.report["changes"], again.report["findings"]) == (0, [], [])
+    assert "has grown by +20% already, by the run" in again.stdout
+    assert objects(bench.play(size="+100M")) == ["filesystem"]
+    assert objects(bench.play(size="+100M", grow_again=True)) == ["filesystem"]
+    assert abs(machine.chain()["links"][0]["size_bytes"] - grown - 200 * MIB) <= 2 * MIB
+
+
+def test_check_shows_the_whole_plan_and_changes_nothing(machine: Machine, bench: Bench) -> None:
+    machine.short(fs="xfs", short="disk")
+    before = machine.about("/data")
+    checked = bench.play("--check")
+    assert (checked.code, objects(checked)) == (0, ["disk", "partition", "filesystem"]), said(checked)
+    assert "partition /dev/loop" in said(checked)
+    assert ": 320.0 MiB to 510.9 MiB; filesystem /data: 320.0 MiB to 510.9 MiB" in said(checked)
+    assert machine.about("/data") == before
+    done = bench.play()
+    assert (done.code, {change["reversible"] for change in done.report["changes"]}) == (0, {False})
+    # The old table is on the control machine's disk before the new one is on the host's.
+    [table] = bench.operator.state.glob("runs/*/kept/grows/loop*.sfdisk")
+    assert "label: gpt" in table.read_text()
+    assert "size=      655360" in table.read_text()
+
+
+def test_what_looks_alike_is_left_alone(machine: Machine, bench: Bench) -> None:
+    for path in ("/data", "/twin"):
+        machine.short(path, fs="xfs")
+        machine.shell('xfs_io -c "label -s same" $1', path)
+    twin = machine.shell("findmnt -no SOURCE /twin")
+    before = machine.about("/twin")
+    assert objects(bench.play()) == ["partition", "filesystem"]
+    assert machine.about("/twin") == before
+    refused = machine.one("partition_grow", device=twin, mount="/data")
+    assert (refused["status"], refused["change"]) == ("failed", None)
+    assert refused["reason"].endswith("does not carry /data: nothing is done to it")
+    rescan = machine.one("disk_rescan", device=twin.removesuffix("p1"), mount="/data")
+    assert rescan["reason"].endswith("does not carry /data: nothing is done to it")
+    assert machine.about("/twin") == before
+
+
+def test_bad_input_is_told_and_nothing_is_changed(machine: Machine, bench: Bench) -> None:
+    machine.short(fs="xfs")
+    machine.shell("mkdir -p /data/inside")
+    before = machine.about("/data")
+    for values, text in (
+        ({"mount": "/data/inside"}, "/data/inside is no mount point; it lies on the file system of /data"),
+        ({"mount": "/nowhere"}, "/nowhere is no mount point: nothing is there"),
+        ({"mount": "data"}, "mount 'data': expected an absolute path, such as /data"),
+        ({"mount": "/run"}, "/run is tmpfs, which is not grown here: ext2, ext3, ext4, xfs, btrfs are"),
+        ({"mount": "/"}, "/ is an overlay of folders, which is not grown here"),
+        ({"size": "100M"}, "and 100.0 MiB (104857600 bytes) is wanted: remedy makes nothing smaller"),
+        ({"size": "plenty"}, "size 'plenty': expected a size (20G), what to add (+5G, +20%), or all"),
+        ({"size": "0"}, "size '0' is nothing: expected"),
+        ({"size": "2T"}, "ends there: make it larger, and play again"),
+    ):
+        done = bench.play(**values)
+        assert done.report.get("changes", []) == []
+        assert (done.code in (2, 5), text in said(done) + done.stderr) == (True, True), (values, done)
+    assert machine.about("/data") == before
+
+
+def test_a_partition_with_another_one_behind_it_is_told(machine: Machine, bench: Bench) -> None:
+    disk = machine.short(fs="xfs")
+    machine.shell(
+        "echo 'start=657408, size=8192' | sfdisk -q --append --no-reread --no-tell-kernel $1", disk["disk"]
+    )
+    refused = bench.play(size="400M")
+    assert (refused.code, refused.report["changes"]) == (2, [])
+    assert "as large as it can be: partition 2 begins behind it" in said(refused)
+    frame = machine.one("partition_grow", device=disk["device"], size="400M")
+    assert "partition 2 begins right behind that" in frame["reason"]
+    # One that is full, and has nowhere to go, is told also where all that there is was asked for.
+    machine.shell("fallocate -l 230M /data/full")
+    done = bench.play()
+    assert (done.code, done.report["changes"]) == (0, [])
+    assert "no space waits below it" in said(done)
+
+
+def test_one_that_is_in_use_is_not_unmounted(machine: Machine, bench: Bench) -> None:
+    machine.short(fs="ext4", short="filesystem", table="none")
+    assert "no CAP_SYS_RESOURCE: a container?" in said(bench.play())
+    machine.shell("systemd-run -q --unit=user --working-directory=/data sleep 100")
+    try:
+        before = machine.about("/data")
+        done = bench.play(grow_offline=True)
+        assert (done.code, objects(done)) == (2, [])
+        assert (
+            "/data did not grow: nothing was done to it: it cannot be unmounted, for someone uses it"
+            in said(done)
+        )
+        assert "target is busy" in said(done)
+        assert machine.about("/data") == before
+    finally:
+        machine.shell("systemctl stop user")
+    machine.shell("mount -o remount,noatime,nodev,commit=7 /data; grep ' /data ' /proc/mounts > /run/options")
+    assert objects(bench.play(grow_offline=True)) == ["filesystem"]
+    assert machine.shell("grep ' /data ' /proc/mounts | diff - /run/options && echo same") == "same"
+
+
+def test_it_works_while_the_root_is_full_to_the_last_byte(machine: Machine, bench: Bench, lab: Lab) -> None:
+    machine.short(fs="ext4", short="disk")
+    lab.fill(machine.name, "/")
+    try:
+        assert machine.shell("df --output=avail / | tail -1") == "0"
+        done = bench.play(grow_offline=True)
+        assert (done.code, objects(done)) == (0, ["disk", "partition", "filesystem"]), said(done)
+        assert machine.shell("df --output=avail / | tail -1") == "0"
+    finally:
+        lab.unfill(machine.name, "/")
+
+
+def test_an_ext4_that_is_not_mounted_grows_by_its_device(machine: Machine) -> None:
+    disk = machine.short(fs="ext4", short="filesystem")
+    mounted = machine.one("filesystem_grow", device=disk["device"])
+    assert mounted["reason"] == f"{disk['device']} is mounted on /data: give mount instead of device"
+    # Held open, its loop device stays while nobody has it mounted.
+    machine.shell("systemd-run -q --unit=hold sh -c 'exec sleep 1000 < $1'".replace("$1", disk["device"]))
+    try:
+        machine.shell("sleep .3; umount /data")
+        grown = machine.one("filesystem_grow", device=disk["device"])
+        assert (grown["status"], grown["result"]["bytes"] > 500 * MIB) == ("changed", True), grown
+        assert machine.one("filesystem_grow", device=disk["device"])["status"] == "ok"
+        machine.shell("mount $1 /data", disk["device"])
+    finally:
+        machine.shell("systemctl stop hold")
+
+
+def test_without_a_mount_it_only_looks(machine: Machine, bench: Bench) -> None:
+    machine.short(fs="xfs")
+    before = machine.about("/data")
+    done = bench.play(mount="")
+    assert (done.code, done.report["changes"]) == (0, [])
+    assert "/data could grow by 191.0 MiB" in said(done)
+    assert machine.about("/data") == before

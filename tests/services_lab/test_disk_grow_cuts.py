@@ -1,0 +1,123 @@
+"""disk-grow cut off at any moment: the step under way ends, the data stay, and playing it again finishes the job."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from remedy.lab import Disk, Lab
+from tests.conftest_lab import HostFactory
+from tests.services_lab.growing import Bench, Machine, objects, said
+
+pytestmark = pytest.mark.lab
+
+MIB = 1 << 20
+_READS = 'case "$*" in *--no-reread*) ;; *) exec /usr/sbin/sfdisk "$@";; esac'
+_AGENTS = "ps -eo pid,args | awk '/python3 -I.* -B -c/ && !/awk/ {print $1}'"
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab, host_factory: HostFactory) -> Machine:
+    host_factory("cuts", role="disks", disks={"/srv/disks": Disk("2G")})
+    return Machine(lab, "cuts")
+
+
+@pytest.fixture
+def machine(booted: Machine) -> Machine:
+    booted.clean()
+    return booted
+
+
+@pytest.fixture
+def bench(machine: Machine, tmp_path: Path) -> Bench:
+    return Bench(tmp_path, machine)
+
+
+def link(machine: Machine) -> None:
+    """End the connection as the network would: the host's end of it goes."""
+    machine.shell("pkill -KILL -f '^sshd: admin' || true")
+
+
+def agent(machine: Machine) -> None:
+    """Kill the agent with all its processes, and none of what a step has started."""
+    machine.shell(f"kill -9 $({_AGENTS}) 2> /dev/null || true")
+
+
+def _cut(machine: Machine, bench: Bench, who: str, when: Callable[[], None]) -> None:
+    """Begin to play, and cut it off when `when` returns."""
+    with bench.operator.start("play", *bench.words(grow_offline=True)) as process:
+        when()
+        if who == "controller":
+            process.send_signal(signal.SIGKILL)
+        else:
+            (link if who == "link" else agent)(machine)
+        try:
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+    machine.ended()
+
+
+def _whole(machine: Machine, bench: Bench, links: int) -> None:
+    """What was cut off is finished by playing it again; nothing is lost, and all agrees."""
+    assert machine.shell("findmnt -no TARGET /data") == "/data"
+    assert machine.shell("sha256sum -c /run/sum") == "/data/kept: OK"
+    done = bench.play(grow_offline=True)
+    assert done.code == 0, said(done)
+    assert len(objects(done)) <= links
+    chain = machine.chain()
+    sizes = [link["size_bytes"] for link in chain["links"]]
+    assert sizes[0] > 500 * MIB
+    assert sizes[1] - sizes[0] < 8 * MIB
+    assert bench.play(grow_offline=True).report["changes"] == []
+    assert machine.shell("sha256sum -c /run/sum") == "/data/kept: OK"
+    assert "No errors detected" in machine.shell("d=$(findmnt -no SOURCE /data); sfdisk --verify ${d%p1}")
+
+
+def _filled(machine: Machine, fs: str, table: str) -> None:
+    machine.short(fs=fs, table=table, short="disk")
+    machine.shell("head -c 200M /dev/urandom > /data/kept; sync -f /data; sha256sum /data/kept > /run/sum")
+
+
+@pytest.mark.parametrize("who", ["controller", "link", "agent"])
+@pytest.mark.parametrize(
+    ("program", "fs"),
+    [("sfdisk", "xfs"), ("partx", "ext4"), ("e2fsck", "ext4"), ("resize2fs", "ext4"), ("xfs_growfs", "xfs")],
+)
+def test_a_step_that_is_cut_off_in_the_middle_ends_and_is_gone_on_from(
+    machine: Machine, bench: Bench, who: str, program: str, fs: str
+) -> None:
+    _filled(machine, fs, "gpt" if who == "link" else "mbr")
+    # The program that writes is slow: what reads the table alone is not.
+    machine.slow(program)
+    if program == "sfdisk":
+        machine.shell(f"sed -i '2i {_READS}' /usr/local/sbin/sfdisk")
+    _cut(machine, bench, who, machine.begun)
+    machine.shell("rm /usr/local/sbin/*")
+    # The step that was under way went to its end, without anybody.
+    chain = machine.chain()
+    if program in ("sfdisk", "partx"):
+        assert chain["links"][1]["size_bytes"] > 500 * MIB
+    else:
+        assert chain["links"][0]["size_bytes"] > 500 * MIB
+    _whole(machine, bench, 3)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_cut_at_any_moment_leaves_the_data_and_a_job_that_can_be_finished(
+    machine: Machine, bench: Bench, seed: int
+) -> None:
+    chance = random.Random(seed)
+    _filled(machine, *chance.choice([("xfs", "gpt"), ("ext4", "mbr"), ("btrfs", "gpt")]))
+    for name in ("partx", "resize2fs", "umount"):
+        machine.slow(name, 0)
+        machine.shell(f"sed -i 's/sleep 0/sleep .{chance.randrange(1, 9)}/' /usr/local/sbin/{name}")
+    who = chance.choice(["controller", "link", "agent"])
+    pause = chance.uniform(0.3, 3)
+    _cut(machine, bench, who, lambda: machine.shell(f"sleep {pause:.2f}") and None)
+    machine.shell("rm -f /usr/local/sbin/*")
+    _whole(machine, bench, 3)
