@@ -123,12 +123,12 @@ def test_a_no_to_a_later_question_refuses_the_run_and_says_to_what() -> None:
     gate = Approval(["a"], only_once)
     gate.plan("a", [STEP])
     gate.answer("a")
-    assert gate.refused is None
+    assert gate.later is None
     newer = Planned(task="end them", guarded="destructive", object="sessions", items=({"item": "session 7"},))
     assert gate.beyond("a", newer) == "not approved; nothing was destroyed or interrupted"
-    assert gate.refused is not None
-    assert gate.refused.exit_code == 3
-    assert gate.refused.message.startswith("a: end them: sessions: not approved")
+    assert gate.later is not None
+    assert gate.later.exit_code == 3
+    assert gate.later.message == "a: 'end them' was not approved, and not done; what was done before it stays"
 
 
 def test_what_needs_no_approval_is_shown_beside_the_rest_and_never_asked_about() -> None:
