@@ -44,11 +44,12 @@ def link(machine: Machine) -> None:
 
 def agent(machine: Machine) -> None:
     """Kill the agent with all its processes, and none of what a step has started."""
-    machine.shell(f"kill -9 $({_AGENTS}) 2> /dev/null || true")
+    found = machine.shell(_AGENTS).split()
+    machine.shell('kill -9 "$@" 2> /dev/null || true', *found)
 
 
-def _cut(machine: Machine, bench: Bench, who: str, when: Callable[[], None]) -> None:
-    """Begin to play, and cut it off when `when` returns."""
+def _cut(machine: Machine, bench: Bench, who: str, when: Callable[[], None], middle: bool = True) -> None:
+    """Begin to play, and cut it off when `when` returns, in the middle of a step or anywhere."""
     with bench.operator.start("play", *bench.words(grow_offline=True)) as process:
         when()
         if who == "controller":
@@ -60,6 +61,7 @@ def _cut(machine: Machine, bench: Bench, who: str, when: Callable[[], None]) -> 
         finally:
             process.kill()
     machine.ended()
+    assert process.returncode != 0 or not middle
 
 
 def _whole(machine: Machine, bench: Bench, links: int) -> None:
@@ -118,6 +120,6 @@ def test_a_cut_at_any_moment_leaves_the_data_and_a_job_that_can_be_finished(
         machine.shell(f"sed -i 's/sleep 0/sleep .{chance.randrange(1, 9)}/' /usr/local/sbin/{name}")
     who = chance.choice(["controller", "link", "agent"])
     pause = chance.uniform(0.3, 3)
-    _cut(machine, bench, who, lambda: machine.shell(f"sleep {pause:.2f}") and None)
+    _cut(machine, bench, who, lambda: machine.shell(f"sleep {pause:.2f}") and None, middle=False)
     machine.shell("rm -f /usr/local/sbin/*")
     _whole(machine, bench, 3)

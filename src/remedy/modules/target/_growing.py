@@ -75,10 +75,15 @@ class Growing(Resource):
         """Check mode: tell the tasks that follow."""
         self.host.foreseen["size:" + block.number] = size
 
-    def steady(self, script, words=(), ok=(0,), environment=None):
+    def steady(self, what, script, words=(), ok=(0,), environment=None):
         """Run a shell script that goes on to its end, whatever becomes of this agent; return Completed.
 
-        It does not carry the mark by which an agent ends what a step has left behind (agent/family.py).
+        It does not carry the mark by which an agent ends what a step has left behind (agent/family.py). `what` names it
+        where it fails.
         """
         argv = ["env", "-u", family.MARK, "sh", "-c", _STEADY + script, "sh"] + [str(word) for word in words]
-        return self.host.run(argv, ok=ok, c_locale=True, environment=environment)
+        done = self.host.run(argv, ok=None, c_locale=True, environment=environment)
+        if ok is not None and done.rc not in ok:
+            said = (done.stderr.strip() or done.stdout.strip()).decode("utf-8", "replace")
+            raise Failed("%s ended with exit status %d: %s" % (what, done.rc, said[-2000:]), rc=done.rc)
+        return done

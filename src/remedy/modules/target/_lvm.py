@@ -9,6 +9,7 @@ _VG = "vg_name,vg_uuid,vg_attr,vg_size,vg_free,vg_extent_size,vg_missing_pv_coun
 _PV = "pv_name,pv_uuid,pv_size,pv_free,dev_size,pe_start,pv_mda_count,vg_name,vg_uuid,pv_duplicate"
 _NUMBERS = ("lv_size", "vg_size", "vg_free", "vg_extent_size", "pv_size", "pv_free", "dev_size", "pe_start")
 QUIET = {"LVM_SUPPRESS_FD_WARNINGS": "1"}
+NO_FILES = "backup { backup = 0 archive = 0 }"  # none in /etc/lvm: the root may be full
 LINEAR = ("linear",)
 
 

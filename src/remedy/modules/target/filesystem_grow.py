@@ -162,7 +162,7 @@ class Grow(Growing):
 
     def _grow_ext(self, size):
         if self._entry is None:
-            self.steady(_CHECKED, (self._node, size))
+            self.steady("e2fsck, or resize2fs after it,", _CHECKED, (self._node, size))
         else:
             self._run(["resize2fs", self._node] + ([size] if size else []))
 
@@ -170,7 +170,7 @@ class Grow(Growing):
         package = _PROGRAMS.get(self._type, (None, "e2fsprogs"))[1]
         if self.host.which(argv[0]) is None:
             raise Failed("the program %s is not on this host: install %s" % (argv[0], package))
-        self.steady('exec "$@"', argv)
+        self.steady(argv[0], 'exec "$@"', argv)
 
 
 class Offline(Grow):
@@ -218,9 +218,8 @@ class Offline(Grow):
             if each
         ]
         options = ",".join(sorted(set(options), key=options.index))
-        done = self.steady(
-            _OFFLINE, (self._node, size, self._entry["mount"], self._entry["type"], options), ok=None
-        )
+        words = (self._node, size, self._entry["mount"], self._entry["type"], options)
+        done = self.steady("resize2fs", _OFFLINE, words, ok=None)
         # It is another mount now; where it is none, reading again says so.
         self._block = None
         if done.rc:

@@ -9,7 +9,7 @@ is shared, or has a namesake. Returns `device`, `bytes`, `vg`, `vg_free`.
 from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.modules.target import _amount, _blocks
 from remedy.modules.target._growing import MOUNT, SIZE, Growing
-from remedy.modules.target._lvm import QUIET, Lvm
+from remedy.modules.target._lvm import NO_FILES, QUIET, Lvm
 
 PARAMS = (
     Param("device", "path", default=REQUIRED, help="The logical volume, such as /dev/vg0/data."),
@@ -92,8 +92,8 @@ class Logical(Growing):
 
     def write(self, have, want):
         name = "%s/%s" % (self._lv["vg_name"], self._lv["lv_name"])
-        script = 'exec lvextend --autobackup n --size "$1b" -- "$2"'
-        self.steady(script, (want["bytes"], name), environment=QUIET)
+        script = 'exec lvextend --config "$3" --size "$1b" -- "$2"'
+        self.steady("lvextend", script, (want["bytes"], name, NO_FILES), environment=QUIET)
 
     def predict(self, have, want):
         self.foresee(self.block, want["bytes"])

@@ -8,7 +8,7 @@ namesake. Returns `device`, `bytes`, `vg`.
 from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.modules.target import _blocks
 from remedy.modules.target._growing import MOUNT, Growing
-from remedy.modules.target._lvm import QUIET, Lvm
+from remedy.modules.target._lvm import NO_FILES, QUIET, Lvm
 
 PARAMS = (
     Param("device", "path", default=REQUIRED, help="The physical volume, such as /dev/sda3."),
@@ -68,7 +68,8 @@ class Physical(Growing):
         return {name + ".vgcfg": self._lvm.backup(name).encode("utf-8")}
 
     def write(self, have, want):
-        self.steady('exec pvresize --autobackup n -- "$1"', (self._pv["pv_name"],), environment=QUIET)
+        script = 'exec pvresize --config "$2" -- "$1"'
+        self.steady("pvresize", script, (self._pv["pv_name"], NO_FILES), environment=QUIET)
 
     def predict(self, have, want):
         name = "free:" + self._pv["vg_uuid"]

@@ -87,7 +87,7 @@ class Grow(Growing):
     def write(self, have, want):
         what = "table" if want["table_bytes"] > have["table_bytes"] else "kernel"
         sectors = want["table_bytes"] // self._part.sector
-        self.steady(_WRITE, (self._node, self._part.index, sectors, what))
+        self.steady("sfdisk, or partx after it,", _WRITE, (self._node, self._part.index, sectors, what))
 
     def predict(self, have, want):
         self.foresee(self.block, want["bytes"])
