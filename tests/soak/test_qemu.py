@@ -274,7 +274,7 @@ def test_commands_boot_a_guest_that_remedy_works_on_and_down_leaves_nothing(own:
     assert pinged.returncode == 0, pinged.stderr
     assert json.loads(pinged.stdout)["hosts"]["vm1"]["ok"] == 1
     shown = cli.invoke(command.lab, ["status"], catch_exceptions=False).output
-    assert f"vm1\trunning\t127.99.{own.number}.1:2222\tbase\troot 3072M, {SERIAL} 64M\t0m" in shown
+    assert f"vm1\trunning\t127.99.{own.number}.1:2222\tbase\troot 3072M, {SERIAL} 64M\t" in shown
     assert traces(own)  # so that an empty list means something
 
     assert cli.invoke(command.lab, ["down"], catch_exceptions=False).exit_code == 0
