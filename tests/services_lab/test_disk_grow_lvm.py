@@ -221,7 +221,7 @@ def test_a_root_that_is_full_to_the_last_byte_grows_mounted(
     chain(guests)
     shell(guests, "head -c 100M /dev/urandom > /kept; sync")
     whole = shell(guests, "sha256sum /kept")
-    guests.grow("grow", "root", "3300M")
+    guests.grow("grow", "root", "3800M")
     shell(guests, _FILL)
     assert shell(guests, "df --output=avail / | tail -1") == "0"
     try:
