@@ -85,7 +85,7 @@ def top(size: int, kind: str = "xfs") -> dict[str, Any]:
 
 
 def simple(fs: int, part: int, room: int, disk: int, more: int = 0, **of: Any) -> dict[str, Any]:
-    parted = {"last": True, "most_bytes": None, **of}
+    parted = {"last": True, "most_bytes": None, "disk": "sdx", **of}
     links = [
         top(fs),
         link(PART, "sdx1", "/data", part, room, **parted),
@@ -138,7 +138,7 @@ def grouped(lv: int, free: int, *pvs: tuple[int, int]) -> dict[str, Any]:
         name, part, disk = f"/dev/sd{number}1", f"sd{number}1", f"sd{number}"
         about = {"start_bytes": MIB, "extent_bytes": 4 * MIB}
         links += [link("lvm_pv", name, "data", size, 0, **about),
-                  link(PART, part, name, size + MIB, room, last=True, most_bytes=None),
+                  link(PART, part, name, size + MIB, room, last=True, most_bytes=None, disk=disk),
                   link(DISK, disk, part, size + room + 3 * MIB)]  # fmt: skip
     return {"mount": "/data", "links": links, "stops_at": None}
 
@@ -155,6 +155,20 @@ def test_a_group_gives_what_is_free_before_its_volumes_grow():
         "filesystem_grow",
     ]
     assert "or add a physical volume to its group" in _growth.plan(grouped(GIB, 0, (GIB, 0)), "9G")["refused"]
+
+
+def test_two_physical_volumes_on_one_disk():
+    chain = grouped(GIB, 0, (GIB, 0), (GIB, 0))
+    first, second = (each for each in chain["links"] if each["kind"] == PART)
+    first.update(last=False, limit="partition 2 begins behind it")
+    second.update(disk="sd0")
+    chain["links"] = [each for each in chain["links"] if each["name"] != "sd1"]
+    chain["links"][5].update(free_behind_bytes=GIB)
+    found = _growth.plan(chain, "all")
+    assert [(step["module"], step["device"]) for step in found["steps"]] == [
+        ("disk_rescan", "/dev/sd0"), ("partition_grow", "/dev/sd11"), ("lvm_pv", "/dev//dev/sd11"),
+        ("lvm_lv", "/dev/data-lv"), ("filesystem_grow", "/data")]  # fmt: skip
+    assert "partition 2 begins behind it; " in found["ends"]
 
 
 SIZES = st.integers(min_value=64 * MIB, max_value=4 << 40)

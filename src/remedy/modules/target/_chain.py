@@ -76,6 +76,9 @@ def of(host, entry):
         chain["stops_at"] = str(error)
     except Failed as error:
         chain["stops_at"] = error.message
+    except OSError as error:
+        where = error.filename or entry["source"]
+        chain["stops_at"] = "%s cannot be read: %s" % (where, (error.strerror or str(error)).lower())
     return chain
 
 
@@ -157,6 +160,7 @@ def _partition(host, links, block, above):
         free_behind_bytes=part.size - block.size + part.room,
         uuid=part.uuid,
         table=part.label,
+        disk=disk.name,
         last=part.last,
         most_bytes=part.most,
     )

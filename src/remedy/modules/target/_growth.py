@@ -104,6 +104,11 @@ class _Plan(object):
         place = self._links.index(link)
         return [each for each in self._links[place + 1 :] if each["above"] == link["name"]]
 
+    def _disk(self, partition):
+        """Return the disk of a partition: several partitions may lie on one, which is told once."""
+        disks = [each for each in self._links if each["kind"] in ("disk", "loop")]
+        return next(each for each in disks if each["name"] == partition["disk"])
+
     def _members(self, logical):
         group = next(each for each in self._right_below(logical) if each["kind"] == "lvm_vg")
         return [each for each in self._right_below(group) if each["kind"] == "lvm_pv"]
@@ -113,7 +118,7 @@ class _Plan(object):
     def _reach(self, link):
         size, free = link["size_bytes"], link["free_behind_bytes"]
         if link["kind"] == "partition":
-            more = self._right_below(link)[0]["free_behind_bytes"] if link["last"] else 0
+            more = self._disk(link)["free_behind_bytes"] if link["last"] else 0
             reach = size + free + more
             return reach if link["most_bytes"] is None else min(reach, max(size, link["most_bytes"]))
         if link["kind"] == "lvm_lv":
@@ -144,7 +149,7 @@ class _Plan(object):
         if link["kind"] == "partition":
             target = min(_amount.up(target, MIB), self._reach(link))
             if target > size + free:
-                disk = self._right_below(link)[0]
+                disk = self._disk(link)
                 self._need(disk, disk["size_bytes"] + disk["free_behind_bytes"])
             self._step("partition_grow", link, link["path"], size, target)
         elif link["kind"] == "lvm_lv":
@@ -177,7 +182,7 @@ class _Plan(object):
         if link["limit"]:
             return "%s is as large as it can be: %s" % (link["name"], link["limit"])
         if link["kind"] == "partition":
-            return self._ends(self._right_below(link)[0])
+            return self._ends(self._disk(link))
         volume = [each for each in self._right_below(link) if each["kind"] == "cloud_volume"]
         name = "the disk " + link["name"]
         if volume:
