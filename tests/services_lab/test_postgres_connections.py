@@ -214,7 +214,8 @@ def test_more_than_memory_allows_is_refused(bench: Bench, server: Postgres) -> N
 
 
 def test_where_not_even_a_superuser_gets_in(bench: Bench, server: Postgres) -> None:
-    bench.one("fault_postgres_connections", reserved=True)
+    made = bench.one("fault_postgres_connections", reserved=True)
+    assert (made["status"], made["result"].get("sessions")) == ("changed", 20), made["reason"]
     try:
         done = play(bench, *SOON, command="diagnose")
         assert list(findings(done)) == ["postgres-locked-out"]
