@@ -120,7 +120,10 @@ def test_a_service_whose_rule_is_gone_loses_no_line(
     on = Logs(tmp_path, lab, f"lr{role}")
     on.shell(f"for k in $(seq 100); do mysql -e 'select 1' > /dev/null 2>&1 && break || sleep .1; done\n{prepare}"
              if prepare else ":")  # fmt: skip
-    on.shell(f"rm -f /etc/logrotate.d/{rule}; yes 'an ordinary line' | head -c 3000000 >> {log}")
+    on.shell(
+        f"until [ -e {log} ]; do sleep .1; done; rm -f /etc/logrotate.d/{rule}; "
+        f"yes 'an ordinary line' | head -c 3000000 >> {log}"
+    )
     owner = on.shell(f"stat -c '%U %G %a' {log}")
     on.numbered(program, log)
     seen = findings(on.play(command="diagnose"))
@@ -200,7 +203,9 @@ def test_cut_off_in_the_middle_and_played_again(on: Logs, lab: Lab) -> None:
         with on.operator.start("play", *words) as process:
             on.shell(f"for k in $(seq 3000); do {sign} && exit 0 || sleep .01; done; exit 1")
             process.kill()
-    on.shell("for k in $(seq 300); do pgrep -f '[p]ython3 -I -B' > /dev/null || exit 0; sleep .1; done; exit 1")
+    on.shell(
+        "for k in $(seq 300); do pgrep -f '[p]ython3 -I -B' > /dev/null || exit 0; sleep .1; done; exit 1"
+    )
     done = on.play(log_signals=HUP)
     assert done.code == 0, done
     again = on.play(log_signals=HUP)

@@ -124,7 +124,6 @@ class Rule(Content):
         if self.params["state"] == "absent":
             self._check_ours(have)
             return None
-        self.why_not = "already as wanted"
         # Like every drop-in: logrotate ignores what others than root may write.
         attributes = {} if self._other is not None else {"mode": "0644", "owner": "root", "group": "root"}
         self.params = dict(
