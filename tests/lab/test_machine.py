@@ -143,6 +143,18 @@ def test_a_foreign_bridge_is_left_alone() -> None:
         network.remove()
 
 
+def test_a_bridge_whose_making_was_cut_off_is_in_nobodys_way() -> None:
+    network = Network(254)
+    tools.run(["ip", "link", "add", f"{network.bridge}.new", "type", "bridge"])
+    try:
+        network.create("/var/lib/one")
+        network.check("/var/lib/one")
+        assert [path.name for path in Path("/sys/class/net").glob("remedy254*")] == ["remedy254"]
+    finally:
+        network.remove()
+    assert not list(Path("/sys/class/net").glob("remedy254*"))
+
+
 class TestLayers:
     @pytest.fixture
     def cache(self, lab: Lab) -> LayerCache:

@@ -25,6 +25,10 @@ class Network:
         return f"remedy{self.number}"
 
     @property
+    def _unfinished(self) -> str:
+        return f"{self.bridge}.new"
+
+    @property
     def gateway(self) -> str:
         """Address of the control machine."""
         return f"10.99.{self.number}.1"
@@ -46,8 +50,11 @@ class Network:
         self.check(owner)
         if self._link() is None:
             hint = "the lab makes a bridge here: run it outside a container, or give that CAP_NET_ADMIN"
-            run(["ip", "link", "add", self.bridge, "type", "bridge"], hint=hint)
-            run(["ip", "link", "set", self.bridge, "alias", owner])
+            # It has its name once it has its owner: one that was killed here leaves no bridge that is nobody's.
+            run(["ip", "link", "delete", self._unfinished], ok=(0, 1))
+            run(["ip", "link", "add", self._unfinished, "type", "bridge"], hint=hint)
+            run(["ip", "link", "set", self._unfinished, "alias", owner])
+            run(["ip", "link", "set", self._unfinished, "name", self.bridge])
         run(["ip", "address", "replace", f"{self.gateway}/24", "dev", self.bridge])
         run(["ip", "link", "set", self.bridge, "up"])
 
@@ -67,6 +74,7 @@ class Network:
 
     def remove(self) -> None:
         """Remove the bridge."""
+        run(["ip", "link", "delete", self._unfinished], ok=(0, 1))
         if self._link() is not None:
             run(["ip", "link", "delete", self.bridge])
 
