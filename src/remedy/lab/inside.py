@@ -12,24 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remedy.lab.cgroups import Cgroup
+from remedy.lab.door import Door
 from remedy.lab.errors import LabError
 
 _LOOK = 0.5  # seconds between two looks at a command that runs
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What a program in a host left behind."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-@dataclass(frozen=True, slots=True)
-class Inside:
-    """The inside of one host."""
+@dataclass(frozen=True)
+class Inside(Door):
+    """The inside of one host on this machine's kernel; needs no sshd."""
 
     name: str
     cgroup: Cgroup
@@ -52,35 +44,6 @@ class Inside:
         become = [] if user == "root" else ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
         environment = ["env", "-i", f"PATH={_PATH}", f"HOME={home}", f"USER={user}", "LANG=C.UTF-8"]
         return [*enter, *environment, *become, *argv]
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        user: str = "root",
-        ok: Sequence[int] | None = (0,),
-        timeout: float = 60,
-    ) -> Output:
-        """Run a program in the host; an exit code not in `ok` is a LabError, None allows all."""
-        code, out, err = self._execute(argv, user, stdin, timeout)
-        output = Output(code, out.decode(errors="replace"), err.decode(errors="replace"))
-        if ok is not None and output.code not in ok:
-            said = (output.stderr or output.stdout).strip()[-2000:] or "nothing was printed"
-            raise LabError(f"exit code {output.code} from: {shlex.join(argv)}\n  {said}", host=self.name)
-        return output
-
-    def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        """Write a file in the host, with the folders that lead to it."""
-        script = 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod "$2" "$1"'
-        self.run(["sh", "-c", script, "put", path, f"{mode:o}"], stdin=content)
-
-    def get(self, path: str) -> bytes:
-        """Read a file of the host."""
-        code, content, err = self._execute(["cat", "--", path], "root", b"", 60)
-        if code:
-            raise LabError(err.decode(errors="replace").strip(), host=self.name)
-        return content
 
     def _execute(
         self, argv: Sequence[str], user: str, stdin: bytes, timeout: float

@@ -12,10 +12,11 @@ from pathlib import Path
 from remedy.errors import InputError
 from remedy.lab import boot, faults
 from remedy.lab.cgroups import Cgroup
+from remedy.lab.door import Doors
 from remedy.lab.errors import LabError
 from remedy.lab.host import Host, load_host, names
 from remedy.lab.identity import Identity, load_identity
-from remedy.lab.inside import Inside, Output
+from remedy.lab.inside import Inside
 from remedy.lab.layers import LayerCache
 from remedy.lab.lock import locked
 from remedy.lab.login import openssh, write_known_hosts
@@ -42,7 +43,7 @@ def default_root() -> Path:
     return root
 
 
-class Lab:
+class Lab(Doors):
     """A set of hosts with its own network; labs with different numbers do not see each other.
 
     The number chooses bridge (remedyN), addresses (10.99.N.0/24) and cgroup; labs share root trees.
@@ -185,27 +186,6 @@ class Lab:
     def inside(self, name: str) -> Inside:
         """Return the door into a host that needs no sshd."""
         return Inside(name, self.cgroup(name))
-
-    def run(
-        self,
-        name: str,
-        argv: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        user: str = "root",
-        ok: Sequence[int] | None = (0,),
-        timeout: float = 60,
-    ) -> Output:
-        """Run a program in a host, without ssh; an exit code not in `ok` is a LabError, None allows all."""
-        return self.inside(name).run(argv, stdin=stdin, user=user, ok=ok, timeout=timeout)
-
-    def put(self, name: str, path: str, content: bytes, mode: int = 0o644) -> None:
-        """Write a file in a host."""
-        self.inside(name).put(path, content, mode)
-
-    def get(self, name: str, path: str) -> bytes:
-        """Read a file of a host."""
-        return self.inside(name).get(path)
 
     # Faults
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from remedy.lab.cgroups import Cgroup
 from remedy.lab.errors import LabError
-from remedy.lab.lock import locked
+from remedy.lab.lock import locked, unless_locked
 from remedy.lab.roles import SUITE, Foreign, Layer, Role
 from remedy.lab.tools import APART, Say, quiet, run
 
@@ -44,11 +44,7 @@ class LayerCache:
     def clean(self) -> None:
         """Remove what a killed build left, unless another build is at work."""
         if self.folder.is_dir():
-            try:
-                with locked(self.folder / "lock", seconds=0):
-                    self._remove_leftovers()
-            except LabError:
-                pass
+            unless_locked(self.folder / "lock", self._remove_leftovers)
 
     def _remove_leftovers(self) -> None:
         self._builders.end()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from remedy.lab.errors import LabError
@@ -39,6 +39,16 @@ def locked(path: Path, say: Say = quiet, seconds: float = _SECONDS) -> Iterator[
         yield
     finally:
         os.close(file)
+
+
+def unless_locked(path: Path, act: Callable[[], None]) -> None:
+    """Do it under the lock on `path`; where somebody has that lock, leave it."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, seconds=0))
+        except LabError:
+            return
+        act()
 
 
 def _take(file: int) -> bool:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
-import subprocess
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from remedy.errors import InputError
 from remedy.lab.cgroups import Cgroup
+from remedy.lab.door import Doors
 from remedy.lab.errors import LabError
-from remedy.lab.inside import Output
 from remedy.lab.lab import GUESTS, Lab
 from remedy.lab.login import openssh, write_known_hosts
 from remedy.lab.qemu import boot
 from remedy.lab.qemu.guest import Guest, address, load_guest, names
 from remedy.lab.qemu.image import NEEDED, Image, ImageCache, check_machine, copy_image
 from remedy.lab.qemu.qmp import execute
+from remedy.lab.qemu.shell import Shell
 from remedy.lab.qemu.spec import ROOT, GuestSpec, check_serial
 from remedy.lab.seed import write_hosts, write_seed
 from remedy.lab.spec import parse_size
@@ -29,10 +29,9 @@ from remedy.lab.tools import Say, each, quiet, require, require_root
 _BOOT_SECONDS = 800.0  # it takes 25 s, and a large multiple of it on a machine that is busy with other things
 _FIRST, _LAST = 1, 250
 _PAUSE = 0.05
-_SSH_FAILED = 255
 
 
-class Guests:
+class Guests(Doors):
     """The guests of a lab: machines of their own, with a kernel, disks and a clock that no other host shares.
 
     They share the lab's root trees, accounts and keys, and end with it (`Lab.down`). Everything that happens to a
@@ -217,35 +216,9 @@ class Guests:
 
     # Inside
 
-    def run(
-        self,
-        name: str,
-        argv: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        user: str = "root",
-        ok: Sequence[int] | None = (0,),
-        timeout: float = 120,
-    ) -> Output:
-        """Run a program in a guest, by ssh; an exit code not in `ok` is a LabError, None allows all."""
-        code, out, err = self._execute(name, argv, stdin, user, timeout)
-        output = Output(code, out.decode(errors="replace"), err.decode(errors="replace"))
-        if ok is not None and code not in ok:
-            said = (output.stderr or output.stdout).strip()[-2000:] or "nothing was printed"
-            raise LabError(f"exit code {code} from: {shlex.join(argv)}\n  {said}", host=name)
-        return output
-
-    def put(self, name: str, path: str, content: bytes, mode: int = 0o644) -> None:
-        """Write a file in a guest, with the folders that lead to it."""
-        script = 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod "$2" "$1"'
-        self.run(name, ["sh", "-c", script, "put", path, f"{mode:o}"], stdin=content)
-
-    def get(self, name: str, path: str) -> bytes:
-        """Read a file of a guest."""
-        code, content, err = self._execute(name, ["cat", "--", path], b"", "root", 120)
-        if code:
-            raise LabError(err.decode(errors="replace").strip(), host=name)
-        return content
+    def inside(self, name: str) -> Shell:
+        """Return the door into a guest: ssh, the only one there is."""
+        return Shell(name, partial(self.ssh, name))
 
     @property
     def known_hosts(self) -> Path:
@@ -258,20 +231,6 @@ class Guests:
         return openssh(self.lab.identity.key, self.known_hosts, guest.address, guest.port, user, command)
 
     # Steps
-
-    def _execute(
-        self, name: str, argv: Sequence[str], stdin: bytes, user: str, timeout: float
-    ) -> tuple[int, bytes, bytes]:
-        words = self.ssh(name, shlex.join(argv), user=user)
-        try:
-            done = subprocess.run(words, input=stdin, capture_output=True, timeout=timeout, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise LabError(f"no end after {timeout:g} s: {shlex.join(argv)}", host=name) from error
-        if done.returncode == _SSH_FAILED:
-            raise LabError(
-                f"no login: {done.stderr.decode(errors='replace').strip()}", host=name, hint="remedy lab status"
-            )
-        return done.returncode, done.stdout, done.stderr
 
     def _cgroup(self, name: str) -> Cgroup:
         # No host can have this name: a point is not allowed there.

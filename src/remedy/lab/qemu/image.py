@@ -12,7 +12,7 @@ from pathlib import Path
 
 from remedy.lab.errors import LabError
 from remedy.lab.layers import LayerCache
-from remedy.lab.lock import locked
+from remedy.lab.lock import locked, unless_locked
 from remedy.lab.roles import ROLES, Layer, Role
 from remedy.lab.spec import parse_size
 from remedy.lab.tools import APART, Say, quiet, run
@@ -116,11 +116,7 @@ class ImageCache:
     def clean(self) -> None:
         """Remove what a killed build left, unless another build is at work."""
         if self.folder.is_dir():
-            try:
-                with locked(self.folder / "lock", seconds=0):
-                    self._remove_leftovers()
-            except LabError:
-                pass
+            unless_locked(self.folder / "lock", self._remove_leftovers)
 
     def _remove_leftovers(self) -> None:
         for leftover in self.folder.glob(".building-*"):
