@@ -7,7 +7,7 @@ Every event is frozen, and every field is plain data (str, int, float, bool, Non
 from __future__ import annotations
 
 import time as _time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct, field
@@ -225,11 +225,6 @@ class RunEnded(Event, frozen=True, kw_only=True):
     outcome: str
     exit_code: int
     seconds: float
-
-
-def field_names(event: Event) -> Iterable[str]:
-    """Return the names of an event's fields, in their order."""
-    return event.__struct_fields__
 
 
 Sink = Callable[[Event], None]

@@ -49,6 +49,12 @@ LIES: dict[str, list[Any]] = {
     "an intent without an id": [{"t": "intent", "step": "STEP"}],
     "needs that are no texts": [{"t": "intent", "step": "STEP", "change": "c", "needs": [{}]}],
     "items that are none": [{"t": "intent", "step": "STEP", "change": "c", "items": ["x"]}],
+    "items counted in words": [
+        {"t": "intent", "step": "STEP", "change": "c", "items": [{"item": "x", "count": "many"}]}
+    ],
+    "items called by a list": [
+        {"t": "intent", "step": "STEP", "change": "c", "items": [{"item": "x", "noun": ["key"]}]}
+    ],
     "a need of nothing": [{"t": "need", "source": {"a": 1}}],
     "an identity for no known reason": [{"t": "identity_failed", "reason": "because", "message": "so"}],
     "a warning that is no text": [{"t": "warn", "text": {"a": 1}}],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from remedy.journal import Journals
 from tests.journal import telling
 
@@ -26,6 +28,12 @@ def test_the_newest_write_to_the_object_is_told(tmp_path: Path) -> None:
     found = Journals(tmp_path).last("db1", OBJECT, lambda text: None)
     assert found is not None
     assert (found.before, found.want) == ({"bytes": 1}, {"bytes": 2})
+
+
+@pytest.mark.parametrize("name", ["filesystem:/srv/gr\u00f6\u00dfe", 'filesystem:/srv/"a"', "filesystem:/"])
+def test_any_name_is_found_as_journals_write_it(tmp_path: Path, name: str) -> None:
+    telling.write(tmp_path, "first", [telling.intent(object=name, kept=None, irreversible="no")])
+    assert last(tmp_path, name=name) == "first"
 
 
 def test_a_journal_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from remedy.events import Event, Intent, RunEnded, Sink, field_names
+from remedy.events import Event, Intent, RunEnded, Sink
 from remedy.secret import Secrets
 
 
@@ -70,7 +70,7 @@ class Bus:
         # Undo needs the true content: the journal encrypts it where it is secret, and nobody else reads it.
         untouched = {"time", "kept", "params"} if isinstance(event, Intent) else {"time"}
         changed = {}
-        for name in field_names(event):
+        for name in event.__struct_fields__:
             if name in untouched:
                 continue
             value = getattr(event, name)

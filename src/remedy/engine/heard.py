@@ -84,7 +84,14 @@ def _texts(value: Any) -> bool:
 def _items(value: Any) -> bool:
     return value is None or (
         isinstance(value, list)
-        and all(isinstance(each, dict) and "item" in each and _number(each.get("size")) for each in value)
+        and all(
+            isinstance(each, dict)
+            and "item" in each
+            and _number(each.get("size"))
+            and _number(each.get("count"))
+            and _maybe_text(each.get("noun"))
+            for each in value
+        )
     )
 
 

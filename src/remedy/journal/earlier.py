@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from remedy.errors import RemedyError
 from remedy.events import Intent
@@ -14,8 +14,7 @@ from remedy.journal.journal import FILE
 from remedy.journal.record import read_run
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Earlier:
+class Earlier(NamedTuple):
     """A write that a run announced, of an object from `before` to `want`; whether it was done, the host says."""
 
     run: str
@@ -31,8 +30,9 @@ class Journals:
 
     def last(self, host: str, name: str, warn: Callable[[str], None]) -> Earlier | None:
         """Return the last write to an object; `warn` is told of journals that cannot be read."""
+        written = json.dumps(name).encode("ascii")
         for run in list_runs(self._state):
-            if run.mode != "apply" or not run.intents or not _speaks_of(run.folder / FILE, name):
+            if run.mode != "apply" or not run.intents or not _has(run.folder / FILE, written):
                 continue
             try:
                 record = read_run(run.folder)
@@ -46,9 +46,9 @@ class Journals:
         return None
 
 
-def _speaks_of(path: Path, name: str) -> bool:
-    """Say whether a journal may be about an object: cheap, for most are not."""
+def _has(path: Path, written: bytes) -> bool:
+    """Say whether a text stands in a journal, as journals write it: cheap, and most are about other objects."""
     try:
-        return name.rpartition("/")[2].encode("ascii", "ignore") in path.read_bytes()
+        return written in path.read_bytes()
     except OSError:
         return False

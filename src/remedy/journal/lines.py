@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from datetime import time as clock
+from functools import cache
 from typing import Any, NamedTuple
 
 from msgspec.structs import fields
 
 from remedy import events
-from remedy.events import Event, field_names
+from remedy.events import Event
 
 KINDS = {
     kind.__name__: kind
@@ -41,7 +42,7 @@ def write_line(
 ) -> bytes:
     """Return the line of an event; fields in `without` stand in the blob."""
     values: dict[str, Any] = {"seq": seq, "event": type(event).__name__}
-    values.update((name, getattr(event, name)) for name in field_names(event) if name not in without)
+    values.update((name, getattr(event, name)) for name in event.__struct_fields__ if name not in without)
     if blob is not None:
         values["blob"] = blob
     return _dump(values).encode("ascii") + b"\n"
@@ -58,13 +59,16 @@ def read_line(line: bytes) -> Line | None:
     kind = KINDS.get(str(values.get("event")))
     if kind is None:
         return None
-    given = {}
-    for each in fields(kind):
-        if each.name in values:
-            given[each.name] = values[each.name]
-        elif each.required:
-            given[each.name] = {} if each.name == "params" else None
+    given = {name: values[name] for name in kind.__struct_fields__ if name in values}
+    for name in _required(kind) - given.keys():
+        given[name] = {} if name == "params" else None
     return Line(values["seq"], kind(**given), _blob(values.get("blob")))
+
+
+@cache
+def _required(kind: type[Event]) -> frozenset[str]:
+    """Return the fields that every event of a kind has; msgspec works them out anew at each asking."""
+    return frozenset(each.name for each in fields(kind) if each.required)
 
 
 def _blob(written: Any) -> Blob | None:
