@@ -95,13 +95,13 @@ class TaskStarted(Event, frozen=True, kw_only=True):
 class Intent(Event, frozen=True, kw_only=True):
     """An object on a host is about to change: what it was, what it will be, and what undo needs.
 
-    `change` identifies the change within the run. `kind` is resource, sweep, action or command. `want` of a sweep is
-    its list, as {item, reason, size, identity}. `kept` is what `undo` takes (may hold bytes), None where it cannot be
-    undone (`irreversible` then says why). `params` are the module's parameters. `become` is the identity it ran as.
-    `secret` asks for encryption of `kept` and `params`, and for hidden states; `sealed` for encryption alone. `lent`:
-    the change is for the time of the task, and the agent takes it back where the run cannot. `delegated_by` is the
-    host whose task delegates to `host`, "" where the task is its own. `implicit`: `host` stands in no inventory, and
-    is reached by its name.
+    `change` identifies the change within the run. `kind` is resource, sweep, action or command. `want` of a sweep,
+    and of an action that has one, is its list, as {item, reason, size, identity}. `kept` is what `undo` takes (may hold
+    bytes); where it cannot be undone `irreversible` says why, and `kept` is None or what was saved as files. `params`
+    are the module's parameters. `become` is the identity it ran as. `secret` asks for encryption of `kept` and
+    `params`, and for hidden states; `sealed` for encryption alone. `lent`: the change is for the time of the task,
+    and the agent takes it back where the run cannot. `delegated_by` is the host whose task delegates to `host`, ""
+    where the task is its own. `implicit`: `host` stands in no inventory, and is reached by its name.
     """
 
     host: str
@@ -130,8 +130,9 @@ class Intent(Event, frozen=True, kw_only=True):
 class Changed(Event, frozen=True, kw_only=True):
     """A change happened (mode check: is predicted); `after` is the state read back, `change` its Intent.
 
-    `items` are the largest of what a sweep took, as {item, reason, size}, size in bytes. `happened` says in a word
-    what an action did to the object: restarted, rotated. `delegated_by`: as in its Intent.
+    `items` are the largest of what a sweep or an action took, as {item, reason, size, perhaps count and noun}, size in
+    bytes. `happened` says in a word what an action did to the object: restarted, rotated. `delegated_by`: as in its
+    Intent.
     """
 
     host: str

@@ -133,6 +133,12 @@ def test_a_host_cannot_be_specified_twice(own: Lab) -> None:
         own.up([HostSpec("h1"), HostSpec("h1", pids=5)])
 
 
+def test_a_guest_whose_making_was_cut_off_is_in_no_hosts_way(own: Lab) -> None:
+    (own.folder / "guests" / "h1").mkdir(parents=True)
+    own.up(SPECS)
+    assert own.names() == [spec.name for spec in SPECS]
+
+
 def test_a_foreign_bridge_is_left_alone() -> None:
     network = Network(255)
     network.create("/var/lib/one")

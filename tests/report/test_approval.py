@@ -45,6 +45,13 @@ def test_what_else_changes_is_listed_with_its_values_and_not_counted() -> None:
     assert lines[-1] == "  db1: ... and 2 more changes (--check --diff shows them)"
 
 
+def test_an_action_is_told_by_what_it_does_not_by_states() -> None:
+    about = {"before": {"InvocationID": "1f"}, "happened": "reloaded"}
+    reload = Planned(task="Reload it", guarded="", object="unit:nginx.service", **about)
+    lines = describe({"web1": [sessions(1), reload]}).splitlines()
+    assert lines[-1] == "  web1: change unit:nginx.service: would be reloaded  [Reload it]"
+
+
 def test_secrets_are_masked_in_the_question() -> None:
     step = Planned(task="Set it", guarded="", object="file:/x", before={"n": "hush"}, after={"n": "new"})
     question = Question(None, threading.Event(), lambda text: text.replace("hush", "***"))

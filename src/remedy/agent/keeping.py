@@ -14,8 +14,7 @@ def keep(module, have, left, undoing=None):
     """
     kept = module.keep(have) if undoing is None else module.keep_undone(have, undoing)
     if isinstance(kept, Irreversible):
-        fits = kept.saved is None or weight(kept.saved) <= OBJECT_LIMIT
-        return (kept.saved if fits else None), kept.reason
+        return (kept.saved if weight(kept.saved) <= OBJECT_LIMIT else None), kept.reason
     size = weight(kept)
     if size > OBJECT_LIMIT:
         return None, "content larger than 1 MiB"

@@ -58,8 +58,8 @@ class Unknown(Exception):
 class Irreversible(object):
     """Returned by `Resource.keep` instead of what undo needs: why the change cannot be undone.
 
-    `saved` ({name: bytes}) becomes files in the run's folder on the control machine, before the change is made: what a
-    person would want to have then, such as a partition table as it was.
+    `saved` ({name: bytes, at most 1 MiB together, else nothing is saved}) becomes files in the run's folder on the
+    control machine, before the change is made: what a person would want to have then, such as a partition table.
     """
 
     def __init__(self, reason, saved=None):

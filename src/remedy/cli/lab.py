@@ -205,12 +205,12 @@ def _file() -> Path:
 
 
 def _names() -> list[str]:
-    return [host.name for host in _lab().hosts()] + [guest.name for guest in _guests().guests()]
+    return [*_lab().names(), *_guests().names()]
 
 
 def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return which of these are guests, and the rest: hosts, or names that the lab will refuse."""
-    known = {guest.name for guest in _guests().guests()}
+    known = _guests().names()
     return [name for name in names if name in known], [name for name in names if name not in known]
 
 

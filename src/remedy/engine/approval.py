@@ -20,9 +20,10 @@ class Planned(Struct, frozen=True, kw_only=True):
 
     The latter are shown beside the others, never asked about. `means` says what a step comes to where the object's id
     does not. `items` are what a Sweep would take, as {item, reason, size, perhaps count and noun}; `before` and
-    `after` are the object's states; `bytes` is what it would free; `kept` what it would leave, as {item, reason};
-    `unknown`: the check pass could not tell, for this `reason`, and the play asks when it comes to it. `host` is the
-    one that the step is delegated to, "" where it is the host's whose plan it is.
+    `after` are the object's states, `happened` says instead what an Action would do; `bytes` is what it would free;
+    `kept` what it would leave, as {item, reason}; `unknown`: the check pass could not tell, for this `reason`, and the
+    play asks when it comes to it. `host` is the one that the step is delegated to, "" where it is the host's whose plan
+    it is.
     """
 
     task: str
@@ -37,10 +38,11 @@ class Planned(Struct, frozen=True, kw_only=True):
     host: str = ""
     before: Any = None
     after: Any = None
+    happened: str = ""
 
 
 Plans = Mapping[str, Sequence[Planned]]
-"""What would be destroyed or interrupted: the host that is touched to steps, only hosts with any."""
+"""The host that is touched to steps, only hosts where something would be destroyed or interrupted."""
 
 Approver = Callable[[Plans], None]
 """Shows plans to whoever may approve them, one call at a time; raises Refused where the answer is no.

@@ -87,7 +87,7 @@ class Builder:
         scope = self._variables.scope(cursor=cursor)
         if isinstance(why, UnknownValue):
             guard = None
-            if isinstance(node, Include):
+            if self._state.quiet and isinstance(node, Include):
                 guard = perhaps_within(self._play.play, partial(self._nodes, node, scope, section))
             item = Item(0, status=UNKNOWN, reason=str(why.reason), guarded=guard)
         else:

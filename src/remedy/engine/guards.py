@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from remedy.agent.kinds import Module
 from remedy.errors import InputError
 from remedy.modules import ModuleSpec
+from remedy.modules.parameters import by_name, defaults, has_template
 from remedy.playbook import Include, Node, Play, Task, walk
 from remedy.template import UnknownValue
 
@@ -17,9 +18,7 @@ Render = Callable[[Any], Any]
 
 def asks(play: Play, spec: ModuleSpec) -> bool:
     """Say whether a module may have to ask in a play: remedy's own always, Ansible's in a runbook."""
-    if spec.place == "control" or not (spec.own or play.runbook or play.diagnose):
-        return False
-    return spec.may_ask
+    return spec.place != "control" and any(guarded(play, spec, each) for each in spec.classes)
 
 
 def may_ask(play: Play, node: Node) -> bool:
@@ -42,8 +41,8 @@ def perhaps(play: Play, task: Task, render: Render) -> str | None:
     spec = task.spec
     if not asks(play, spec):
         return None
-    names = {alias: param.name for param in spec.params for alias in (param.name, *param.aliases)}
-    known = {param.name: param.default for param in spec.params}
+    names = {alias: param.name for alias, param in by_name(spec).items()}
+    known = {param.name: default for param, default in defaults(spec)}
     unknown = set()
     for name, value in task.args.items():
         try:
@@ -53,8 +52,7 @@ def perhaps(play: Play, task: Task, render: Render) -> str | None:
     try:
         return guarded(play, spec, spec.kind(_Known(known, unknown)))
     except Exception:  # a module's own code, that looks at what is not checked yet, or not known
-        found = [guarded(play, spec, each) for each in spec.classes]
-        return "destructive" if "destructive" in found else "disruptive" if any(found) else None
+        return _worst(guarded(play, spec, each) for each in spec.classes)
 
 
 def perhaps_within(play: Play, read: Callable[[], tuple[Node, ...]]) -> str | None:
@@ -64,14 +62,17 @@ def perhaps_within(play: Play, read: Callable[[], tuple[Node, ...]]) -> str | No
     except (UnknownValue, InputError):
         return "disruptive"
     found = [perhaps(play, node, _written) for node in nodes if isinstance(node, Task)]
-    if "destructive" in found:
-        return "destructive"
-    return "disruptive" if any(found) or any(isinstance(node, Include) for node in nodes) else None
+    return _worst([*found, *("disruptive" for node in nodes if isinstance(node, Include))])
+
+
+def _worst(found: Iterable[str | None]) -> str | None:
+    kinds = set(found)
+    return next((each for each in ("destructive", "disruptive") if each in kinds), None)
 
 
 def _written(value: Any) -> Any:
     """Return what stands in a file, where it is no template."""
-    if "{{" in str(value) or "{%" in str(value):
+    if has_template(value):
         raise UnknownValue("it is rendered on the way", "")
     return value
 

@@ -43,10 +43,10 @@ class Gone(BaseException):
         self.error = error
 
 
-def run_here(worker: Carrier, play: PlayContext, walk: Walk, entry: Entry, item: Item) -> dict[str, Any]:
+def run_here(carrier: Carrier, play: PlayContext, walk: Walk, entry: Entry, item: Item) -> dict[str, Any]:
     """Run one step of a controller module; return its `result` frame. Raises where the host is lost."""
-    talk = Talk(worker, play, entry, item)
-    site = HostSite(worker, play, walk, entry, item, talk)
+    talk = Talk(carrier, play, entry, item)
+    site = HostSite(carrier, play, walk, entry, item, talk)
     step = item.message or {}
     try:
         result: dict[str, Any] = plain(runner.run(step, site, talk))
@@ -63,12 +63,12 @@ class Talk:
     Gone = Gone
     waited = 0.0
 
-    def __init__(self, worker: Carrier, play: PlayContext, entry: Entry, item: Item) -> None:
-        self._worker = worker
-        self._journal: Callable[[dict[str, Any]], None] = lambda intent: worker.intend(
+    def __init__(self, carrier: Carrier, play: PlayContext, entry: Entry, item: Item) -> None:
+        self._carrier = carrier
+        self._journal: Callable[[dict[str, Any]], None] = lambda intent: carrier.intend(
             play, entry, item, intent
         )
-        self._objection: Callable[[dict[str, Any]], str | None] = lambda intent: worker.objection(
+        self._objection: Callable[[dict[str, Any]], str | None] = lambda intent: carrier.objection(
             play, entry, item, intent
         )
 
@@ -83,18 +83,18 @@ class Talk:
         if objection is not None:
             raise Failed(objection)
         try:
-            self._worker.run.recorder.commit()
+            self._carrier.run.recorder.commit()
         except (OSError, RemedyError) as error:
             raise Failed(f"not written: {error}") from error
 
     def warn(self, text: str) -> None:
         """Tell the operator something."""
-        if not self._worker.state.quiet:
-            self._worker.run.bus.emit(Warned(message=text, host=self._worker.state.name))
+        if not self._carrier.state.quiet:
+            self._carrier.run.bus.emit(Warned(message=text, host=self._carrier.state.name))
 
     def stopping(self) -> bool:
         """Return whether the operator wants to stop."""
-        return self._worker.run.stop.is_set()
+        return self._carrier.run.stop.is_set()
 
     def lost(self) -> bool:
         """Return whether nobody waits for the result."""
@@ -104,8 +104,8 @@ class Talk:
 class _Place:
     """A host that can be reached: lines to its services."""
 
-    def __init__(self, worker: Carrier, target: Target, identity: Identity | None, *, apart: bool) -> None:
-        self._worker = worker
+    def __init__(self, carrier: Carrier, target: Target, identity: Identity | None, *, apart: bool) -> None:
+        self._carrier = carrier
         self._target = target
         self._identity = identity
         self._apart = apart
@@ -118,21 +118,21 @@ class _Place:
         """Return a line to a service; raises Failed where none answers."""
         line = self._reach(addresses)
         self._lines.append(line)
-        self._worker.round_trips += 1
+        self._carrier.round_trips += 1
         return line
 
     def tunnel(self, addresses: Sequence[Address], name: str, root_as: Sequence[str] = ()) -> Tunnel:
         """Return a private Unix socket that leads to a service; where none answers, its `failed` says why."""
         tunnel = Tunnel(lambda: self._reach(addresses, root_as), name)
         self._lines.append(tunnel)
-        self._worker.round_trips += 1
+        self._carrier.round_trips += 1
         return tunnel
 
     def port(self, host: str, port: int) -> TcpTunnel:
         """Return a port of 127.0.0.1 that leads to a port as seen from the host."""
         tunnel = TcpTunnel(lambda: self._reach([(host, port)]))
         self._lines.append(tunnel)
-        self._worker.round_trips += 1
+        self._carrier.round_trips += 1
         return tunnel
 
     def held(self, key: Hashable, open: Callable[[], T]) -> T:
@@ -143,10 +143,10 @@ class _Place:
             lines, self._lines[before:] = self._lines[before:], []
             return lines
 
-        return self._worker.sessions.take((self.name, self.user, key), open, below)
+        return self._carrier.sessions.take((self.name, self.user, key), open, below)
 
     def _reach(self, addresses: Sequence[Address], root_as: Sequence[str] = ()) -> Line:
-        connector = self._worker.run.connector
+        connector = self._carrier.run.connector
         try:
             return connector.reach(
                 self._target, addresses, self._identity, apart=self._apart, root_as=root_as
@@ -175,9 +175,9 @@ class HostSite(_Place):
     """The host a step works for; a `Site` of controller modules."""
 
     def __init__(
-        self, worker: Carrier, play: PlayContext, walk: Walk, entry: Entry, item: Item, talk: Talk
+        self, carrier: Carrier, play: PlayContext, walk: Walk, entry: Entry, item: Item, talk: Talk
     ) -> None:
-        super().__init__(worker, worker.contact.target(play), item.identity, apart=False)
+        super().__init__(carrier, carrier.contact.target(play), item.identity, apart=False)
         self._play = play
         self._walk = walk
         self._entry = entry
@@ -186,9 +186,9 @@ class HostSite(_Place):
         self._others: list[_Place] = []
         self._lent: set[str] = set()
         self.check = bool((item.message or {}).get("check"))
-        self.yes = bool(worker.run.options.yes)
-        self.clock_skew = worker.state.clock_skew
-        self.foreseen = worker.state.foreseen
+        self.yes = bool(carrier.run.options.yes)
+        self.clock_skew = carrier.state.clock_skew
+        self.foreseen = carrier.state.foreseen
         self.warn = talk.warn
         self.stopping = talk.stopping
         self._deadline: float | None = None
@@ -203,7 +203,7 @@ class HostSite(_Place):
 
     def hide(self, secret: object) -> None:
         """Mask a value in every output from now on."""
-        self._worker.run.secrets.add(secret)
+        self._carrier.run.secrets.add(secret)
 
     def ask(
         self, module: str, *, finishing: bool = False, lent: float | None = None, **params: Any
@@ -225,7 +225,7 @@ class HostSite(_Place):
 
     def lent(self) -> list[dict[str, Any]]:
         """Return what earlier runs lent on this host that is still as they left it; what is not is forgotten."""
-        loans = self._worker.run.loans
+        loans = self._carrier.run.loans
         found = []
         for loan in loans.of(self.name, self.warn):
             frame = self._carry(loan.module, dict(loan.params), more={"check": True, "lent": None})
@@ -247,7 +247,7 @@ class HostSite(_Place):
 
     def earlier(self, name: str) -> dict[str, Any]:
         """Return the last write of earlier runs to an object of this host: run, before, want; None, where none."""
-        found = self._worker.run.journals.last(self.name, name, self.warn)
+        found = self._carrier.run.journals.last(self.name, name, self.warn)
         if found is None:
             return {"run": None, "before": None, "want": None}
         return {"run": found.run, "before": found.before, "want": found.want}
@@ -271,7 +271,7 @@ class HostSite(_Place):
         task = replace(self._entry.task, changed_when=None, failed_when=None, register=None)
         entry = replace(self._entry, task=task, items=[inner], partial=True)
         try:
-            frame = self._worker.carry_one(self._play, entry, inner, finishing=finishing)
+            frame = self._carrier.carry_one(self._play, entry, inner, finishing=finishing)
         except RemedyError as error:
             raise Gone(error) from None
         if frame.get("change") and step.get("check") == message.get("check"):
@@ -280,7 +280,7 @@ class HostSite(_Place):
 
     def other(self, name: str) -> _Place | None:
         """Return another host of the inventory by its name or address, with its own variables and identity."""
-        run = self._worker.run
+        run = self._carrier.run
         for host in run.inventory.hosts:
             if host.name == self.name:
                 continue
@@ -289,12 +289,12 @@ class HostSite(_Place):
                 continue
             words, where = self._entry.words, self._entry.task.position
             try:
-                target = self._worker.contact.target_of(scope, host.name)
+                target = self._carrier.contact.target_of(scope, host.name)
                 defaults = run.options.defaults
                 identity = identity_of(host.name, words, run.templar, scope, defaults, where)
             except InputError as error:
                 raise Failed(str(error)) from None
-            place = _Place(self._worker, target, identity, apart=True)
+            place = _Place(self._carrier, target, identity, apart=True)
             self._others.append(place)
             return place
         return None
@@ -302,7 +302,7 @@ class HostSite(_Place):
     def close(self) -> None:
         """Close every line, to other hosts too."""
         for name in sorted(self._lent):
-            look = f"`remedy rollback {self._worker.run.id} --check` tells whether it has"
+            look = f"`remedy rollback {self._carrier.run.id} --check` tells whether it has"
             self.warn(f"{name} is still lent: the host puts it back by itself; {look}")
         super().close()
         others, self._others = self._others, []

@@ -24,7 +24,7 @@ def intent_of(touched: HostState, play: str, entry: Entry, item: Item, intent: d
         kind=str(intent.get("kind") or item.kind),
         object=str(intent.get("object", "")),
         before=intent.get("before"),
-        want=intent.get("items") or intent.get("want"),  # a sweep's list is what may go
+        want=intent.get("items") or intent.get("want"),  # the list of a sweep or an action is what may go
         kept=intent.get("kept"),
         irreversible=intent.get("irreversible"),
         params=dict(message["params"]),

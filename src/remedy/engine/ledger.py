@@ -124,17 +124,17 @@ class Ledger:
         kind = change.get("kind", item.kind)
         if item.status == FAILED and not change.get("after") and not change.get("bytes_freed"):
             return
+        predicted = bool(change.get("predicted"))
+        if self._state.quiet:
+            if item.guarded or (predicted and kind != "command"):
+                self.planned.append(planned(entry, item, change))
+            return
         message = item.message or {}
         hidden = entry.no_log or entry.secret
         unwanted = entry.words.values.get("diff") is False
         diff = "" if unwanted else unified(change.get("diff"), change.get("object", ""), self._run.contents)
         if hidden:
             diff = counted(diff)
-        predicted = bool(change.get("predicted"))
-        if item.guarded or (predicted and kind != "command"):
-            self.planned.append(planned(entry, item, change))
-        if self._state.quiet:
-            return
         if predicted:
             self._state.predicted += 1
         else:
@@ -176,7 +176,7 @@ class Ledger:
         items = entry.items
         handlers = self._handlers(entry)
         for item in items:
-            if item.status == UNKNOWN and item.guarded:
+            if self._state.quiet and item.status == UNKNOWN and item.guarded:
                 self.planned.append(doubtful(entry, item))
             if item.effect is not None:
                 item.effect()
@@ -294,7 +294,8 @@ def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
         kept=tuple(item.kept),
         host=item.host or "",
         before=None if hidden else change.get("before"),
-        after=None if hidden else change.get("after", change.get("want")),
+        after=None if hidden else change.get("after"),
+        happened=str(change.get("happened") or "done") if change.get("kind", item.kind) == "action" else "",
     )
 
 

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 _SECONDS = 1800.0
 
 
-def run_raw(worker: Carrier, play: PlayContext, item: Item) -> dict[str, Any]:
+def run_raw(carrier: Carrier, play: PlayContext, item: Item) -> dict[str, Any]:
     """Run a raw command; return its `result` frame. Raises Unreachable where the host is lost."""
     message = item.message or {}
     if message["check"]:
         return {"status": "skipped", "reason": "check mode", "result": {}}
     began = time.monotonic()
     timeout = _SECONDS if message["timeout"] is None else message["timeout"]
-    target = worker.contact.target(play)
+    target = carrier.contact.target(play)
     try:
-        rc, out, err = worker.run.connector.raw(target, text_of_command(item), item.identity, timeout)
+        rc, out, err = carrier.run.connector.raw(target, text_of_command(item), item.identity, timeout)
     except TimeoutError:
         outcome: dict[str, Any] = {
             "status": FAILED,
@@ -44,5 +44,5 @@ def run_raw(worker: Carrier, play: PlayContext, item: Item) -> dict[str, Any]:
                 "stderr_lines": stderr.splitlines(),
             },
         }
-    worker.round_trips += 1
+    carrier.round_trips += 1
     return {**outcome, "seconds": time.monotonic() - began}

@@ -1,4 +1,4 @@
-"""A worker drives the walks of one host: it gives their requests to the carrier, and waits where they must wait."""
+"""A worker drives the walks of one host: it carries their requests to the host, and waits where they must wait."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The journal of a run, written ahead: what was committed is on the control machine's disk.
 
-STATE/runs/RUN_ID/journal.jsonl has one event a line; undo.bin what undo needs; kept/HOST/ what a sweep saved of
-what it took (tails of logs, evidence), as plain files; summary.json stands beside them once the run is over.
+STATE/runs/RUN_ID/journal.jsonl has one event a line; undo.bin what undo needs; kept/HOST/ what was saved
+of what goes (tails of logs, evidence, a partition table as it was), as plain files; summary.json stands beside
+them once the run is over.
 While a run is under way its journal.jsonl is locked (flock), so that nobody deletes it.
 """
 
@@ -114,11 +115,13 @@ class Journal:
     # -- what stands in a line
 
     def _line(self, event: Event) -> bytes:
-        files = isinstance(event, Intent) and (event.kind == "sweep" or event.irreversible is not None)
-        if files and isinstance(event, Intent) and event.kept and not event.secret:
+        if not isinstance(event, Intent):
+            return write_line(self._said, event)
+        files = event.kind == "sweep" or event.irreversible is not None
+        if files and event.kept and not event.secret:
             return write_line(self._said, self._saved.take(event))
-        sealed = isinstance(event, Intent) and (event.secret or event.sealed)
-        if not isinstance(event, Intent) or (event.kept is None and not sealed):
+        sealed = event.secret or event.sealed
+        if event.kept is None and not sealed:
             return write_line(self._said, event)
         content = {name: getattr(event, name) for name in sorted(_APART)}
         blob = self._blobs.add(content, self._seal if sealed else None)

@@ -24,7 +24,7 @@ class Undoable(NamedTuple):
     run: RunSummary
     plan: UndoPlan
     passed: tuple[RunSummary, ...]
-    elsewhere: tuple[RunSummary, ...] = ()
+    elsewhere: tuple[RunSummary, ...]
 
 
 def newest_undoable(state: Path, project: Path | None = None) -> Undoable:

@@ -82,18 +82,21 @@ def wait(plan: Plan, seconds: float, stop: threading.Event) -> None:
             return
         waited = time.monotonic() - started
         if waited > 1 and not plan.cgroup.members():
-            raise _failure(plan, "the host ended while booting", plan.console.read_text(errors="replace"))
+            said = plan.console.read_text(errors="replace")
+            raise failure(plan.spec.name, plan.console, "the host ended while booting", said)
         if waited > seconds or (waited > _PATIENCE and _sshd_failed(inside)):
             what = f"the host has no answering sshd after {waited:.0f} s"
-            raise _failure(plan, what, _journal(inside) or plan.console.read_text(errors="replace"))
+            said = _journal(inside) or plan.console.read_text(errors="replace")
+            raise failure(plan.spec.name, plan.console, what, said)
 
 
-def _failure(plan: Plan, what: str, said: str) -> LabError:
+def failure(name: str, console: Path, what: str, said: str) -> LabError:
+    """Return what to say of a host that does not boot: `what` happened, and what it said last."""
     lines = "".join(f"\n    {line}" for line in said.strip().splitlines()[-25:])
     return LabError(
         f"{what}; the last it said:{lines or ' nothing'}",
-        host=plan.spec.name,
-        hint=f"its console is kept in {plan.console}; start it again: remedy lab reset {plan.spec.name}",
+        host=name,
+        hint=f"its console is kept in {console}; start it again: remedy lab reset {name}",
     )
 
 

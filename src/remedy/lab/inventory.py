@@ -28,8 +28,10 @@ def write_inventory(
     """
     _refuse_foreign(path)
     machines = Guests(lab)
-    hosts = [host for host in lab.hosts() if only is None or host.name in only]
-    guests = [guest for guest in machines.guests() if only is None or guest.name in only]
+    names = [*lab.names(), *machines.names()]
+    chosen = [name for name in names if only is None or name in only]
+    hosts = [host for host in lab.hosts() if host.name in chosen]
+    guests = [guest for guest in machines.guests() if guest.name in chosen]
     path.parent.mkdir(parents=True, exist_ok=True)
     groups = _groups(lab, hosts, guests, machines.known_hosts, become_password)
     text = yaml.safe_dump({"all": groups}, sort_keys=False, width=1000)
@@ -37,9 +39,7 @@ def write_inventory(
     fresh.touch(0o600)
     fresh.write_text(HEADER + text, encoding="utf-8")
     fresh.rename(path)
-    written = {host.name for host in hosts} | {guest.name for guest in guests}
-    names = [host.name for host in lab.hosts()] + [guest.name for guest in machines.guests()]
-    return [name for name in names if name not in written]
+    return [name for name in names if name not in chosen]
 
 
 def in_inventory(path: Path) -> set[str]:

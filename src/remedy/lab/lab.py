@@ -30,6 +30,8 @@ _BOOT_SECONDS = 60.0
 
 GUESTS = "guests"
 """The folder, in that of a lab, with the guests that remedy.lab.qemu keeps."""
+GUEST = "guest.json"
+"""What is remembered of a guest, in its folder there; one without it is no guest."""
 
 
 def default_root() -> Path:
@@ -85,8 +87,6 @@ class Lab(Doors):
         """Start hosts (by default those of the shipped lab.yml) unless they already run as specified."""
         wanted = list(specs) if specs is not None else list(read_specs(default_file()))
         for number, spec in enumerate(wanted):
-            if (self.folder / GUESTS / spec.name).exists():
-                raise InputError(f"{spec.name} is a guest of this lab", hint=f"remedy lab down {spec.name}")
             if any(spec.name == other.name for other in wanted[:number]):
                 raise InputError(
                     f"the host {spec.name} is specified twice", hint="give each host its own name"
@@ -96,6 +96,11 @@ class Lab(Doors):
         for role in dict.fromkeys(spec.role for spec in wanted):
             self.layers.trees(ROLES[role])
         with self.hold():
+            for spec in wanted:
+                if (self.folder / GUESTS / spec.name / GUEST).exists():
+                    raise InputError(
+                        f"{spec.name} is a guest of this lab", hint=f"remedy lab down {spec.name}"
+                    )
             self._prepare()
             have = {host.name: host for host in self.hosts()}
             taken = {host.index for host in have.values()}
@@ -166,9 +171,13 @@ class Lab(Doors):
 
     # One host
 
+    def names(self) -> list[str]:
+        """Return the names of all hosts of this lab."""
+        return names(self.folder / "hosts")
+
     def hosts(self) -> list[Host]:
         """Return all hosts of this lab by address, running or not."""
-        found = [self.host(name) for name in names(self.folder / "hosts")]
+        found = [self.host(name) for name in self.names()]
         return sorted(found, key=lambda host: host.index)
 
     def host(self, name: str) -> Host:

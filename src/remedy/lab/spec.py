@@ -116,7 +116,7 @@ def read_document(path: Path) -> Mapping[Any, Any]:
 def read_specs(path: Path) -> tuple[HostSpec, ...]:
     """Read the hosts of a `lab.yml`."""
     where = Position(str(path))
-    hosts = mapping(read_document(path).get("hosts"), "hosts", where)
+    hosts = mapping(read_document(path).get("hosts", {}), "hosts", where)
     if not hosts:
         raise InputError("no host is declared", where=where, hint="expected: hosts: {app1: {role: app}}")
     return tuple(read_spec(str(name), body, where) for name, body in hosts.items())

@@ -25,7 +25,7 @@ def check(
     when the rendered parameters come here again. `args` may be a Map, which knows where each name stands. Raises
     InputError with the nearest valid name.
     """
-    known = _by_name(spec)
+    known = by_name(spec)
     checked = Map(position)
     open_ends = False
     for written, value in args.items():
@@ -61,18 +61,19 @@ def has_template(value: Any) -> bool:
 
 
 @cache
-def _by_name(spec: ModuleSpec) -> dict[str, Param]:
+def by_name(spec: ModuleSpec) -> dict[str, Param]:
+    """Return a module's parameters by each of their names."""
     return {name: param for param in spec.params for name in (param.name, *param.aliases)}
 
 
 @cache
-def _defaults(spec: ModuleSpec) -> tuple[tuple[Param, Any], ...]:
+def defaults(spec: ModuleSpec) -> tuple[tuple[Param, Any], ...]:
     """Return each parameter with its default as a value of its type."""
     return tuple((each, None if each.required else _convert(spec, each, each.default, None)) for each in spec.params)
 
 
 def _complete(spec: ModuleSpec, checked: Map, position: Position | None, *, whole: bool) -> Map:
-    for param, default in _defaults(spec):
+    for param, default in defaults(spec):
         if checked.get(param.name) is None:
             if param.required:
                 raise InputError(

@@ -90,11 +90,6 @@ class ModuleSpec:
         """Say whether any parameters make it more than a Probe."""
         return self.place != "control" and any(each.kind != "probe" for each in self.classes)
 
-    @property
-    def may_ask(self) -> bool:
-        """Say whether any parameters make it destroy or interrupt something."""
-        return any(each.destructive or each.disruptive for each in self.classes)
-
     def kind(self, params: Mapping[str, Any]) -> type[Module]:
         """Return the class for these parameters; control modules have none (RemedyError)."""
         if self.place == "control":

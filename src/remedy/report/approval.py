@@ -59,8 +59,8 @@ def describe(plans: Plans) -> str:
     """Return the plans as a text: the sum, then each host's steps, their items, and what is kept and why."""
     lines = [_sum(plans)]
     for host in plans:
-        for step in plans[host]:
-            lines += _step(host, step) if step.guarded else []
+        guarded = [step for step in plans[host] if step.guarded]
+        lines += [line for step in guarded for line in _step(host, step)]
         lines += _others(host, [step for step in plans[host] if not step.guarded])
     return "\n".join(safe(line) for line in lines)
 
@@ -85,8 +85,7 @@ def _sum(plans: Plans) -> str:
 def _others(host: str, steps: Sequence[Planned]) -> list[str]:
     """Return the changes that need no approval; who says yes to the rest lets them happen, too."""
     lines = [
-        f"  {host}: change {step.object}: {states(step.before, step.after)}  [{step.task}]"
-        for step in steps[:_OTHERS]
+        f"  {host}: change {step.object}: {_about(step)}  [{step.task}]" for step in steps[:_OTHERS]
     ]
     more = len(steps) - len(lines)
     return lines + (
@@ -94,13 +93,17 @@ def _others(host: str, steps: Sequence[Planned]) -> list[str]:
     )
 
 
+def _about(step: Planned) -> str:
+    return f"would be {step.happened}" if step.happened else states(step.before, step.after)
+
+
 def _step(host: str, step: Planned) -> list[str]:
     if step.unknown:
-        verb = _VERBS.get(step.guarded, "change")
-        return [f"  {host}: perhaps {verb}: {step.object}  [{step.task}]", f"      not known yet: {step.reason}"]
+        perhaps = f"  {host}: perhaps {_VERBS[step.guarded]}: {step.object}  [{step.task}]"
+        return [perhaps, f"      not known yet: {step.reason}"]
     what = f": {count(amount(step.items), noun(step.items))}" if step.items else ""
     freed = f", {size(step.bytes)}" if step.bytes else ""
-    lines = [f"  {host}: {_VERBS.get(step.guarded, 'change')} {step.object}{what}{freed}  [{step.task}]"]
+    lines = [f"  {host}: {_VERBS[step.guarded]} {step.object}{what}{freed}  [{step.task}]"]
     lines += [f"      {step.means}"] if step.means else []
     largest = sorted(step.items, key=lambda item: -(item.get("size") or 0))
     lines += [f"      {_item(item)}" for item in largest[:_ITEMS]]

@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from remedy.lab.boot import greets
+from remedy.lab.boot import failure, greets
 from remedy.lab.cgroups import Cgroup
 from remedy.lab.errors import LabError
 from remedy.lab.qemu.guest import Guest
@@ -130,9 +130,4 @@ def _option(words: object) -> str:
 
 def _failure(guest: Guest, what: str) -> LabError:
     said = guest.console.read_text(errors="replace") if guest.console.exists() else ""
-    lines = "".join(f"\n    {line}" for line in said.strip().splitlines()[-25:])
-    return LabError(
-        f"{what}; the last it said:{lines or ' nothing'}",
-        host=guest.name,
-        hint=f"its console is kept in {guest.console}; start it again: remedy lab reset {guest.name}",
-    )
+    return failure(guest.name, guest.console, what, said)

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from remedy.lab.errors import LabError
+from remedy.lab.lab import GUEST
 from remedy.lab.qemu.spec import ROOT, GuestSpec
 
 PORT = 2222
 """Where the sshd of every guest answers, each on a loopback address of its own."""
-
-_FILE = "guest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +63,9 @@ class Guest:
             "spec": asdict(self.spec),
             "declared": asdict(self.declared),
         }
-        fresh = self.folder / f"{_FILE}.new"
+        fresh = self.folder / f"{GUEST}.new"
         fresh.write_text(json.dumps(kept, indent=1))
-        fresh.rename(self.folder / _FILE)
+        fresh.rename(self.folder / GUEST)
 
 
 def address(lab: int, index: int) -> str:
@@ -77,7 +76,7 @@ def address(lab: int, index: int) -> str:
 def load_guest(guests: Path, name: str, lab: int) -> Guest:
     """Return the guest `name` kept below the folder `guests`."""
     try:
-        kept = json.loads((guests / name / _FILE).read_text())
+        kept = json.loads((guests / name / GUEST).read_text())
     except OSError as error:
         known = ", ".join(names(guests))
         hint = f"its guests are: {known}" if known else "start them first: remedy lab up --provider qemu"
@@ -95,4 +94,4 @@ def load_guest(guests: Path, name: str, lab: int) -> Guest:
 
 def names(guests: Path) -> list[str]:
     """Return the names of all guests kept below a folder."""
-    return sorted(path.parent.name for path in guests.glob(f"*/{_FILE}"))
+    return sorted(path.parent.name for path in guests.glob(f"*/{GUEST}"))

@@ -59,7 +59,7 @@ class Guests(Doors):
         require(self._say, NEEDED)
         images = {spec.name: self._images.image(spec.role, spec.root_size) for spec in wanted}
         with self.lab.hold():
-            hosts = {host.name for host in self.lab.hosts()}
+            hosts = self.lab.names()
             have = {guest.name: guest for guest in self.guests()}
             taken = {guest.index for guest in have.values()}
             off: list[Guest] = []
@@ -122,10 +122,14 @@ class Guests(Doors):
 
     # One of them
 
+    def names(self) -> list[str]:
+        """Return the names of all guests of this lab."""
+        return names(self.folder)
+
     def guests(self) -> list[Guest]:
         """Return all guests of this lab by address, running or not."""
         return sorted(
-            (self.guest(name) for name in names(self.folder)),
+            (self.guest(name) for name in self.names()),
             key=lambda guest: guest.index,
         )
 

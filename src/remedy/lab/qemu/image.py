@@ -102,7 +102,6 @@ class ImageCache:
 
     def image(self, role: str, size: str) -> Image:
         """Return the image of a role whose disk has a size, building it the first time."""
-        check_machine()
         trees = self.layers.trees(machine(role))
         final = self.folder / f"{trees[-1].name}-{size}"
         if not final.is_dir():
