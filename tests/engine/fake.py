@@ -18,6 +18,7 @@ from remedy.engine.run import Run
 from remedy.errors import Unreachable
 from remedy.events import Event
 from remedy.inventory import load as load_inventory
+from remedy.playbook import Playbook
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
 from remedy.secret import Secrets
@@ -225,6 +226,13 @@ class Played:
         return [(event.task, event.status) for event in self.memory.of(TaskDone) if event.host == host]
 
 
+Act = Callable[[Run, Playbook], int]
+
+
+def forward(run: Run, playbook: Playbook) -> int:
+    return run.play(playbook, "test", "me", [])
+
+
 def play(
     folder: Path,
     text: str,
@@ -239,11 +247,13 @@ def play(
     inventory_text: str | None = None,
     select: str = "all",
     approver: Approver = nobody,
+    act: Act = forward,
     **options: Any,
 ) -> Played:
     """Run a playbook's text on h1..hN and return what happened.
 
     `inventory_text` is an inventory of its own instead, of which `select` are the run's hosts; `beside` answer too.
+    `act` is what the run does with it.
     """
     (folder / "play.yml").write_text(text)
     for name, content in (tasks or {}).items():
@@ -279,5 +289,5 @@ def play(
         extra_vars=Layer("extra vars", values),
     )
     run = Run(context, inventory.select(select))
-    code = run.play(load_playbook(folder / "play.yml", project=project), "test", "me", [])
+    code = act(run, load_playbook(folder / "play.yml", project=project))
     return Played(code, memory, fakes, connector.targets)
