@@ -51,7 +51,7 @@ def newest_undoable(state: Path, project: Path | None = None) -> Undoable:
     hint = f"the newest runs: {named_few(runs)}" if runs else "there are no runs yet"
     if elsewhere:
         hint = f"name one of other projects, where it is meant: {told_with_project(elsewhere)}"
-    whose = f" of the project {project}" if project is not None else ""
+    whose = f" of the project {project}" if project is not None and runs else ""
     raise InputError(f"no run{whose} in {state / RUNS} has anything that can be taken back", hint=hint)
 
 
