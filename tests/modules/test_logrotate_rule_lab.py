@@ -91,6 +91,16 @@ def test_check_mode_writes_nothing_and_tells_all(lab, host):
     assert rules(lab, host) == ""
 
 
+def test_check_mode_of_a_rule_that_is_to_go_tells_so_and_leaves_it(lab, host):
+    log = write(lab, host, "told", "told")
+    assert rule(lab, host, paths=[log], signals=HUP)["status"] == "changed"
+    stands = rules(lab, host)
+    seen = one(lab, host, "logrotate_rule", in_check=True, paths=[log], state="absent")
+    assert seen["status"] == "changed", seen["reason"]
+    assert (seen["change"]["diff"]["before"], seen["change"]["diff"]["after"]) == (stands, "")
+    assert rules(lab, host) == stands
+
+
 def test_a_log_that_another_file_has_a_rule_for_gets_none(lab, host):
     frame = rule(lab, host, paths=["/var/log/nginx/access.log"])
     assert (frame["status"], frame["reason"]) == ("ok", "/etc/logrotate.d/nginx has a rule for it")

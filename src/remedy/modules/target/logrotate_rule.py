@@ -172,6 +172,12 @@ class Rule(Content):
                 self.files.write(self.path, [before], mode=have["mode"], owner=have["uid"], group=have["gid"])
             raise Failed("logrotate does not take the rule (%s): %s is as it was" % (wrong, self.path))
 
+    def predict(self, have, want):
+        if want is None:
+            self.files.predict(self.path, None)
+        else:
+            Content.predict(self, have, want)
+
     def returns(self, have, now):
         found = Content.returns(self, have, now)
         found.update(self._result or {}, file=self.path)
