@@ -250,3 +250,13 @@ def test_a_service_that_writes_what_was_rotated_opens_its_log_anew(lab, host):
     assert again["reason"] == "nobody writes a file that was rotated from it"
     sh(lab, host, f"until test -s {log}; do :; done; systemctl stop w-told")
     assert lines(lab, host, log)[1:] == (0, 0)
+
+
+def test_a_log_that_was_rotated_by_a_date_in_its_name_and_deleted_is_opened_anew(lab, host):
+    log, other = write(lab, host, "told", "told"), write(lab, host, "deaf", "deaf")
+    sh(lab, host, f"mv {log} /var/log/app/told-20240131.log; rm /var/log/app/told-20240131.log")
+    done = one(lab, host, "log_reopen", paths=[other, log], signals=HUP)
+    assert done["status"] == "changed", done["reason"]
+    assert [each["path"] for each in done["result"]["reopened"]] == [log]
+    sh(lab, host, f"until test -s {log}; do :; done")
+    assert one(lab, host, "log_reopen", paths=[other, log], signals=HUP)["status"] == "ok"

@@ -186,10 +186,9 @@ def _unheld(path):
         about = os.stat(path)
     except OSError:
         return Way("each", "it is not there")
-    for pid in _redis_host.processes():
-        name = program(pid)
-        if _uid(pid) == about.st_uid and re.search(r"redis|valkey|keydb", path):
-            return Way("each", "%s opens its log for each line" % name)
+    for pid in _redis_host.processes() if re.search(r"redis|valkey|keydb", path) else ():
+        if _uid(pid) == about.st_uid:
+            return Way("each", "%s opens its log for each line" % program(pid))
     if time.time() - about.st_mtime < _LATELY:
         return Way("each", "nobody has it open, and it was written lately: its writer opens it for each line")
     return Way(
@@ -288,17 +287,19 @@ def holders(host, paths):
     return found
 
 
-def stale(host, log):
-    """Return [(Holder, bytes on disk)]: who writes what a log was rotated to, or the log after it was deleted."""
-    head = log + "."
-    deleted = log + " (deleted)"
-
-    def wanted(name):
-        return name == deleted or name.startswith((head, log + "-")) or _log_names.log_of(name) == log
-
-    found = []
-    for holder, about in _holders.named(host, wanted)[0]:
-        name = holder.target[: -len(" (deleted)")] if holder.target.endswith(" (deleted)") else holder.target
-        if holder.writes and (holder.target == deleted or _log_names.log_of(name) == log):
-            found.append((holder, about[3]))
+def stale(host, logs):
+    """Return {log: [Holder]}: who writes what these logs were rotated to, or them after they were deleted."""
+    found = {log: [] for log in logs}
+    for holder, _ in _holders.named(host, lambda name: not _was(name).isdisjoint(found))[0]:
+        for log in _was(holder.target) if holder.writes else ():
+            if log in found:
+                found[log].append(holder)
     return found
+
+
+def _was(name):
+    """Return which logs a file was before it was rotated or deleted, by its name as a descriptor shows it."""
+    if name.endswith(" (deleted)"):
+        path = name[: -len(" (deleted)")]
+        return {path, _log_names.log_of(path)}
+    return {_log_names.log_of(name)}

@@ -95,7 +95,5 @@ class Reopening(Action):
         return {"held": {}}
 
     def _look(self):
-        found = {
-            path: [each for each, _ in _log_writers.stale(self.host, path)] for path in self.params["paths"]
-        }
+        found = _log_writers.stale(self.host, self.params["paths"])
         return {path: holders for path, holders in found.items() if holders}

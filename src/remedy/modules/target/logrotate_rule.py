@@ -381,9 +381,9 @@ class Rule(Content):
         return text.replace(self._other.text, self._other.amended(lines))
 
     def _stale_way(self):
-        holders = [each for held in _log_writers.holders(self.host, self._logs).values() for each in held]
-        for path in self._logs or self._paths:
-            holders += [holder for holder, _ in _log_writers.stale(self.host, path)]
+        holders, logs = [], self._logs or self._paths
+        for found in (_log_writers.holders(self.host, self._logs), _log_writers.stale(self.host, logs)):
+            holders += [each for held in found.values() for each in held]
         if not holders:
             return self._chose(_log_writers.Way("each", "nobody has it open"))
         way = _log_writers.way(self.host, (self._logs or self._paths)[0], holders, self.params["signals"])

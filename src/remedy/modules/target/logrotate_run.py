@@ -135,13 +135,11 @@ class Rotation(Action):
         """Return who still writes an old file after a while; raises Failed with `reopened`."""
         until = time.monotonic() + _PATIENCE
         while True:
-            left = []
-            for path in sorted(self._writers):
-                held = [each for each, _ in _log_writers.stale(self.host, path)]
-                if held:
-                    left.append(
-                        {"path": path, "writers": sorted({_holders.process(each.pid) for each in held})}
-                    )
+            left = [
+                {"path": path, "writers": sorted({_holders.process(each.pid) for each in held})}
+                for path, held in sorted(_log_writers.stale(self.host, self._writers).items())
+                if held
+            ]
             if not left or time.monotonic() >= until:
                 break
             time.sleep(_PAUSE)
