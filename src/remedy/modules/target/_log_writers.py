@@ -6,9 +6,15 @@ import shlex
 import signal
 import time
 
-from remedy.agent.kinds import Failed
+from remedy.agent.kinds import Failed, Param
 from remedy.modules.target import _holders, _log_names, _redis_host
 from remedy.modules.target._systemd import Units, booted
+
+SIGNALS = Param(
+    "signals",
+    "dict",
+    help="Signals that make services open their logs anew, where remedy knows none: {unit or program: HUP}.",
+)
 
 # What each of these opens its logs anew for, by its own manual: nginx.org/en/docs/control.html, rsyslogd(8),
 # syslog-ng(8), httpd.apache.org/docs/current/stopping.html (graceful), php-fpm(8).
@@ -75,13 +81,12 @@ def handles(pid, name):
     return any(int(mask, 16) & bit for mask in masks.values())
 
 
-def signal_problem(name):
-    """Return what is wrong with a signal's name, else None."""
-    return (
-        None
-        if hasattr(signal, "SIG" + str(name))
-        else "signal '%s': expected a name such as HUP or USR1" % name
-    )
+def wrong_signals(params):
+    """Return what is wrong with the parameter `signals`, else None."""
+    for name in (params["signals"] or {}).values():
+        if not hasattr(signal, "SIG" + str(name)):
+            return "signal '%s': expected a name such as HUP or USR1" % name
+    return None
 
 
 def _number(name):

@@ -34,12 +34,6 @@ from remedy.modules.target import (
 )
 from remedy.modules.target._systemd import Units, booted
 
-SIGNALS = Param(
-    "signals",
-    "dict",
-    help="Signals that make services open their logs anew, where remedy knows none: {unit or program: HUP}.",
-)
-
 PARAMS = (
     Param("paths", "list", default=("/var/log",), elements="path", help="Folders that hold logs."),
     Param("min_size", "size", default=50 << 20, help="A log of this size needs a rule."),
@@ -60,7 +54,7 @@ PARAMS = (
         "sample", "duration", default=2, help="How long to look at growth; 0: only since each file was made."
     ),
     Param("excludes", "list", elements="str", help="Shell patterns for names or full paths to leave alone."),
-    SIGNALS,
+    _log_writers.SIGNALS,
     Param("config", "path", default=_rotation.MAIN, help="logrotate's main configuration."),
 )
 
@@ -78,7 +72,7 @@ def check_params(params):
         return "paths must be absolute"
     if isinstance(params["sample"], (int, float)) and not 0 <= params["sample"] <= 60:
         return "sample is 0 to 60 seconds"
-    return next(filter(None, map(_log_writers.signal_problem, (params["signals"] or {}).values())), None)
+    return _log_writers.wrong_signals(params)
 
 
 def kind(params):

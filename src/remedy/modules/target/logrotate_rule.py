@@ -33,7 +33,6 @@ from remedy.modules.target import (
     _undo,
 )
 from remedy.modules.target._content import Content
-from remedy.modules.target.log_rotation import SIGNALS
 
 PARAMS = (
     Param(
@@ -67,7 +66,7 @@ PARAMS = (
     Param(
         "amend", "list", elements="str", help="Add to another file's rule: compress, su, missingok, reopen."
     ),
-    SIGNALS,
+    _log_writers.SIGNALS,
     Param("config", "path", default=_rotation.MAIN, help="logrotate's main configuration."),
 )
 
@@ -100,7 +99,7 @@ def check_params(params):
     for each in params["amend"] or ():
         if each not in _AMENDS and "{{" not in each:
             return "amend '%s': expected %s" % (each, ", ".join(_AMENDS))
-    return next(filter(None, map(_log_writers.signal_problem, (params["signals"] or {}).values())), None)
+    return _log_writers.wrong_signals(params)
 
 
 def kind(params):
