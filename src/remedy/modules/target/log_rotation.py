@@ -192,8 +192,7 @@ class LogRotation(Probe):
 
     def _kept(self, path):
         """Return why a file is no log to look at, else None."""
-        name = os.path.basename(path)
-        if name in _log_names.RECORDS or path.startswith("/var/log/audit/"):
+        if _log_names.record(path):
             return "a record with a program of its own"
         if _holders.matches(path, self.params["excludes"] or ()):
             return "left out"

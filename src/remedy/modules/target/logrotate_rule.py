@@ -217,7 +217,7 @@ class Rule(Content):
         for path in self._logs or self._paths:
             folder = os.path.dirname(path)
             why = protected.folder(folder) or _protected.refusal(path)
-            if os.path.basename(path) in _log_names.RECORDS or path.startswith("/var/log/audit/"):
+            if _log_names.record(path):
                 why = "it is a record that has a program of its own"
             if why is not None and not (why == "a database's folder" and path in self._logs):
                 raise Failed("%s is not for logrotate: %s" % (path, why))
