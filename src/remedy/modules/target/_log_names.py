@@ -12,6 +12,8 @@ ROTATED = re.compile(
     % (_DATE, _PACKED, _PACKED, _PACKED, _PACKED)
 )
 _SUFFIX = re.compile(r".+" + _PACKED + "|.+[.](zip|tar|tgz)")
+SHRINKS = 4
+"""A log that shrinks to less than a quarter when it is packed is an ordinary one."""
 _LOGINS = frozenset("wtmp btmp utmp lastlog faillog tallylog".split())
 
 

@@ -7,12 +7,11 @@ import stat
 
 from remedy.agent.files import group_name, user_name
 from remedy.agent.kinds import Failed
-from remedy.modules.target import _holders
+from remedy.modules.target import _holders, _log_names
 
 HEAD = "# Written by remedy; logrotate_rule and `remedy rollback` change it.\n"
 PERIODS = {"hourly": 1 / 24.0, "daily": 1.0, "weekly": 7.0, "monthly": 30.0}
 
-_PACKED = 4  # a log that shrinks to less than a quarter is an ordinary one
 _MOST = 30
 _SLACK = 1.25  # by so much a rule as it stands may miss what there is room for
 _LEAST_SIZE, _MOST_SIZE = 1 << 20, 100 << 20
@@ -44,7 +43,7 @@ class Room(object):
     def need(self, count, each, packs, delayed):
         """Return what a log and so many rotated ones take at most."""
         whole = 1 + (1 if delayed else 0) if packs else 1 + count
-        return each * whole + (max(0, count - (1 if delayed else 0)) * each / _PACKED if packs else 0)
+        return each * whole + (max(0, count - (1 if delayed else 0)) * each / _log_names.SHRINKS if packs else 0)
 
     def keep(self, each, packs, delayed, had=0):
         """Return how many rotated logs there is room for, at least one; `had` where that fits about as well."""

@@ -304,7 +304,5 @@ def stale(host, logs):
 
 def _was(name):
     """Return which logs a file was before it was rotated or deleted, by its name as a descriptor shows it."""
-    if name.endswith(" (deleted)"):
-        path = name[: -len(" (deleted)")]
-        return {path, _log_names.log_of(path)}
-    return {_log_names.log_of(name)}
+    path = _holders.named_by(name)
+    return {_log_names.log_of(path)} | ({path} if path != name else set())

@@ -35,7 +35,6 @@ EXAMPLES = """
 """
 
 _PIECE = 1 << 18
-_ROOM = 4  # a log that shrinks to less than a quarter is an ordinary one
 _RECORDS = {
     "logins": "a record of logins: last(1) reads it as it is",
     "audit": "the audit's own record: ausearch(8) reads it as it is",
@@ -93,7 +92,7 @@ class LogCompress(Sweep):
             if alone(name, folder) is False:
                 return "somebody has it open"
             room = os.fstatvfs(folder)
-            need = about.st_blocks * 512 // _ROOM
+            need = about.st_blocks * 512 // _log_names.SHRINKS
             # By the folder that was opened: its path may lead elsewhere by now.
             packed = "/proc/self/fd/%d/%s.gz" % (folder, name)
             if not os.path.lexists(packed):

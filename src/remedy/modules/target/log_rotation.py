@@ -125,7 +125,7 @@ class LogRotation(Probe):
         """Find who has logs open: those of the paths, and others by their name."""
         tops = tuple(os.path.realpath(top).rstrip("/") + "/" for top in self.params["paths"])
         held, _ = _holders.named(
-            self.host, lambda name: name.startswith(tops) or _plain(name).endswith(".log")
+            self.host, lambda name: name.startswith(tops) or _holders.named_by(name).endswith(".log")
         )
         self._writers, self._deleted = {}, {}
         by_inode = {tuple(about[:2]): path for path, about in self._files_seen.items()}
@@ -277,7 +277,7 @@ class LogRotation(Probe):
             if log and (log in self._covered or os.path.exists(log)) and not self._kept(path):
                 found.append(self._still(path, log, holders, self._files_seen[path][3], False))
         for held in self._deleted.values():
-            path = _plain(held[0][0].target)
+            path = _holders.named_by(held[0][0].target)
             log = path if path in self._covered else _log_names.log_of(path)
             if log in self._covered and not self._kept(path):
                 found.append(self._still(path, log, [holder for holder, _ in held], held[0][1], True))
@@ -311,7 +311,3 @@ def _about(path):
         return None
     return [about.st_dev, about.st_ino, about.st_size, about.st_blocks * 512, about.st_mtime, about.st_uid,
             about.st_gid, "%04o" % stat.S_IMODE(about.st_mode)]  # fmt: skip
-
-
-def _plain(name):
-    return name[: -len(" (deleted)")] if name.endswith(" (deleted)") else name
