@@ -1,15 +1,17 @@
 """What a rule of logrotate says, how it is amended, what a dry run tells, how much is kept; without a host."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.modules.running import params
+from tests.modules.running import Talk, params
 
+from remedy.agent.host import Host
 from remedy.agent.kinds import Failed
 from remedy.errors import InputError
-from remedy.modules.target import _log_names, _log_rules, _rotation
+from remedy.modules.target import _log_growth, _log_names, _log_rules, _rotation
 
 MAIN = """weekly
 compress
@@ -111,6 +113,16 @@ def test_what_is_kept_fits_in_the_room_there_is(daily, free, share, packs, delay
     if count > 1:
         assert room.need(count, each, packs, delayed) <= room.allowed * 1.25
     assert 1 << 20 <= room.size(share) <= 100 << 20
+
+
+def test_growth_is_told_of_more_logs_than_a_command_line_takes(tmp_path):
+    folder = tmp_path.joinpath(*["x" * 250] * 8)
+    folder.mkdir(parents=True)
+    paths = [str(folder / f"{number}.log") for number in range(1100)]
+    for path in paths:
+        Path(path).write_text("a line\n")
+    assert sum(map(len, paths)) > os.sysconf("SC_ARG_MAX")
+    assert _log_growth.growth(Host(Talk()), paths, 0.01) == dict.fromkeys(paths, 0)
 
 
 def test_who_must_rotate_where_others_may_write(tmp_path):

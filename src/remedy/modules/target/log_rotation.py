@@ -151,7 +151,7 @@ class LogRotation(Probe):
             return None
         dry = _rotation.dry(self.host, self.params["config"])
         broken = []
-        found = _rotation.read(self.host, self.params["config"], broken)
+        found = _rotation.read(self.host, self.params["config"], broken, dry)
         every = _rotation.covering(found)
         errors = [{"file": file, "log": None, "text": why, "mend": None} for file, why in broken]
         for each in dry.errors:
@@ -160,7 +160,8 @@ class LogRotation(Probe):
                 None,
             )
             errors.append(dict(each, file=each["file"] or (rule.file if rule else None)))
-        return found, _rotation.covering(found, set(dry.considered)), errors, dry.due
+        considered = set(dry.considered)
+        return found, {path: rule for path, rule in every.items() if path in considered}, errors, dry.due
 
     def _due(self, due):
         found = []
@@ -215,14 +216,15 @@ class LogRotation(Probe):
             ):
                 continue  # held after its rotation: told below
             candidates.append(path)
-        small = [path for path in candidates if self._files_seen[path][3] < self.params["min_size"]]
-        quick = small if self.params["min_growth"] else []
-        grown = _log_growth.growth(self.host, [path for path in candidates if path in quick or path not in small],
-                                   self.params["sample"])  # fmt: skip
+        small = {path for path in candidates if self._files_seen[path][3] < self.params["min_size"]}
+        least = self.params["min_growth"]
+        grown = _log_growth.growth(
+            self.host, [path for path in candidates if least or path not in small], self.params["sample"]
+        )
         uncovered, own = [], []
         for path in candidates:
             rate = grown.get(path)
-            if path in small and not (quick and rate is not None and rate >= self.params["min_growth"]):
+            if path in small and not (least and rate is not None and rate >= least):
                 continue
             each = self._told(path, self._writers.get(path, ()))
             each["growth"] = rate
