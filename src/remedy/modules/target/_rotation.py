@@ -304,10 +304,15 @@ def dry(host, main):
     return Dry(output(done).strip() or "rc %d" % done.rc, main)
 
 
+def rules(found):
+    """Return the Rules among the parts of a configuration."""
+    return [part for part in found if isinstance(part, Rule)]
+
+
 def covering(found):
     """Return {log: its Rule}, the first where several are for it."""
     covered = {}
-    for part in found:
-        for path in part.logs() if isinstance(part, Rule) else ():
-            covered.setdefault(path, part)
+    for rule in rules(found):
+        for path in rule.logs():
+            covered.setdefault(path, rule)
     return covered

@@ -156,8 +156,7 @@ class LogRotation(Probe):
         errors = [{"file": file, "log": None, "text": why, "mend": None} for file, why in broken]
         for each in dry.errors:
             rule = every.get(each["log"]) or next(
-                (part for part in found if isinstance(part, _rotation.Rule) and each["log"] in part.patterns),
-                None,
+                (rule for rule in _rotation.rules(found) if each["log"] in rule.patterns), None
             )
             errors.append(dict(each, file=each["file"] or (rule.file if rule else None)))
         considered = set(dry.considered)

@@ -156,7 +156,7 @@ class Rotation(Action):
         return left
 
     def _chosen(self):
-        every = [part for part in self._parts if isinstance(part, _rotation.Rule)]
+        every = _rotation.rules(self._parts)
         if not self.params["rules"] and not self.params["paths"]:
             if not every:
                 raise Failed("%s has no rules" % self.params["config"])
