@@ -187,6 +187,19 @@ def test_check_writes_nothing_and_a_run_can_be_taken_back(on: Logs, lab: Lab) ->
     assert lines(lab, on.host, log)[1:] == (0, 0), "what was rotated stays, with every line"
 
 
+def test_a_rule_is_taken_back_whatever_its_log_is_by_now(on: Logs, lab: Lab) -> None:
+    """What refuses a new rule, such as a link in the log's place, is no reason to keep one."""
+    log = write(lab, on.host, "told", "told", fill=3_000_000)
+    done = on.play(log_signals=HUP, log_rotate_now=False)
+    assert done.code == 0, done
+    on.shell(f"systemctl stop w-told; mv {log} /var/log/app/other.log; ln -s other.log {log}")
+    refused = on.operator.here("run", "all", "-m", "logrotate_rule", "-a", f"paths={log}")
+    assert "is a link: name the log itself, /var/log/app/other.log" in refused.stdout
+    back = on.operator.here("rollback", done.report["run"]["id"], "--yes")
+    assert back.code == 0, back
+    assert on.shell("ls /etc/logrotate.d | grep remedy- || :") == ""
+
+
 def test_a_log_of_a_service_that_cannot_be_told_can_be_left_alone(on: Logs, lab: Lab) -> None:
     write(lab, on.host, "deaf", "deaf", fill=3_000_000)
     done = on.play(log_copytruncate=False)

@@ -131,6 +131,8 @@ class Rule(Content):
 
     def new(self, have):
         # Made once: what it rests on (growth, who writes) may be another a moment later.
+        if self._text is None:
+            self._refuse()
         if self._other is None:
             self._check_ours(have)
             self._text = self._text or self._draft.text(self._own(have))
@@ -193,8 +195,6 @@ class Rule(Content):
         self._found = _rotation.read(self.host, self.params["config"], broken=[])
         self._rules = _rotation.rules(self._found)
         self._own_file = self._named()
-        if self.params["state"] == "present":
-            self._refuse()
         self._other = self._elsewhere() if self.params["state"] == "present" else None
         self._draft = _log_draft.Draft(self.host, self.params, self._paths, self._logs, self._found)
 
