@@ -209,6 +209,21 @@ def test_a_log_of_a_service_that_cannot_be_told_can_be_left_alone(on: Logs, lab:
     assert not left["resolved"]
 
 
+def test_a_log_that_no_rule_may_rotate_is_not_asked_to_be_rotated(on: Logs, lab: Lab) -> None:
+    odd = write(lab, on.host, "odd", "odd", fill=3_000_000)
+    lab.put(on.host, "/etc/logrotate.d/z-due", b"/var/log/app/due.log {\n weekly\n maxsize 2M\n}\n")
+    on.shell("head -c 5000000 /dev/zero > /var/log/app/due.log")
+    try:
+        done = on.play()
+        assert done.code == 0, done
+        assert set(findings(done)) == {"logs-for-a-person", "logs-due"}
+        rotation = done.tasks()["Rotate once"]
+        assert (rotation["status"], rotation["result"]["refused"]) == ("changed", [])
+        assert int(on.shell(f"stat -c %s {odd}")) >= 3_000_000
+    finally:
+        on.shell("rm /etc/logrotate.d/z-due")
+
+
 def test_cut_off_in_the_middle_and_played_again(on: Logs, lab: Lab) -> None:
     log = write(lab, on.host, "told", "told", rate=200, fill=60_000_000)
     words = ("logs-rotate", "--yes", "-e", json.dumps({"big_log": "1M", "log_growth": 0, "log_signals": HUP}))
