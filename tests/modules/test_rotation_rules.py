@@ -106,13 +106,14 @@ def test_what_a_file_was_rotated_from(path, log):
 def test_what_is_kept_fits_in_the_room_there_is(daily, free, share, packs, delayed, had):
     room = _log_rules.Room.__new__(_log_rules.Room)
     room.total, room.free, room.daily, room.current, room.rotated = 100 << 30, free << 30, daily, 0, 0
+    room.share = share
     room.allowed = int(min(room.total * share / 100, room.free / 2))
-    each = room.rotation("daily", room.size(share))
+    each = room.rotation("daily", room.size())
     count = room.keep(each, packs, delayed, had)
     assert 1 <= count <= 40
     if count > 1:
         assert room.need(count, each, packs, delayed) <= room.allowed * 1.25
-    assert 1 << 20 <= room.size(share) <= 100 << 20
+    assert 1 << 20 <= room.size() <= 100 << 20
 
 
 def test_growth_is_told_of_more_logs_than_a_command_line_takes(tmp_path):

@@ -110,11 +110,7 @@ class Draft(object):
         if not os.path.isdir(folder):
             raise Failed("there is no folder %s" % folder)
         room = _log_rules.Room(self._every, self._params["share"], daily)
-        most = (
-            self._params["max_size"]
-            or _log_rules.bytes_of(known.get("maxsize"))
-            or room.size(self._params["share"])
-        )
+        most = self._params["max_size"] or _log_rules.bytes_of(known.get("maxsize")) or room.size()
         packs, delayed = self._params["compress"], not copied
         each = room.rotation(self._params["period"], most)
         if self._params["keep"] != "auto":

@@ -23,6 +23,7 @@ class Room(object):
     def __init__(self, paths, share, daily):
         folder = os.path.dirname(paths[0])
         sizes = os.statvfs(folder)
+        self.share = share
         self.total = sizes.f_blocks * sizes.f_frsize
         self.free = sizes.f_bavail * sizes.f_frsize
         self.current = sum(taken(path) for path in paths)
@@ -31,9 +32,9 @@ class Room(object):
         # Never more than half of what is there for it: others need room, too.
         self.allowed = int(min(self.total * share / 100.0, (self.free + self.rotated + self.current) / 2.0))
 
-    def size(self, share):
+    def size(self):
         """Return at which size a log is rotated before its time; it does not change with what is free."""
-        return int(max(_LEAST_SIZE, min(_MOST_SIZE, self.total * share / 400.0))) >> 20 << 20
+        return int(max(_LEAST_SIZE, min(_MOST_SIZE, self.total * self.share / 400.0))) >> 20 << 20
 
     def rotation(self, period, most):
         """Return what one rotation brings: logrotate looks once a day, so less than a day's lines it is not."""

@@ -47,10 +47,6 @@ class Way(object):
         self.script = list(script)
         self.unit = unit
 
-    @property
-    def renames(self):
-        return self.kind in ("signal", "command", "each")
-
     def told(self):
         return {"kind": self.kind, "why": self.why, "script": self.script, "unit": self.unit}
 
