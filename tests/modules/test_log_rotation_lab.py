@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.modules.log_lines import sh, write
-from tests.modules.running import in_lab, step
+from tests.modules.running import one
 
 from remedy.lab import Disk
 
@@ -24,11 +24,6 @@ def host(lab, booted):
     sh(lab, booted, "systemctl stop 'w-*' 2>/dev/null || :; systemctl reset-failed; "
                     "rm -rf /var/log/app /srv/* /etc/logrotate.d; cp -a /root/rules /etc/logrotate.d; "
                     "systemctl start logrotate.timer")  # fmt: skip
-
-
-def one(lab, host, module, **given):
-    [frame] = in_lab(lab, host, step(module, **given))
-    return frame
 
 
 def look(lab, host, **given):

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.modules.log_lines import lines, sh, write
-from tests.modules.running import in_lab, step
+from tests.modules.running import one
 
 from remedy.lab import Disk
 
@@ -23,11 +23,6 @@ def host(lab, booted):
     sh(lab, booted, "systemctl stop 'w-*' 2>/dev/null || :; systemctl reset-failed; rm -rf /var/log/app /srv/app; "
                     "rm -rf /etc/logrotate.d; cp -a /root/rules /etc/logrotate.d; "
                     "cp -a /root/main /etc/logrotate.conf")  # fmt: skip
-
-
-def one(lab, host, module, **given):
-    [frame] = in_lab(lab, host, step(module, **given))
-    return frame
 
 
 def rule(lab, host, **given):
