@@ -23,7 +23,7 @@ import glob, gzip, re, sys
 seen = []
 for path in glob.glob(sys.argv[1] + "*"):
     with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-        seen += map(int, re.findall(rb"^(\\d{12}) ", file.read(), re.MULTILINE))
+        seen += map(int, re.findall(sys.argv[2].encode(), file.read(), re.MULTILINE))
 print(max(seen), max(seen) - len(set(seen)), len(seen) - len(set(seen)))
 """
 
@@ -45,8 +45,11 @@ def write(lab, host, name, mode, rate=2000, folder="/var/log/app", user="root", 
     return log
 
 
-def lines(lab, host, log):
-    """Return (lines written, lines missing, lines twice) of a log and all that was rotated from it."""
+def lines(lab, host, log, number=r"^(\d{12}) "):
+    """Return (lines written, lines missing, lines twice) of a log and all that was rotated from it.
+
+    `number` is a regular expression for the number of a line.
+    """
     lab.put(host, "/run/count.py", COUNT.encode())
-    written, missing, twice = sh(lab, host, f"python3 /run/count.py {log}").split()
+    written, missing, twice = sh(lab, host, f"python3 /run/count.py {log} '{number}'").split()
     return int(written), int(missing), int(twice)

@@ -120,6 +120,12 @@ def in_lab(lab, host, *steps, user="root"):
     return json.loads(done.stdout)
 
 
+def one(lab, host, module, /, **given):
+    """Run one step in a lab host; return its result frame."""
+    [frame] = in_lab(lab, host, step(module, **given))
+    return frame
+
+
 def in_python(interpreter, *steps):
     """Run steps on this machine in another Python, with warnings as errors and in the C locale."""
     argv = [interpreter, "-I", "-B", "-W", "error", "-"]

@@ -1,7 +1,7 @@
 """Journals of a booted host: they give their space back, also on a full disk, and journald works on."""
 
 import pytest
-from tests.modules.running import in_lab, step
+from tests.modules.running import in_lab, one, step
 
 from remedy.lab import Disk
 
@@ -28,11 +28,6 @@ def host(lab, booted):
     """
     lab.unfill(booted, "/var/log")
     lab.run(booted, ["sh", "-c", script], ok=None)
-
-
-def one(lab, host, module, **given):
-    [frame] = in_lab(lab, host, step(module, **given))
-    return frame
 
 
 def sh(lab, host, script):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.modules.log_lines import sh, write
-from tests.modules.running import in_lab, step
+from tests.modules.running import one
 
 from remedy.lab import Disk
 
@@ -24,11 +24,6 @@ def host(lab, booted):
     sh(lab, booted, "systemctl stop 'w-*' 2>/dev/null || :; systemctl reset-failed; "
                     "rm -rf /var/log/app /srv/* /etc/logrotate.d; cp -a /root/rules /etc/logrotate.d; "
                     "systemctl start logrotate.timer")  # fmt: skip
-
-
-def one(lab, host, module, **given):
-    [frame] = in_lab(lab, host, step(module, **given))
-    return frame
 
 
 def look(lab, host, **given):
@@ -166,6 +161,21 @@ def test_an_open_log_is_not_packed_and_one_half_packed_is_finished(lab, host):
     frame = one(lab, host, "log_compress", paths=["/srv/app/*"])
     assert "/srv/app/a.log.1.gz is there, and is not the same packed" in json.dumps(frame["kept"])
     assert sh(lab, host, "zcat /srv/app/a.log.1.gz") == "other\n"
+
+
+def test_records_of_logins_and_of_audit_stay_as_they_are(lab, host):
+    sh(lab, host, "mkdir -p /var/log/audit /var/log/app; echo > /var/log/app/a.log; touch /var/log/btmp; "
+                  "for log in app/a.log btmp audit/audit.log; do seq 200000 > /var/log/$log.1; done")  # fmt: skip
+    try:
+        assert [row["log"] for row in look(lab, host, min_packed="1M")["uncompressed"]] == ["/var/log/app/a.log"]
+        frame = one(lab, host, "log_compress", paths=["/var/log/audit/*", "/var/log/btmp.1", "/var/log/app/*"])
+        assert [row["path"] for row in frame["result"]["files"]] == ["/var/log/app/a.log.1"]
+        assert [(row["item"], row["reason"]) for row in frame["kept"]] == [
+            ("/var/log/audit/audit.log.1", "the audit's own record: ausearch(8) reads it as it is"),
+            ("/var/log/btmp.1", "a record of logins: last(1) reads it as it is"),
+        ]
+    finally:
+        sh(lab, host, "rm -rf /var/log/audit /var/log/btmp.1")
 
 
 def test_without_room_every_log_stands(lab, host):

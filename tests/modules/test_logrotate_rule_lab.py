@@ -2,7 +2,7 @@
 
 import pytest
 from tests.modules.log_lines import lines, sh, write
-from tests.modules.running import in_lab, step
+from tests.modules.running import one
 
 from remedy.lab import Disk
 
@@ -23,11 +23,6 @@ def host(lab, booted):
     sh(lab, booted, "systemctl stop 'w-*' 2>/dev/null || :; systemctl reset-failed; rm -rf /var/log/app /srv/app; "
                     "rm -rf /etc/logrotate.d; cp -a /root/rules /etc/logrotate.d; "
                     "cp -a /root/main /etc/logrotate.conf")  # fmt: skip
-
-
-def one(lab, host, module, **given):
-    [frame] = in_lab(lab, host, step(module, **given))
-    return frame
 
 
 def rule(lab, host, **given):
@@ -89,6 +84,16 @@ def test_check_mode_writes_nothing_and_tells_all(lab, host):
     assert seen["status"] == "changed"
     assert "--signal=HUP w-told.service" in seen["change"]["diff"]["after"]
     assert rules(lab, host) == ""
+
+
+def test_check_mode_of_a_rule_that_is_to_go_tells_so_and_leaves_it(lab, host):
+    log = write(lab, host, "told", "told")
+    assert rule(lab, host, paths=[log], signals=HUP)["status"] == "changed"
+    stands = rules(lab, host)
+    seen = one(lab, host, "logrotate_rule", in_check=True, paths=[log], state="absent")
+    assert seen["status"] == "changed", seen["reason"]
+    assert (seen["change"]["diff"]["before"], seen["change"]["diff"]["after"]) == (stands, "")
+    assert rules(lab, host) == stands
 
 
 def test_a_log_that_another_file_has_a_rule_for_gets_none(lab, host):
@@ -240,3 +245,13 @@ def test_a_service_that_writes_what_was_rotated_opens_its_log_anew(lab, host):
     assert again["reason"] == "nobody writes a file that was rotated from it"
     sh(lab, host, f"until test -s {log}; do :; done; systemctl stop w-told")
     assert lines(lab, host, log)[1:] == (0, 0)
+
+
+def test_a_log_that_was_rotated_by_a_date_in_its_name_and_deleted_is_opened_anew(lab, host):
+    log, other = write(lab, host, "told", "told"), write(lab, host, "deaf", "deaf")
+    sh(lab, host, f"mv {log} /var/log/app/told-20240131.log; rm /var/log/app/told-20240131.log")
+    done = one(lab, host, "log_reopen", paths=[other, log], signals=HUP)
+    assert done["status"] == "changed", done["reason"]
+    assert [each["path"] for each in done["result"]["reopened"]] == [log]
+    sh(lab, host, f"until test -s {log}; do :; done")
+    assert one(lab, host, "log_reopen", paths=[other, log], signals=HUP)["status"] == "ok"

@@ -1,7 +1,7 @@
 """Logs and package caches of a booted host: each gives its space back, also on a full disk, and works on."""
 
 import pytest
-from tests.modules.running import in_lab, step
+from tests.modules.running import one
 
 from remedy.lab import Disk
 
@@ -35,11 +35,6 @@ def host(lab, booted):
     """
     lab.run(booted, ["sh", "-c", script], ok=None)
     lab.unfill(booted, "/var/log")
-
-
-def one(lab, host, module, **given):
-    [frame] = in_lab(lab, host, step(module, **given))
-    return frame
 
 
 def sh(lab, host, script):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.modules.running import Talk, params, run
 
 from remedy.errors import InputError
+from remedy.modules.target import _protected
 from remedy.modules.target._log_names import ROTATED
 
 DAY = 86400
@@ -213,6 +214,21 @@ def test_a_databases_folder_is_left_alone_with_all_below(tmp_path, mark, reason)
     assert path.exists()
 
 
+def test_a_folder_is_looked_at_once_however_often_it_is_asked_for(tmp_path, monkeypatch):
+    for name in ("data/inner", "plain/inner"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "data/ibdata1").touch()
+    protected, looked, listdir = _protected.Protected([]), [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: looked.append(path) or listdir(path))
+    for _ in range(3):
+        assert protected.folder(str(tmp_path / "data/inner")) == "a database's folder"
+        assert protected.folder(str(tmp_path / "data")) == "a database's folder"
+        assert protected.folder(str(tmp_path / "plain/inner")) is None
+        assert protected.folder(str(tmp_path / "plain")) is None
+    assert len(looked) == len(set(looked))
+    assert {str(tmp_path / "plain/inner"), str(tmp_path), "/"} < set(looked)
+
+
 def test_a_services_private_folder_is_left_alone(tmp_path):
     path = old(tmp_path / "systemd-private-1-nginx.service-x/tmp/a.log.1")
     assert kept(sweep(tmp_path)) == {path.parent.parent.name: "a service's private folder"}
@@ -220,8 +236,6 @@ def test_a_services_private_folder_is_left_alone(tmp_path):
 
 
 def test_tmpfiles_d_is_honoured(tmp_path, monkeypatch):
-    from remedy.modules.target import _protected
-
     rules = [(False, str(tmp_path / "all*")), (True, str(tmp_path / "itself"))]
     monkeypatch.setattr(_protected, "_tmpfiles", lambda: rules)
     old(tmp_path / "all-of-it/a.log.1")

@@ -1,15 +1,17 @@
 """What a rule of logrotate says, how it is amended, what a dry run tells, how much is kept; without a host."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.modules.running import params
+from tests.modules.running import Talk, params
 
+from remedy.agent.host import Host
 from remedy.agent.kinds import Failed
 from remedy.errors import InputError
-from remedy.modules.target import _log_names, _log_rules, _rotation
+from remedy.modules.target import _log_growth, _log_names, _log_rules, _rotation
 
 MAIN = """weekly
 compress
@@ -104,13 +106,24 @@ def test_what_a_file_was_rotated_from(path, log):
 def test_what_is_kept_fits_in_the_room_there_is(daily, free, share, packs, delayed, had):
     room = _log_rules.Room.__new__(_log_rules.Room)
     room.total, room.free, room.daily, room.current, room.rotated = 100 << 30, free << 30, daily, 0, 0
+    room.share = share
     room.allowed = int(min(room.total * share / 100, room.free / 2))
-    each = room.rotation("daily", room.size(share))
+    each = room.rotation("daily", room.size())
     count = room.keep(each, packs, delayed, had)
     assert 1 <= count <= 40
     if count > 1:
         assert room.need(count, each, packs, delayed) <= room.allowed * 1.25
-    assert 1 << 20 <= room.size(share) <= 100 << 20
+    assert 1 << 20 <= room.size() <= 100 << 20
+
+
+def test_growth_is_told_of_more_logs_than_a_command_line_takes(tmp_path):
+    folder = tmp_path.joinpath(*["x" * 250] * 8)
+    folder.mkdir(parents=True)
+    paths = [str(folder / f"{number}.log") for number in range(1100)]
+    for path in paths:
+        Path(path).write_text("a line\n")
+    assert sum(map(len, paths)) > os.sysconf("SC_ARG_MAX")
+    assert _log_growth.growth(Host(Talk()), paths, 0.01) == dict.fromkeys(paths, 0)
 
 
 def test_who_must_rotate_where_others_may_write(tmp_path):

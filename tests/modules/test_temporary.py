@@ -2,7 +2,7 @@
 
 import pytest
 from tests.acceptance.causes import aged_disk
-from tests.modules.running import in_lab, step
+from tests.modules.running import one
 
 from remedy.lab import Disk
 
@@ -32,11 +32,6 @@ def aged(lab, host, tmp_path):
     aged_disk(lab, host, tmp_path, OLD, young={"young"})
     yield host
     lab.run(host, ["umount", "--lazy", "/tmp"])
-
-
-def one(lab, host, module, **given):
-    [frame] = in_lab(lab, host, step(module, **given))
-    return frame
 
 
 def full(lab, host, mount):

@@ -105,6 +105,20 @@ class Postgres:
                 self.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'")
                 self.until(f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'", "0")
 
+    @contextmanager
+    def superuser(self, statement: str, database: str = "app") -> Iterator[int]:
+        """Hold a session of the superuser, idle in its transaction after a statement; give its pid."""
+        asked = "FROM pg_stat_activity WHERE usename = 'postgres' AND state LIKE 'idle in%'"
+        held = '(echo "BEGIN; $1;"; sleep 300) | psql -q "$2"'
+        script = f"setsid runuser -u postgres -- sh -c '{held}' sh \"$@\" > /dev/null 2>&1 &"
+        self.shell(script, statement, database)
+        self.until(f"SELECT count(*) {asked}", "1")
+        pid = int(self.sql(f"SELECT pid {asked}"))
+        try:
+            yield pid
+        finally:
+            self.sql(f"SELECT pg_terminate_backend({pid})")
+
     def login(self, role: str = "app", password: str = "app secret") -> str:
         """Log in as an ordinary role; return what the server says."""
         where = "host=127.0.0.1 user=$2 dbname=$2 connect_timeout=5"

@@ -12,17 +12,10 @@ from remedy.lab import Disk, Lab
 from tests.acceptance.operator import Operator, Result
 from tests.conftest_lab import HostFactory
 from tests.modules.log_lines import lines, write
+from tests.services_lab.redis_host import findings
 
 pytestmark = pytest.mark.lab
 
-_COUNT = """
-import glob, gzip, re, sys
-seen = set()
-for path in glob.glob(sys.argv[1] + "*"):
-    with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-        seen.update(map(int, re.findall(rb"n-(\\d{12})", file.read())))
-print(len(seen), max(seen) - len(seen))
-"""
 _REQUESTS = """
 import http.client, time
 link, number, until = http.client.HTTPConnection("127.0.0.1"), 0, time.time() + 60
@@ -84,15 +77,10 @@ class Logs:
                    'until grep -q n-000000000050 "$1"; do sleep .02; done', log)  # fmt: skip
 
     def missing(self, log: str) -> tuple[int, int]:
-        """End the numbers; return how many lines there are, and how many are missing."""
+        """End the numbers; return how many lines were written, and how many are missing."""
         self.shell("systemctl stop w-numbers; sleep .5")
-        self.lab.put(self.host, "/run/counting.py", _COUNT.encode())
-        seen, missing = self.shell("python3 /run/counting.py $1", log).split()
-        return int(seen), int(missing)
-
-
-def findings(done: Result) -> dict[str, dict[str, Any]]:
-    return {each["id"]: each for each in done.report["findings"]}
+        written, missing, _ = lines(self.lab, self.host, log, r"n-(\d{12})")
+        return written, missing
 
 
 @pytest.mark.parametrize(
@@ -140,8 +128,8 @@ def test_a_service_whose_rule_is_gone_loses_no_line(
         assert on.shell(f"stat -c %i {log}") != before
     assert on.shell(f"stat -c '%U %G %a' {log}") == owner
     assert f"{log}.2.gz" in on.shell(f"ls {log}*").split()
-    lines_seen, missing = on.missing(log)
-    assert lines_seen > 100
+    written, missing = on.missing(log)
+    assert written > 100
     assert missing == 0
     again = on.play()
     assert (again.code, again.report["changes"], again.report["findings"]) == (0, [], [])
@@ -187,6 +175,19 @@ def test_check_writes_nothing_and_a_run_can_be_taken_back(on: Logs, lab: Lab) ->
     assert lines(lab, on.host, log)[1:] == (0, 0), "what was rotated stays, with every line"
 
 
+def test_a_rule_is_taken_back_whatever_its_log_is_by_now(on: Logs, lab: Lab) -> None:
+    """What refuses a new rule, such as a link in the log's place, is no reason to keep one."""
+    log = write(lab, on.host, "told", "told", fill=3_000_000)
+    done = on.play(log_signals=HUP, log_rotate_now=False)
+    assert done.code == 0, done
+    on.shell(f"systemctl stop w-told; mv {log} /var/log/app/other.log; ln -s other.log {log}")
+    refused = on.operator.here("run", "all", "-m", "logrotate_rule", "-a", f"paths={log}")
+    assert "is a link: name the log itself, /var/log/app/other.log" in refused.stdout
+    back = on.operator.here("rollback", done.report["run"]["id"], "--yes")
+    assert back.code == 0, back
+    assert on.shell("ls /etc/logrotate.d | grep remedy- || :") == ""
+
+
 def test_a_log_of_a_service_that_cannot_be_told_can_be_left_alone(on: Logs, lab: Lab) -> None:
     write(lab, on.host, "deaf", "deaf", fill=3_000_000)
     done = on.play(log_copytruncate=False)
@@ -194,6 +195,21 @@ def test_a_log_of_a_service_that_cannot_be_told_can_be_left_alone(on: Logs, lab:
     left = findings(done)["logs-for-a-person"]
     assert "no signal is known that makes it open its log anew" in left["advice"]
     assert not left["resolved"]
+
+
+def test_a_log_that_no_rule_may_rotate_is_not_asked_to_be_rotated(on: Logs, lab: Lab) -> None:
+    odd = write(lab, on.host, "odd", "odd", fill=3_000_000)
+    lab.put(on.host, "/etc/logrotate.d/z-due", b"/var/log/app/due.log {\n weekly\n maxsize 2M\n}\n")
+    on.shell("head -c 5000000 /dev/zero > /var/log/app/due.log")
+    try:
+        done = on.play()
+        assert done.code == 0, done
+        assert set(findings(done)) == {"logs-for-a-person", "logs-due"}
+        rotation = done.tasks()["Rotate once"]
+        assert (rotation["status"], rotation["result"]["refused"]) == ("changed", [])
+        assert int(on.shell(f"stat -c %s {odd}")) >= 3_000_000
+    finally:
+        on.shell("rm /etc/logrotate.d/z-due")
 
 
 def test_cut_off_in_the_middle_and_played_again(on: Logs, lab: Lab) -> None:

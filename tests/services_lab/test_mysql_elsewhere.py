@@ -92,11 +92,15 @@ def test_another_hosts_server_is_not_taken_for_this_hosts(
         assert "is no process of this host's own" in done["reason"], done
     assert pair[1].sql("SHOW BINARY LOGS") == before
     assert bench.task("mysql_info", **login)["result"]["capacity"]["memory_bytes"] == 0
+    told = bench.task("mysql_errors", **login)["result"]["log"]
+    assert (told["source"], "is no process of this host's own" in told["why"]) == (None, True), told
     # By each of its own addresses it is the host's.
     for at in ({}, {"login_host": "127.0.0.1"}, {"login_host": pair[0].address}):
         own = {"local_config_file": str(mine), **at}
         assert bench.task("mysql_info", **own)["result"]["capacity"]["memory_bytes"] > 0, at
         assert bench.task("mysql_binlogs", **own)["status"] == "ok"
+        told = bench.task("mysql_errors", **own)["result"]["log"]
+        assert (told["source"], told["why"]) == ("mariadb.service", ""), at
     assert bench.task("mysql_variables", **lasting, **login, login_port=3306)["status"] == "failed"
     done = bench.task("mysql_variables", **lasting, local_config_file=str(mine), login_host=pair[0].address)
     assert done["status"] == "changed", done["reason"]

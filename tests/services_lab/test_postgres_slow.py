@@ -139,26 +139,20 @@ def test_a_superuser_and_a_prepared_transaction_hold_too(bench: Bench, server: P
     server.sql("ALTER SYSTEM SET max_prepared_transactions = 5")
     server.restart()
     limits = ("-e", '{"postgres_dead_rows": 1000, "postgres_databases": ["app"]}')
-    server.shell(
-        "setsid runuser -u postgres -- sh -c '(echo \"BEGIN; UPDATE orders SET note = note WHERE n = 1;\"; sleep 300) "
-        "| psql -q app' > /dev/null 2>&1 &"
-    )
-    server.until("SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres' AND state LIKE 'idle in%'", "1")
-    pid = server.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'postgres' AND state LIKE 'idle in%'")
-    try:
-        server.sql("BEGIN; INSERT INTO orders VALUES (1); PREPARE TRANSACTION 'forgotten'", "app")
-        server.sql("DELETE FROM orders WHERE n > 100; VACUUM orders; SELECT pg_sleep(1)", "app")
-        done = bench.operator.here("diagnose", "postgres-slow", *limits)
-        held = next(each for each in done.report["findings"] if each["id"] == "postgres-held-back")
-        assert {(each["kind"], each["superuser"]) for each in held["evidence"]["held_by"]} == {
-            ("session", True), ("prepared", None)
-        }  # fmt: skip
-        assert f"No runbook ends a superuser, as pid {pid} is (postgres)" in held["advice"]
-        assert "ROLLBACK PREPARED 'forgotten'" in held["advice"]
-        assert "postgres-connections" not in held["advice"]
-    finally:
-        server.sql(f"SELECT pg_terminate_backend({pid})")
-        server.sql("ROLLBACK PREPARED 'forgotten'", "app")
+    with server.superuser("UPDATE orders SET note = note WHERE n = 1") as pid:
+        try:
+            server.sql("BEGIN; INSERT INTO orders VALUES (1); PREPARE TRANSACTION 'forgotten'", "app")
+            server.sql("DELETE FROM orders WHERE n > 100; VACUUM orders; SELECT pg_sleep(1)", "app")
+            done = bench.operator.here("diagnose", "postgres-slow", *limits)
+            held = next(each for each in done.report["findings"] if each["id"] == "postgres-held-back")
+            assert {(each["kind"], each["superuser"]) for each in held["evidence"]["held_by"]} == {
+                ("session", True), ("prepared", None)
+            }  # fmt: skip
+            assert f"No runbook ends a superuser, as pid {pid} is (postgres)" in held["advice"]
+            assert "ROLLBACK PREPARED 'forgotten'" in held["advice"]
+            assert "postgres-connections" not in held["advice"]
+        finally:
+            server.sql("ROLLBACK PREPARED 'forgotten'", "app")
 
 
 def test_a_table_that_somebody_locks_is_not_waited_for(bench: Bench, server: Postgres) -> None:
@@ -216,13 +210,7 @@ def test_who_waits_for_whom(bench: Bench, server: Postgres) -> None:
 
 
 def test_a_superuser_at_the_root_is_no_dead_end(bench: Bench, server: Postgres) -> None:
-    server.shell(
-        "setsid runuser -u postgres -- sh -c '(echo \"BEGIN; LOCK TABLE orders;\"; sleep 300) | psql -q app' "
-        "> /dev/null 2>&1 &"
-    )
-    server.until("SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres' AND state LIKE 'idle in%'", "1")
-    pid = server.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'postgres' AND state LIKE 'idle in%'")
-    try:
+    with server.superuser("LOCK TABLE orders") as pid:
         wait = "psql -qAtX 'host=127.0.0.1 user=app' -c 'SELECT count(*) FROM orders' > /dev/null 2>&1 &"
         server.shell(f"PGPASSWORD='app secret' {wait}")
         server.until("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", "1")
@@ -230,8 +218,6 @@ def test_a_superuser_at_the_root_is_no_dead_end(bench: Bench, server: Postgres) 
         advice = next(each["advice"] for each in done.report["findings"] if each["id"] == "postgres-blocked")
         assert "postgres-connections" not in advice
         assert f"SELECT pg_terminate_backend({pid})" in advice
-    finally:
-        server.sql(f"SELECT pg_terminate_backend({pid})")
 
 
 def test_statements_that_cost_most(bench: Bench, server: Postgres) -> None:

@@ -264,6 +264,14 @@ def test_an_evicting_policy_does_not_come_back_where_it_would_delete_at_once(
     assert cache.keys("user:*") == 20000
 
 
+def test_a_timeout_comes_back_where_nobody_may_ask_for_the_memory(bench: Bench, cache: Cache) -> None:
+    done = bench.tasks({"redis_config": {"name": "timeout", "value": 77, "persist": False}})
+    assert cache.setting("timeout")[0] == "77"
+    cache.cli("acl", "setuser", "default", "-info", "+info|server")
+    back = bench.rollback(done)
+    assert (back.code, cache.setting("timeout")[0]) == (0, "0"), back
+
+
 def test_a_plan_counts_keys_and_says_what_hangs_on_what_comes_before(bench: Bench, cache: Cache) -> None:
     cache.fill("cache:#", 20000)
     cache.fill("user:#", 20000)

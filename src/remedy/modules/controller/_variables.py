@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -63,7 +64,7 @@ def found(site: Site, server: Session, name: str) -> Found:
         hint = f"; it has {', '.join(close[:8])}" if close else ""
         raise Failed(f"this server ({server.version}) has no global variable '{name}'{hint}")
     datadir = str(server.rows("SELECT @@datadir AS datadir")[0]["datadir"])
-    host = site.ask(HOST, datadir=datadir, options=[name], reached=server.reached)
+    host = host_of(site, server, datadir, [name])
     by_server = persists(server.version)
     kept = persisted(server, [name]).get(name) if by_server else None
     persistent, where = host["options"].get(name), host["sets"].get(name)
@@ -73,6 +74,11 @@ def found(site: Site, server: Session, name: str) -> Found:
     here = host["pid"] is not None
     memory = int(host["memory"]["total"]) if here else 0
     return Found(live, text, kept, where, by_server, _read_only(server, name), datadir, here, memory)
+
+
+def host_of(site: Site, server: Session, datadir: str, options: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the host knows of the server that a session leads to (see `_mysql_host`), and of these options."""
+    return site.ask(HOST, datadir=datadir, options=list(options), reached=server.reached)
 
 
 def values(server: Asks, names: list[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from remedy.agent.kinds import Failed, Param, Probe
+from remedy.modules.controller import _variables
 from remedy.modules.controller._doors import FULL, NO_SERVICE, opened
 from remedy.modules.controller._mysql import (
     LOGIN_PARAMS,
@@ -107,6 +108,9 @@ class Errors(Probe):
 
     def _log(self, server: Session, found: Found) -> dict[str, Any]:
         row = server.rows("SELECT @@log_error AS path, @@datadir AS datadir")[0]
+        elsewhere = _variables.host_of(self.host, server, str(row["datadir"]))["elsewhere"]
+        if elsewhere is not None:
+            return {"source": None, "why": f"{elsewhere}, so its log is none of this host's: play on its own host"}
         path = str(row["path"] or "")
         if path in ("", "stderr"):
             path = ""

@@ -197,9 +197,7 @@ class Index(Resource):
             "WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
             args=self.place,
         )[0]
-        free = self.host.ask(
-            _variables.HOST, datadir=about["datadir"], options=[], reached=server.reached
-        ).get("free")
+        free = _variables.host_of(self.host, server, str(about["datadir"])).get("free")
         needs = int(about["bytes"] or 0) + _BESIDE
         if free is not None and free < needs:
             raise Failed(

@@ -66,9 +66,7 @@ class Info(Probe):
         server = opened(self.host, self.params, looks=not self.params["freed"])
         live = _variables.values(server, [*_LASTING, "datadir"])
         status = {str(row["Variable_name"]): str(row["Value"]) for row in server.rows("SHOW GLOBAL STATUS")}
-        host = self.host.ask(
-            _variables.HOST, datadir=live["datadir"], options=list(_LASTING), reached=server.reached
-        )
+        host = _variables.host_of(self.host, server, live["datadir"], _LASTING)
         everybody = _sessions.clients(server, [server.id])
         people = [each for each in everybody if not each.untouchable]
         allowed = int(live["max_connections"])

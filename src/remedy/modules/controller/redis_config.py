@@ -130,16 +130,9 @@ class Setting(Resource):
 
     def undo(self, kept: dict[str, Any]) -> None:
         """Bring both back, the file first: it is written from what runs. Refused where data or writes would suffer."""
-        state, told = kept["state"], facts.facts(self._server())["memory"]
-        limit = int(state["live"]) if self.name == "maxmemory" else told["maxmemory"]
-        policy = state["live"] if self.name == "maxmemory-policy" else told["policy"]
-        full = bool(limit) and limit < told["counted"]
-        if full and (self.name == "maxmemory" or (self.name == "maxmemory-policy" and policy != "noeviction")):
-            then = "every write would fail" if policy == "noeviction" else "keys would be deleted at once"
-            raise Failed(
-                f"maxmemory {size_of(limit)} is less than the {size_of(told['counted'])} that are used by now: with "
-                f"{policy} {then}; delete first what may go. {self.name} stays {self.read()['live']}"
-            )
+        state = kept["state"]
+        if self.name in ("maxmemory", "maxmemory-policy"):
+            self._guard_undo(state["live"])
         self._bring(self.read(), state)
 
     def returns(self, have: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
@@ -246,14 +239,18 @@ class Setting(Resource):
                 f"{size_of(free)} of the host's memory are available: free some first, or name less"
             )
         if wanted < told["counted"]:
-            then = (
-                "every write would fail"
-                if told["policy"] == "noeviction"
-                else "keys would be deleted at once"
-            )
+            raise Failed(_below_use(wanted, told["counted"], told["policy"]))
+
+    def _guard_undo(self, live: str) -> None:
+        told = facts.facts(self._server())["memory"]
+        limit, policy = told["maxmemory"], told["policy"]
+        if self.name == "maxmemory":
+            limit = int(live)
+        else:
+            policy = live
+        if limit and limit < told["counted"] and (self.name == "maxmemory" or policy != "noeviction"):
             raise Failed(
-                f"maxmemory {size_of(wanted)} is less than the {size_of(told['counted'])} that are used: {then} "
-                f"({told['policy']}); delete first what may go"
+                f"{_below_use(limit, told['counted'], policy, by_now=True)}. {self.name} stays {self.read()['live']}"
             )
 
     def _guard_clients(self, server: Session) -> None:
@@ -301,3 +298,10 @@ class Evicting(Setting):
     def key(self) -> str:
         """Return what it is, and what it will do: approval shows this."""
         return f"{super().key()} = {self.value}: keys are deleted in silence when it is full"
+
+
+def _below_use(limit: int, used: int, policy: str, *, by_now: bool = False) -> str:
+    """Return what a maxmemory below what is used would do; `by_now`: it was enough once."""
+    then = "every write would fail" if policy == "noeviction" else "keys would be deleted at once"
+    how = f" by now: with {policy} {then}" if by_now else f": {then} ({policy})"
+    return f"maxmemory {size_of(limit)} is less than the {size_of(used)} that are used{how}; delete first what may go"

@@ -68,9 +68,9 @@ def span(seconds):
     return "%d seconds" % seconds
 
 
-def made(path):
-    """Return when a backup was made, in seconds since the epoch: as its manifest says, else as its file does."""
-    return manifest(path).get("made") or os.stat(native(path)).st_mtime
+def made(path, known):
+    """Return when a backup was made, in seconds since the epoch: as its manifest (`known`) says, else as its file."""
+    return known.get("made") or os.stat(native(path)).st_mtime
 
 
 def fitting(base, tail, limit):

@@ -90,17 +90,25 @@ def _own(inside, pid, usual):
 
 def within(pid):
     """Return the processes of a container by its first one; that alone where it has no process numbers of its own."""
-    try:
-        space = os.stat("/proc/%s/ns/pid" % pid).st_ino
-        if space == os.stat("/proc/self/ns/pid").st_ino:
-            return [pid]
-    except OSError:
+    space = _space(pid)
+    if not _apart(space):
         return [pid]
-    found = []
-    for name in os.listdir("/proc"):
-        try:
-            if name.isdigit() and os.stat("/proc/%s/ns/pid" % name).st_ino == space:
-                found.append(int(name))
-        except OSError:
-            continue  # it ended, or belongs to others
-    return found or [pid]
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and _space(name) == space] or [pid]
+
+
+def inside(pid, first):
+    """Say whether a process is one of a container, by its first one: see `within`."""
+    space = _space(first)
+    return _space(pid) == space if _apart(space) else int(pid) == int(first)
+
+
+def _apart(space):
+    return space is not None and space != _space("self")
+
+
+def _space(pid):
+    """Return which process numbers a process sees, None where it has ended or belongs to others."""
+    try:
+        return os.stat("/proc/%s/ns/pid" % pid).st_ino
+    except OSError:
+        return None

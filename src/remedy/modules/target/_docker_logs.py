@@ -4,7 +4,6 @@ from remedy.agent.kinds import Failed
 from remedy.modules.target import _docker
 from remedy.modules.target._docker_items import log_size, named
 
-BOUNDED = ("local",)  # rotates at 5 files of 20 MB by itself: docs.docker.com/engine/logging/drivers/local
 FILES = ("json-file", "local")
 
 

@@ -55,6 +55,11 @@ def named(host, wanted):
     return _numbered(host, wanted)
 
 
+def named_by(target):
+    """Return the path that a descriptor's target names: /proc says of a deleted file that it is one."""
+    return target[: -len(_DELETED)] if target.endswith(_DELETED) else target
+
+
 def mapped(inodes):
     """Return {inode: process} for those of the inodes that a process has mapped; the device is not compared.
 

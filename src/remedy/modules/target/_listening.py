@@ -5,6 +5,8 @@ import re
 import socket
 import struct
 
+from remedy.modules.target import _addresses
+
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 _LISTENS = "0A"
 
@@ -32,7 +34,9 @@ def serves(pid, reached):
         meant = {each[4][0] for each in socket.getaddrinfo(host.strip("[]"), None, 0, socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
         return False
-    own = {address for address in meant if _is_own(address)}
+    # All of 127.0.0.0/8 is this host, whichever of it an interface has.
+    here = {each["address"] for found in _addresses.addresses().values() for each in found}
+    own = {address for address in meant if address in here or address.startswith("127.")}
     return bool(own) and any(address in ("0.0.0.0", "::") or address in own for address in listens)
 
 
@@ -41,17 +45,6 @@ def _same(path, other):
         return os.path.samefile(path, other)
     except OSError:
         return path == other
-
-
-def _is_own(address):
-    """Say whether an address is one of this host's: no other can be bound."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return False
-    return True
 
 
 def descriptors(pid):

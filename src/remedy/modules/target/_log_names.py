@@ -12,8 +12,19 @@ ROTATED = re.compile(
     % (_DATE, _PACKED, _PACKED, _PACKED, _PACKED)
 )
 _SUFFIX = re.compile(r".+" + _PACKED + "|.+[.](zip|tar|tgz)")
-RECORDS = frozenset("wtmp btmp utmp lastlog faillog tallylog".split())
-"""Records of logins: they are no lines of text, and have rules or programs of their own."""
+SHRINKS = 4
+"""A log that shrinks to less than a quarter when it is packed is an ordinary one."""
+_LOGINS = frozenset("wtmp btmp utmp lastlog faillog tallylog".split())
+
+
+def record(path):
+    """Return of what a log, or one that was rotated, is the record: "logins" or "audit"; None: an ordinary log.
+
+    Records of logins are no lines of text, and both have rules or programs of their own.
+    """
+    if os.path.basename(log_of(path) or path) in _LOGINS:
+        return "logins"
+    return "audit" if path.startswith("/var/log/audit/") else None
 
 
 def packed(path):

@@ -7,12 +7,11 @@ import stat
 
 from remedy.agent.files import group_name, user_name
 from remedy.agent.kinds import Failed
-from remedy.modules.target import _holders
+from remedy.modules.target import _holders, _log_names
 
 HEAD = "# Written by remedy; logrotate_rule and `remedy rollback` change it.\n"
 PERIODS = {"hourly": 1 / 24.0, "daily": 1.0, "weekly": 7.0, "monthly": 30.0}
 
-_PACKED = 4  # a log that shrinks to less than a quarter is an ordinary one
 _MOST = 30
 _SLACK = 1.25  # by so much a rule as it stands may miss what there is room for
 _LEAST_SIZE, _MOST_SIZE = 1 << 20, 100 << 20
@@ -24,6 +23,7 @@ class Room(object):
     def __init__(self, paths, share, daily):
         folder = os.path.dirname(paths[0])
         sizes = os.statvfs(folder)
+        self.share = share
         self.total = sizes.f_blocks * sizes.f_frsize
         self.free = sizes.f_bavail * sizes.f_frsize
         self.current = sum(taken(path) for path in paths)
@@ -32,9 +32,9 @@ class Room(object):
         # Never more than half of what is there for it: others need room, too.
         self.allowed = int(min(self.total * share / 100.0, (self.free + self.rotated + self.current) / 2.0))
 
-    def size(self, share):
+    def size(self):
         """Return at which size a log is rotated before its time; it does not change with what is free."""
-        return int(max(_LEAST_SIZE, min(_MOST_SIZE, self.total * share / 400.0))) >> 20 << 20
+        return int(max(_LEAST_SIZE, min(_MOST_SIZE, self.total * self.share / 400.0))) >> 20 << 20
 
     def rotation(self, period, most):
         """Return what one rotation brings: logrotate looks once a day, so less than a day's lines it is not."""
@@ -44,7 +44,7 @@ class Room(object):
     def need(self, count, each, packs, delayed):
         """Return what a log and so many rotated ones take at most."""
         whole = 1 + (1 if delayed else 0) if packs else 1 + count
-        return each * whole + (max(0, count - (1 if delayed else 0)) * each / _PACKED if packs else 0)
+        return each * whole + (max(0, count - (1 if delayed else 0)) * each / _log_names.SHRINKS if packs else 0)
 
     def keep(self, each, packs, delayed, had=0):
         """Return how many rotated logs there is room for, at least one; `had` where that fits about as well."""

@@ -6,9 +6,15 @@ import shlex
 import signal
 import time
 
-from remedy.agent.kinds import Failed
+from remedy.agent.kinds import Failed, Param
 from remedy.modules.target import _holders, _log_names, _redis_host
 from remedy.modules.target._systemd import Units, booted
+
+SIGNALS = Param(
+    "signals",
+    "dict",
+    help="Signals that make services open their logs anew, where remedy knows none: {unit or program: HUP}.",
+)
 
 # What each of these opens its logs anew for, by its own manual: nginx.org/en/docs/control.html, rsyslogd(8),
 # syslog-ng(8), httpd.apache.org/docs/current/stopping.html (graceful), php-fpm(8).
@@ -41,10 +47,6 @@ class Way(object):
         self.script = list(script)
         self.unit = unit
 
-    @property
-    def renames(self):
-        return self.kind in ("signal", "command", "each")
-
     def told(self):
         return {"kind": self.kind, "why": self.why, "script": self.script, "unit": self.unit}
 
@@ -75,13 +77,12 @@ def handles(pid, name):
     return any(int(mask, 16) & bit for mask in masks.values())
 
 
-def signal_problem(name):
-    """Return what is wrong with a signal's name, else None."""
-    return (
-        None
-        if hasattr(signal, "SIG" + str(name))
-        else "signal '%s': expected a name such as HUP or USR1" % name
-    )
+def wrong_signals(params):
+    """Return what is wrong with the parameter `signals`, else None."""
+    for name in (params["signals"] or {}).values():
+        if not hasattr(signal, "SIG" + str(name)):
+            return "signal '%s': expected a name such as HUP or USR1" % name
+    return None
 
 
 def _number(name):
@@ -186,10 +187,9 @@ def _unheld(path):
         about = os.stat(path)
     except OSError:
         return Way("each", "it is not there")
-    for pid in _redis_host.processes():
-        name = program(pid)
-        if _uid(pid) == about.st_uid and re.search(r"redis|valkey|keydb", path):
-            return Way("each", "%s opens its log for each line" % name)
+    for pid in _redis_host.processes() if re.search(r"redis|valkey|keydb", path) else ():
+        if _uid(pid) == about.st_uid:
+            return Way("each", "%s opens its log for each line" % program(pid))
     if time.time() - about.st_mtime < _LATELY:
         return Way("each", "nobody has it open, and it was written lately: its writer opens it for each line")
     return Way(
@@ -288,17 +288,17 @@ def holders(host, paths):
     return found
 
 
-def stale(host, log):
-    """Return [(Holder, bytes on disk)]: who writes what a log was rotated to, or the log after it was deleted."""
-    head = log + "."
-    deleted = log + " (deleted)"
-
-    def wanted(name):
-        return name == deleted or name.startswith((head, log + "-")) or _log_names.log_of(name) == log
-
-    found = []
-    for holder, about in _holders.named(host, wanted)[0]:
-        name = holder.target[: -len(" (deleted)")] if holder.target.endswith(" (deleted)") else holder.target
-        if holder.writes and (holder.target == deleted or _log_names.log_of(name) == log):
-            found.append((holder, about[3]))
+def stale(host, logs):
+    """Return {log: [Holder]}: who writes what these logs were rotated to, or them after they were deleted."""
+    found = {log: [] for log in logs}
+    for holder, _ in _holders.named(host, lambda name: not _was(name).isdisjoint(found))[0]:
+        for log in _was(holder.target) if holder.writes else ():
+            if log in found:
+                found[log].append(holder)
     return found
+
+
+def _was(name):
+    """Return which logs a file was before it was rotated or deleted, by its name as a descriptor shows it."""
+    path = _holders.named_by(name)
+    return {_log_names.log_of(path)} | ({path} if path != name else set())

@@ -35,12 +35,12 @@ class MysqlFiles(Probe):
         return found
 
     def _binlogs(self):
-        index, reached = self.params["index"], self.params.get("reached")
-        if reached and os.geteuid() == 0 and _mysql_options.process(self.params["datadir"], reached) is None:
+        index = self.params["index"]
+        elsewhere = _mysql_options.elsewhere(self.params["datadir"], self.params.get("reached"))
+        if elsewhere is not None:
             raise Failed(
-                "the server at %s is no process of this host's own (it is in a container, on another host, or behind a "
-                "proxy), so its binary logs are not the files in %s: play on its own host"
-                % (reached, self.params["datadir"])
+                "%s, so its binary logs are not the files in %s: play on its own host"
+                % (elsewhere, self.params["datadir"])
             )
         try:
             names = _text(index).split("\n")

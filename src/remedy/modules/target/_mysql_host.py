@@ -1,7 +1,8 @@
 """What a controller module must know of a database server's process and host: memory, open files, its option files.
 
 `free` are the bytes that an ordinary user may still write where its data lie. `datadir` says which server is meant.
-Returns `pid` (None: no such process is seen), `memory` (total: what the host or the server's control group has;
+Returns `pid` (None: no such process is seen), `elsewhere` (why it is none of this host's, None: it is, or it is not
+known), `memory` (total: what the host or the server's control group has;
 available, resident: bytes), `open_files` (now, soft, hard), and for each of `options` the value that the server
 would read at its next start (`options`; None: no file sets it), with `sets` (FILE:LINE).
 """
@@ -30,7 +31,10 @@ class MysqlHost(Probe):
     def read(self):
         pid = _mysql_options.process(self.params["datadir"], self.params.get("reached"))
         found = {"pid": pid, "memory": _memory(pid), "open_files": _files(pid), "options": {}, "sets": {}}
-        if pid is None and self.params.get("reached") and os.geteuid() == 0:
+        found["elsewhere"] = (
+            _mysql_options.elsewhere(self.params["datadir"], self.params.get("reached")) if pid is None else None
+        )
+        if found["elsewhere"] is not None:
             # Its folders and option files are elsewhere, whatever this host has by these names.
             nothing = dict.fromkeys(self.params["options"] or ())
             return dict(found, options=nothing, sets=dict(nothing))

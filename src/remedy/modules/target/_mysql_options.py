@@ -48,6 +48,19 @@ def process(datadir, reached=None):
     return found[0]
 
 
+def elsewhere(datadir, reached):
+    """Return in words that the server which was reached there is none of this host's own, so that its files are not.
+
+    None: it is one, or nobody can tell (only root sees the processes of others).
+    """
+    if not reached or os.geteuid() != 0 or process(datadir, reached) is not None:
+        return None
+    return (
+        "the server at %s is no process of this host's own (it is in a container, on another host, or behind a proxy)"
+        % reached
+    )
+
+
 def plain(name):
     """Return an option's name as the server's variable has it: "--loose-max-connections" is max_connections."""
     name = name.strip().lstrip("-").replace("-", "_").lower()

@@ -52,21 +52,23 @@ class Protected(object):
             if entry["type"] == "overlay":
                 self.folders.update(dict.fromkeys(_layers(entry), "a layer of a container"))
         self.ignored = _tmpfiles()
+        self._known = {}
 
     def folder(self, path):
-        """Return why nothing at or below this folder may be touched, else None."""
-        for top, reason in self.folders.items():
-            if _below(path, top):
-                return reason
-        for part in path.split("/"):
-            if part.startswith(("systemd-private-", "snap-private-tmp")):
-                return "a service's private folder"
-        while True:
-            if self._database(path):
-                return "a database's folder"
-            if path == "/":
-                return None
-            path = os.path.dirname(path)
+        """Return why nothing at or below this folder may be touched, else None.
+
+        It is looked at once, and so are those above it: who asks for each of many files needs no more.
+        """
+        asked = []
+        while path not in self._known:
+            asked.append(path)
+            reason = self._reason(path)
+            if reason is not None or path == "/":
+                self._known[path] = reason
+            else:
+                path = os.path.dirname(path)
+        self._known.update(dict.fromkeys(asked, self._known[path]))
+        return self._known[path]
 
     def inside(self, path, names):
         """Return why a folder below one that may be swept may not, else None; `names` is what it holds."""
@@ -88,11 +90,16 @@ class Protected(object):
                 return "tmpfiles.d says to leave %s alone" % pattern
         return None
 
-    def _database(self, path):
+    def _reason(self, path):
+        for top, reason in self.folders.items():
+            if _below(path, top):
+                return reason
+        if any(part.startswith(("systemd-private-", "snap-private-tmp")) for part in path.split("/")):
+            return "a service's private folder"
         try:
-            return any(_DATABASE.fullmatch(name) for name in os.listdir(path))
+            return "a database's folder" if any(map(_DATABASE.fullmatch, os.listdir(path))) else None
         except OSError:
-            return False
+            return None
 
 
 def _docker_roots():

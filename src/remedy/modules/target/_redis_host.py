@@ -58,7 +58,7 @@ class RedisHost(Probe):
             here = each["address"] == host or (local and not each["address"])
             # One that is stopped may have published the same port.
             if each["pid"] and str(each["port"]) == port and here:
-                return next((pid for pid in found if pid in _containers.within(each["pid"])), None)
+                return next((pid for pid in found if _containers.inside(pid, each["pid"])), None)
         here = [pid for pid in found if not root_of(pid)]
         return here[0] if len(here) == 1 and local else None
 

@@ -240,8 +240,9 @@ class Swapping(object):
 
     def means(self, have, want):
         path = self.params["backup"]
-        age = max(0.0, time.time() - _backups.made(path))
-        data = "the data of %s, made %s, %s ago" % (path, _backups.stamp(_backups.made(path)), _backups.span(age))
+        made = _backups.made(path, _backups.manifest(path))
+        age = max(0.0, time.time() - made)
+        data = "the data of %s, made %s, %s ago" % (path, _backups.stamp(made), _backups.span(age))
         if self.until:
             data += ", and the binary logs until %s" % self.until
         aside = self.params["damaged_name"] or "%s_damaged_TIME" % self.name

@@ -180,14 +180,16 @@ class Plan(object):
                 self.removed.append(line[len("removing old log ") :])
 
 
-def read(host, main, broken=None):
+def read(host, main, broken=None, said=None):
     """Return the parts of the whole configuration, files that are included in the places where they are.
 
-    logrotate itself says which files it reads and which it ignores (`logrotate -d`). Raises Failed; with a list as
-    `broken` a file that cannot be cut is left out, and (file, why) goes there.
+    logrotate itself says which files it reads and which it ignores (`said`, of `dry`: it is asked where that is
+    None). Raises Failed; with a list as `broken` a file that cannot be cut is left out, and (file, why) goes there.
     """
-    names = _files_read(host, main)
-    return _expanded(main, names, 0, broken)
+    said = said or dry(host, main)
+    if not said.files:
+        raise Failed("logrotate does not read %s: %s" % (main, said.text[-500:]))
+    return _expanded(main, {os.path.basename(path) for path in said.files}, 0, broken)
 
 
 def _expanded(file, names, depth, broken):
@@ -258,12 +260,14 @@ def _nameless(content):
 class Dry(object):
     """What `logrotate -d` says of a whole configuration.
 
-    considered: the logs that it looks at; due: those that it would rotate now; errors: [{file, log, text, mend}],
-    where `mend` names the directive that would help (su, missingok), None: it is for a person.
+    text: all of it; files: those that it reads; considered: the logs that it looks at; due: those that it would
+    rotate now; errors: [{file, log, text, mend}], where `mend` names the directive that would help (su, missingok),
+    None: it is for a person.
     """
 
     def __init__(self, text, main=MAIN):
-        self.considered, self.due, self.errors = [], [], []
+        self.text = text
+        self.files, self.considered, self.due, self.errors = [], [], [], []
         file, folder, log = main, os.path.dirname(main), None
         for line in text.splitlines():
             line = line.strip()
@@ -271,6 +275,7 @@ class Dry(object):
                 folder = line[len("including ") :]
             elif line.startswith("reading config file "):
                 file = os.path.join(folder, line[len("reading config file ") :])
+                self.files.append(file)
             elif line.startswith("considering log "):
                 log = line[len("considering log ") :]
                 self.considered.append(log)
@@ -295,25 +300,19 @@ class Dry(object):
 
 def dry(host, main):
     """Return what logrotate would do with the configuration as it stands."""
-    return Dry(output(host.run(["logrotate", "-d", main], ok=None, timeout=60, c_locale=True)), main)
-
-
-def covering(found, considered=None):
-    """Return {log: its Rule}; with `considered` only for logs that logrotate itself looks at."""
-    covered = {}
-    for part in found:
-        for path in part.logs() if isinstance(part, Rule) else ():
-            if considered is None or path in considered:
-                covered.setdefault(path, part)
-    return covered
-
-
-def _files_read(host, main):
     done = host.run(["logrotate", "-d", main], ok=None, timeout=60, c_locale=True)
-    text = output(done)
-    read = [
-        line[len("reading config file ") :] for line in text.splitlines() if line.startswith("reading config")
-    ]
-    if not read:
-        raise Failed("logrotate does not read %s: %s" % (main, text.strip()[-500:] or "rc %d" % done.rc))
-    return {os.path.basename(path) for path in read}
+    return Dry(output(done).strip() or "rc %d" % done.rc, main)
+
+
+def rules(found):
+    """Return the Rules among the parts of a configuration."""
+    return [part for part in found if isinstance(part, Rule)]
+
+
+def covering(found):
+    """Return {log: its Rule}, the first where several are for it."""
+    covered = {}
+    for rule in rules(found):
+        for path in rule.logs():
+            covered.setdefault(path, rule)
+    return covered

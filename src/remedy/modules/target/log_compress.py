@@ -1,11 +1,12 @@
 """Pack rotated logs that nobody packed: each becomes NAME.gz, and is removed only once that is proved to hold it all.
 
 `paths` are rotated files, or shell patterns for them: a name that is not one of a rotated log (app.log.1,
-app.log-20240131) is never taken, nor what is packed, open, mapped, has further names, or lies below a folder of
-databases, containers, the journal or the system. The packed file is written beside it as any file is (owner, mode,
-time and attributes are those of the log), read back and compared byte by byte with what was there. Where it is cut
-off, the log stands; played again, it goes on. Needs room for the packed file. logrotate counts on with it, whatever
-its rule says. Works only as root. Cannot be undone (gunzip brings a file back). Returns `files` (path, packed: bytes).
+app.log-20240131) is never taken, nor what is packed, open, mapped, has further names, is a record of logins or of
+audit, or lies below a folder of databases, containers, the journal or the system. The packed file is written beside it
+as any file is (owner, mode, time and attributes are those of the log), read back and compared byte by byte with what
+was there. Where it is cut off, the log stands; played again, it goes on. Needs room for the packed file. logrotate
+counts on with it, whatever its rule says. Works only as root. Cannot be undone (gunzip brings a file back). Returns
+`files` (path, packed: bytes).
 """
 
 import glob
@@ -34,7 +35,10 @@ EXAMPLES = """
 """
 
 _PIECE = 1 << 18
-_ROOM = 4  # a log that shrinks to less than a quarter is an ordinary one
+_RECORDS = {
+    "logins": "a record of logins: last(1) reads it as it is",
+    "audit": "the audit's own record: ausearch(8) reads it as it is",
+}
 
 
 def check_params(params):
@@ -88,7 +92,7 @@ class LogCompress(Sweep):
             if alone(name, folder) is False:
                 return "somebody has it open"
             room = os.fstatvfs(folder)
-            need = about.st_blocks * 512 // _ROOM
+            need = about.st_blocks * 512 // _log_names.SHRINKS
             # By the folder that was opened: its path may lead elsewhere by now.
             packed = "/proc/self/fd/%d/%s.gz" % (folder, name)
             if not os.path.lexists(packed):
@@ -137,8 +141,9 @@ class LogCompress(Sweep):
             return why
         if about[5] > 1:
             return "it has %d names" % about[5]
-        if os.path.basename(_log_names.log_of(path)) in _log_names.RECORDS:
-            return "a record of logins: last(1) reads it as it is"
+        record = _log_names.record(path)
+        if record:
+            return _RECORDS[record]
         if unseen:
             return "%s may have it open, which cannot be seen" % unseen[0]
         return None

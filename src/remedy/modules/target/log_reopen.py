@@ -12,11 +12,10 @@ import time
 
 from remedy.agent.kinds import REQUIRED, Action, Failed, Param
 from remedy.modules.target import _holders, _log_writers
-from remedy.modules.target.log_rotation import SIGNALS
 
 PARAMS = (
     Param("paths", "list", default=REQUIRED, elements="path", help="The logs that should be written."),
-    SIGNALS,
+    _log_writers.SIGNALS,
     Param("wait", "duration", default=10, help="How long services may take."),
 )
 
@@ -30,7 +29,7 @@ _PAUSE = 0.05
 def check_params(params):
     if any(not path.startswith("/") for path in params["paths"]):
         return "paths must be absolute"
-    return next(filter(None, map(_log_writers.signal_problem, (params["signals"] or {}).values())), None)
+    return _log_writers.wrong_signals(params)
 
 
 def kind(params):
@@ -95,7 +94,5 @@ class Reopening(Action):
         return {"held": {}}
 
     def _look(self):
-        found = {
-            path: [each for each, _ in _log_writers.stale(self.host, path)] for path in self.params["paths"]
-        }
+        found = _log_writers.stale(self.host, self.params["paths"])
         return {path: holders for path, holders in found.items() if holders}

@@ -34,12 +34,6 @@ from remedy.modules.target import (
 )
 from remedy.modules.target._systemd import Units, booted
 
-SIGNALS = Param(
-    "signals",
-    "dict",
-    help="Signals that make services open their logs anew, where remedy knows none: {unit or program: HUP}.",
-)
-
 PARAMS = (
     Param("paths", "list", default=("/var/log",), elements="path", help="Folders that hold logs."),
     Param("min_size", "size", default=50 << 20, help="A log of this size needs a rule."),
@@ -60,7 +54,7 @@ PARAMS = (
         "sample", "duration", default=2, help="How long to look at growth; 0: only since each file was made."
     ),
     Param("excludes", "list", elements="str", help="Shell patterns for names or full paths to leave alone."),
-    SIGNALS,
+    _log_writers.SIGNALS,
     Param("config", "path", default=_rotation.MAIN, help="logrotate's main configuration."),
 )
 
@@ -78,7 +72,7 @@ def check_params(params):
         return "paths must be absolute"
     if isinstance(params["sample"], (int, float)) and not 0 <= params["sample"] <= 60:
         return "sample is 0 to 60 seconds"
-    return next(filter(None, map(_log_writers.signal_problem, (params["signals"] or {}).values())), None)
+    return _log_writers.wrong_signals(params)
 
 
 def kind(params):
@@ -131,7 +125,7 @@ class LogRotation(Probe):
         """Find who has logs open: those of the paths, and others by their name."""
         tops = tuple(os.path.realpath(top).rstrip("/") + "/" for top in self.params["paths"])
         held, _ = _holders.named(
-            self.host, lambda name: name.startswith(tops) or _plain(name).endswith(".log")
+            self.host, lambda name: name.startswith(tops) or _holders.named_by(name).endswith(".log")
         )
         self._writers, self._deleted = {}, {}
         by_inode = {tuple(about[:2]): path for path, about in self._files_seen.items()}
@@ -157,16 +151,16 @@ class LogRotation(Probe):
             return None
         dry = _rotation.dry(self.host, self.params["config"])
         broken = []
-        found = _rotation.read(self.host, self.params["config"], broken)
+        found = _rotation.read(self.host, self.params["config"], broken, dry)
         every = _rotation.covering(found)
         errors = [{"file": file, "log": None, "text": why, "mend": None} for file, why in broken]
         for each in dry.errors:
             rule = every.get(each["log"]) or next(
-                (part for part in found if isinstance(part, _rotation.Rule) and each["log"] in part.patterns),
-                None,
+                (rule for rule in _rotation.rules(found) if each["log"] in rule.patterns), None
             )
             errors.append(dict(each, file=each["file"] or (rule.file if rule else None)))
-        return found, _rotation.covering(found, set(dry.considered)), errors, dry.due
+        considered = set(dry.considered)
+        return found, {path: rule for path, rule in every.items() if path in considered}, errors, dry.due
 
     def _due(self, due):
         found = []
@@ -198,8 +192,7 @@ class LogRotation(Probe):
 
     def _kept(self, path):
         """Return why a file is no log to look at, else None."""
-        name = os.path.basename(path)
-        if name in _log_names.RECORDS or path.startswith("/var/log/audit/"):
+        if _log_names.record(path):
             return "a record with a program of its own"
         if _holders.matches(path, self.params["excludes"] or ()):
             return "left out"
@@ -222,14 +215,15 @@ class LogRotation(Probe):
             ):
                 continue  # held after its rotation: told below
             candidates.append(path)
-        small = [path for path in candidates if self._files_seen[path][3] < self.params["min_size"]]
-        quick = small if self.params["min_growth"] else []
-        grown = _log_growth.growth(self.host, [path for path in candidates if path in quick or path not in small],
-                                   self.params["sample"])  # fmt: skip
+        small = {path for path in candidates if self._files_seen[path][3] < self.params["min_size"]}
+        least = self.params["min_growth"]
+        grown = _log_growth.growth(
+            self.host, [path for path in candidates if least or path not in small], self.params["sample"]
+        )
         uncovered, own = [], []
         for path in candidates:
             rate = grown.get(path)
-            if path in small and not (quick and rate is not None and rate >= self.params["min_growth"]):
+            if path in small and not (least and rate is not None and rate >= least):
                 continue
             each = self._told(path, self._writers.get(path, ()))
             each["growth"] = rate
@@ -284,7 +278,7 @@ class LogRotation(Probe):
             if log and (log in self._covered or os.path.exists(log)) and not self._kept(path):
                 found.append(self._still(path, log, holders, self._files_seen[path][3], False))
         for held in self._deleted.values():
-            path = _plain(held[0][0].target)
+            path = _holders.named_by(held[0][0].target)
             log = path if path in self._covered else _log_names.log_of(path)
             if log in self._covered and not self._kept(path):
                 found.append(self._still(path, log, [holder for holder, _ in held], held[0][1], True))
@@ -318,7 +312,3 @@ def _about(path):
         return None
     return [about.st_dev, about.st_ino, about.st_size, about.st_blocks * 512, about.st_mtime, about.st_uid,
             about.st_gid, "%04o" % stat.S_IMODE(about.st_mode)]  # fmt: skip
-
-
-def _plain(name):
-    return name[: -len(" (deleted)")] if name.endswith(" (deleted)") else name

@@ -44,6 +44,10 @@ EXAMPLES = """
 """
 
 _MOST = 1 << 20
+_RECORDS = {
+    "logins": "a record of logins, which logrotate looks after",
+    "audit": "the audit's own record: auditd rotates it",
+}
 
 
 def check_params(params):
@@ -232,19 +236,14 @@ class Look(Listing):
 
 def _no_log(path, about, protected):
     """Return why a file is not for emptying, whoever has it open."""
-    name = os.path.basename(path)
     reason = _protected.refusal(path) or protected.folder(os.path.dirname(path)) or protected.kept(path)
     if reason:
         return reason
     if about.st_nlink > 1:
         return "it has %d names: it may be more than a log" % about.st_nlink
-    if _log_names.packed(name):
+    if _log_names.packed(path):
         return "packed: no log that is being written"
-    if name in _log_names.RECORDS:
-        return "a record of logins, which logrotate looks after"
-    if path.startswith("/var/log/audit/"):
-        return "the audit's own record: auditd rotates it"
-    return None
+    return _RECORDS.get(_log_names.record(path))
 
 
 def _same(about, item):

@@ -22,7 +22,7 @@ from remedy.agent.files import digest
 from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.agent.paths import native
 from remedy.modules.target import (
-    _log_growth,
+    _log_draft,
     _log_names,
     _log_rules,
     _log_writers,
@@ -33,7 +33,6 @@ from remedy.modules.target import (
     _undo,
 )
 from remedy.modules.target._content import Content
-from remedy.modules.target.log_rotation import SIGNALS
 
 PARAMS = (
     Param(
@@ -67,7 +66,7 @@ PARAMS = (
     Param(
         "amend", "list", elements="str", help="Add to another file's rule: compress, su, missingok, reopen."
     ),
-    SIGNALS,
+    _log_writers.SIGNALS,
     Param("config", "path", default=_rotation.MAIN, help="logrotate's main configuration."),
 )
 
@@ -100,7 +99,7 @@ def check_params(params):
     for each in params["amend"] or ():
         if each not in _AMENDS and "{{" not in each:
             return "amend '%s': expected %s" % (each, ", ".join(_AMENDS))
-    return next(filter(None, map(_log_writers.signal_problem, (params["signals"] or {}).values())), None)
+    return _log_writers.wrong_signals(params)
 
 
 def kind(params):
@@ -108,10 +107,7 @@ def kind(params):
 
 
 class Rule(Content):
-    _found = None
-    _result = None
     _text = None
-    _warned = False
 
     def locate(self):
         self._look()
@@ -135,9 +131,11 @@ class Rule(Content):
 
     def new(self, have):
         # Made once: what it rests on (growth, who writes) may be another a moment later.
+        if self._text is None:
+            self._refuse()
         if self._other is None:
             self._check_ours(have)
-            self._text = self._text or self._drop_in(have)
+            self._text = self._text or self._draft.text(self._own(have))
         else:
             self._text = self._text or self._amended()
             if self._text is None:
@@ -172,14 +170,18 @@ class Rule(Content):
                 self.files.write(self.path, [before], mode=have["mode"], owner=have["uid"], group=have["gid"])
             raise Failed("logrotate does not take the rule (%s): %s is as it was" % (wrong, self.path))
 
+    def predict(self, have, want):
+        if want is None:
+            self.files.predict(self.path, None)
+        else:
+            Content.predict(self, have, want)
+
     def returns(self, have, now):
         found = Content.returns(self, have, now)
-        found.update(self._result or {}, file=self.path)
+        found.update(self._draft.told, file=self.path)
         return found
 
     def _look(self):
-        if self._found is not None:
-            return
         if os.geteuid() != 0:
             raise Failed("logrotate's rules are for root; add become: true", cause="permission")
         if not self.host.which("logrotate"):
@@ -189,13 +191,12 @@ class Rule(Content):
         self._paths = list(self.params["paths"])
         self._logs = [path for path in sorted({each for path in self._paths for each in glob.glob(path)})
                       if _log_names.log_of(path) is None and not _log_names.packed(path)]  # fmt: skip
+        self._every = self._logs or self._paths
         self._found = _rotation.read(self.host, self.params["config"], broken=[])
-        self._rules = [part for part in self._found if isinstance(part, _rotation.Rule)]
+        self._rules = _rotation.rules(self._found)
         self._own_file = self._named()
-        self._other = None
-        if self.params["state"] == "present":
-            self._refuse()
-            self._other = self._elsewhere()
+        self._other = self._elsewhere() if self.params["state"] == "present" else None
+        self._draft = _log_draft.Draft(self.host, self.params, self._paths, self._logs, self._found)
 
     def _named(self):
         """Return the drop-in's path; a name that is made from the logs' is theirs alone."""
@@ -209,10 +210,10 @@ class Rule(Content):
 
     def _refuse(self):
         protected = _protected.Protected(_mounts.mounts())
-        for path in self._logs or self._paths:
+        for path in self._every:
             folder = os.path.dirname(path)
             why = protected.folder(folder) or _protected.refusal(path)
-            if os.path.basename(path) in _log_names.RECORDS or path.startswith("/var/log/audit/"):
+            if _log_names.record(path):
                 why = "it is a record that has a program of its own"
             if why is not None and not (why == "a database's folder" and path in self._logs):
                 raise Failed("%s is not for logrotate: %s" % (path, why))
@@ -225,13 +226,12 @@ class Rule(Content):
         for rule in self._rules:
             if rule.file != self._own_file:
                 stands_for = rule.logs()
-                for path in self._logs or self._paths:
+                for path in self._every:
                     if path in stands_for or path in rule.patterns:
                         covered.setdefault(path, rule)
         if not covered:
             return None
-        every = self._logs or self._paths
-        bare = [path for path in every if path not in covered]
+        bare = [path for path in self._every if path not in covered]
         first = covered[min(covered)]
         if bare or any(rule is not first for rule in covered.values()):
             raise Failed(
@@ -240,6 +240,11 @@ class Rule(Content):
             )
         return first
 
+    def _own(self, have):
+        """Return the options of the drop-in that stands, {} where there is none."""
+        own = next((rule for rule in self._rules if rule.file == self._own_file), None) if have else None
+        return own.options() if own is not None else {}
+
     def _check_ours(self, have):
         if have is not None and (
             have["type"] != "file"
@@ -247,114 +252,13 @@ class Rule(Content):
         ):
             raise Failed("%s is there and not remedy's: give another name" % self.path)
 
-    def _drop_in(self, have):
-        own = next((rule for rule in self._rules if rule.file == self._own_file), None) if have else None
-        known = own.options() if own is not None else {}
-        way, create = self._way(known), self._create(known)
-        above = {}
-        for part in self._found:
-            above.update(_rotation.options(part) if isinstance(part, str) else {})
-        copied = way.kind == "copytruncate"
-        lines = [self.params["period"]]
-        lines += self._retention(known, copied)
-        lines += ["missingok", "notifempty"]
-        if self.params["compress"]:
-            lines += ["compress", "nodelaycompress" if copied else "delaycompress"]
-        else:
-            lines.append("nocompress")
-        if above.get("dateext") is True:
-            lines.append("dateformat -%Y%m%d%H%M%S")  # two rotations on one day must not want one name
-        su = (
-            _log_rules.su((self._logs or self._paths)[0], *create.split()[1:])
-            if not above.get("su")
-            else None
-        )
-        lines += ["su " + su] if su else []
-        if copied:
-            lines.append("copytruncate")
-        else:
-            lines += ["nocopytruncate"] if above.get("copytruncate") else []
-            lines.append("create " + create)
-            lines += _log_rules.script(way.script) if way.script else []
-        return _log_rules.text(self._paths, lines)
-
-    def _way(self, known):
-        """Return the Way that fits all logs; where nobody writes them now, that of the rule as it stands."""
-        if self.params["method"] == "rename":
-            return self._chose(_log_writers.Way("each", "asked for"))
-        held = _log_writers.holders(self.host, self._logs)
-        ways = {}
-        for path in self._logs:
-            if held[path] or not known:
-                way = _log_writers.way(self.host, path, held[path], self.params["signals"])
-                ways.setdefault((way.kind, tuple(way.script)), (path, way))
-        if self.params["method"] == "copytruncate":
-            return self._chose(_log_writers.Way("copytruncate", "asked for"))
-        for path, way in ways.values():
-            if way.kind in ("own", "refused"):
-                raise Failed("%s gets no rule: %s" % (path, way.why))
-        if len(ways) > 1:
-            told = "; ".join(
-                "%s: %s" % (path, way.why) for path, way in sorted(ways.values(), key=lambda each: each[0])
-            )
-            raise Failed("these logs are not rotated in the same way, give each its rule: %s" % told)
-        if ways:
-            return self._chose(next(iter(ways.values()))[1])
-        if known.get("copytruncate"):
-            return self._chose(_log_writers.Way("copytruncate", "as the rule has it; nobody writes it now"))
-        script = [line for line in str(known.get("postrotate") or "").split("\n") if line]
-        return self._chose(_log_writers.Way("signal" if script else "each", "as the rule has it", script))
-
-    def _chose(self, way):
-        self._result = {"reopen": {"kind": way.kind, "why": way.why}}
-        return way
-
-    def _create(self, known):
-        found = {_log_rules.created(path): path for path in self._logs}
-        if len(found) > 1:
-            raise Failed("these logs are not alike, give each its rule: %s" % "; ".join(
-                "%s: %s" % (path, mode) for mode, path in sorted(found.items())))  # fmt: skip
-        create = next(iter(found), None) or self.params["create"] or known.get("create")
-        if not isinstance(create, str):
-            raise Failed("there is no %s yet: give create, such as '0640 app app'" % ", ".join(self._paths))
-        return create
-
-    def _retention(self, known, copied):
-        """Return maxsize and rotate; numbers that still fit stay, so that what is free may change without a change."""
-        daily = self.params["growth"]
-        if daily is None:
-            grown = _log_growth.growth(self.host, self._logs, 0)
-            daily = sum(grown[path] or 0 for path in grown) or sum(map(_log_rules.taken, self._logs))
-        folder = os.path.dirname((self._logs or self._paths)[0])
-        if not os.path.isdir(folder):
-            raise Failed("there is no folder %s" % folder)
-        room = _log_rules.Room(self._logs or self._paths, self.params["share"], daily)
-        most = (
-            self.params["max_size"]
-            or _log_rules.bytes_of(known.get("maxsize"))
-            or room.size(self.params["share"])
-        )
-        packs, delayed = self.params["compress"], not copied
-        each = room.rotation(self.params["period"], most)
-        if self.params["keep"] != "auto":
-            count = int(self.params["keep"])
-        else:
-            had = str(known.get("rotate", ""))
-            count = room.keep(each, packs, delayed, int(had) if had.isdigit() else 0)
-        warning = _log_rules.too_small(room, each)
-        if warning and not self._warned:
-            self._warned = True
-            self.host.warn(warning)
-        self._result.update(keep=count, rotation=int(each), allowed=room.allowed)
-        return ["maxsize " + _log_rules.size(most), "rotate %d" % count]
-
     def _amended(self):
         """Return the text of the other file with what its rule lacks, None where it lacks nothing."""
         known = _rotation.effective(self._found, self._other)
         lines, asked = [], self.params["amend"] or ()
         copied = known.get("copytruncate") or known.get("copy")
         if "reopen" in asked and not copied and not (known.get("postrotate") or known.get("lastaction")):
-            way = self._stale_way()
+            way = self._draft.reopening(self._other.file)
             if way.kind == "copytruncate":
                 lines.append("copytruncate")
                 copied = True
@@ -374,27 +278,14 @@ class Rule(Content):
             raise Failed("%s changed, or holds the same rule twice: nothing was written" % self._other.file)
         return text.replace(self._other.text, self._other.amended(lines))
 
-    def _stale_way(self):
-        holders = [each for held in _log_writers.holders(self.host, self._logs).values() for each in held]
-        for path in self._logs or self._paths:
-            holders += [holder for holder, _ in _log_writers.stale(self.host, path)]
-        if not holders:
-            return self._chose(_log_writers.Way("each", "nobody has it open"))
-        way = _log_writers.way(self.host, (self._logs or self._paths)[0], holders, self.params["signals"])
-        if way.kind in ("own", "refused"):
-            raise Failed("%s is not amended: %s" % (self._other.file, way.why))
-        return self._chose(way)
-
     def _prove(self):
         """Let logrotate read the new rule with all others, before it stands anywhere; raises Failed."""
-        others = [part for part in self._found if isinstance(part, str) or part.file != self.path]
-        ours = [part for part in self._found if not isinstance(part, str) and part.file == self.path]
+        new = _rotation.rules(_rotation.parts(self._text, self.path))
         if self._other is None:
-            after = others + [
-                part for part in _rotation.parts(self._text, self.path) if not isinstance(part, str)
-            ]
-            _rule_proof.prove(self.host, others, after, self._logs)
+            before = [part for part in self._found if isinstance(part, str) or part.file != self.path]
+            after = before + new
         else:
-            new = [part for part in _rotation.parts(self._text, self.path) if not isinstance(part, str)]
-            after = [new.pop(0) if part in ours else part for part in self._found]
-            _rule_proof.prove(self.host, self._found, after, self._logs)
+            before = self._found
+            ours = [rule for rule in self._rules if rule.file == self.path]
+            after = [new.pop(0) if part in ours else part for part in before]
+        _rule_proof.prove(self.host, before, after, self._logs)

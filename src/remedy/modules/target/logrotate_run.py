@@ -17,7 +17,7 @@ import os
 import time
 
 from remedy.agent.kinds import Action, Failed, Param, Unknown
-from remedy.modules.target import _holders, _log_writers, _rotation
+from remedy.modules.target import _holders, _log_names, _log_rules, _log_writers, _rotation
 
 PARAMS = (
     Param("rules", "list", elements="str", help="Files of /etc/logrotate.d, by name or path."),
@@ -38,7 +38,6 @@ EXAMPLES = """
 
 _PATIENCE = 10  # seconds for services to open their logs anew
 _PAUSE = 0.1
-_PACKED = 4  # a log that shrinks to less than a quarter is an ordinary one
 
 
 def check_params(params):
@@ -97,7 +96,7 @@ class Rotation(Action):
         return {"logs": {path: _mark(path) for path in self._plan.logs}}
 
     def do(self):
-        sizes = {path: _taken(path) for path in self._plan.logs}
+        sizes = {path: _log_rules.taken(path) for path in self._plan.logs}
         before = self._all()
         marks = {path: _mark(path) for path in self._plan.logs}
         self._writers = {
@@ -135,13 +134,11 @@ class Rotation(Action):
         """Return who still writes an old file after a while; raises Failed with `reopened`."""
         until = time.monotonic() + _PATIENCE
         while True:
-            left = []
-            for path in sorted(self._writers):
-                held = [each for each, _ in _log_writers.stale(self.host, path)]
-                if held:
-                    left.append(
-                        {"path": path, "writers": sorted({_holders.process(each.pid) for each in held})}
-                    )
+            left = [
+                {"path": path, "writers": sorted({_holders.process(each.pid) for each in held})}
+                for path, held in sorted(_log_writers.stale(self.host, self._writers).items())
+                if held
+            ]
             if not left or time.monotonic() >= until:
                 break
             time.sleep(_PAUSE)
@@ -159,7 +156,7 @@ class Rotation(Action):
         return left
 
     def _chosen(self):
-        every = [part for part in self._parts if isinstance(part, _rotation.Rule)]
+        every = _rotation.rules(self._parts)
         if not self.params["rules"] and not self.params["paths"]:
             if not every:
                 raise Failed("%s has no rules" % self.params["config"])
@@ -190,7 +187,7 @@ class Rotation(Action):
         return [rule for rule in every if rule in chosen]
 
     def _worth(self, rule):
-        return any(_taken(path) >= self.params["min_size"] for path in self._planned([rule]).logs)
+        return any(_log_rules.taken(path) >= self.params["min_size"] for path in self._planned([rule]).logs)
 
     def _possible(self, rule):
         """Say whether a rule can be run alone; remember why not."""
@@ -216,7 +213,7 @@ class Rotation(Action):
                 for entry in os.listdir(folder) if os.path.isdir(folder) else ():
                     if entry.startswith(name) and os.path.join(folder, entry) not in seen:
                         seen.add(os.path.join(folder, entry))
-                        total += _taken(os.path.join(folder, entry))
+                        total += _log_rules.taken(os.path.join(folder, entry))
         return total
 
     def _refuse(self, rule, reason):
@@ -235,10 +232,10 @@ def _no_room(plan):
     """Return why a plan cannot be carried out, else None; room is looked for where the copies go."""
     needs = {}
     for log, copy in plan.copies:
-        _need(needs, os.path.dirname(copy), _taken(log), "copying %s" % log)
+        _need(needs, os.path.dirname(copy), _log_rules.taken(log), "copying %s" % log)
     for log in plan.packs:
-        size = max(_taken(log), _taken(log + ".1"))  # with delaycompress it is the one before
-        _need(needs, os.path.dirname(log), size // _PACKED, "compressing %s" % log)
+        size = max(_log_rules.taken(log), _log_rules.taken(log + ".1"))  # with delaycompress it is the one before
+        _need(needs, os.path.dirname(log), size // _log_names.SHRINKS, "compressing %s" % log)
     for folder, need, what in needs.values():
         room = os.statvfs(folder)
         free = room.f_bfree * room.f_frsize  # root's, like logrotate
@@ -295,10 +292,3 @@ def _rotated(before, after):
     if before is None or after is None:
         return before != after
     return before["inode"] != after["inode"] or after["size"] < before["size"] or not before["size"]
-
-
-def _taken(path):
-    try:
-        return os.stat(path).st_blocks * 512
-    except OSError:
-        return 0

@@ -102,12 +102,13 @@ class Restored(_restoring.Restoring):
         _mysql_dump.refuse(dump, path)
         self._look_ahead(dump["position"])
         self._room(dump)
-        _mysql_swap.make(client, self.beside, self.name, _backups.manifest(path).get("charset"))
+        known = _backups.manifest(path)
+        _mysql_swap.make(client, self.beside, self.name, known.get("charset"))
         about = {"of": self.name, "sha256": self.digest, "until": self.until}
         _mysql_swap.mark(client, self.beside, state="loading", **about)
         with _mysql_replay.Account(client, self.beside) as account:
             self._load(account)
-            rows, checksums = self._compare(dump)
+            rows, checksums = self._compare(dump, known.get("tables") or {})
             loaded = time.time()
             if self.until:
                 _mysql_replay.replay(client, account, self.name, self.beside, dump["position"], self.until)
@@ -115,7 +116,7 @@ class Restored(_restoring.Restoring):
         seconds = {"load": round(loaded - self.began, 3), "replay": round(time.time() - loaded, 3)}
         last = self._survey["last"] if self._survey else None
         self.tell(
-            max(_backups.made(path), (last or {}).get("time") or 0),
+            max(_backups.made(path, known), (last or {}).get("time") or 0),
             rows,
             self._counts(self.beside),
             self._counts(self.name),
@@ -160,22 +161,21 @@ class Restored(_restoring.Restoring):
         turned = _mysql_swap.set_events(self.client, self.beside, on=False)
         _mysql_swap.mark(self.client, self.beside, events=turned)
 
-    def _compare(self, dump):
+    def _compare(self, dump, tables):
         """Compare what was loaded with the backup; return ({table: rows}, how many checksums); raises Failed."""
         kinds = self.client.tables(self.beside)
-        tables = [each for each in dump["rows"] if kinds.get(each) != "VIEW"]
+        named = [each for each in dump["rows"] if kinds.get(each) != "VIEW"]
         rows = self.client.counts(
-            self.beside, [each for each in tables if kinds.get(each) in _mysql_tools.TABLES]
+            self.beside, [each for each in named if kinds.get(each) in _mysql_tools.TABLES]
         )
-        wrong = ["%s is missing" % each for each in tables if each not in kinds]
+        wrong = ["%s is missing" % each for each in named if each not in kinds]
         wrong += [
             "%s has %d rows, the backup %d" % (each, rows[each], dump["rows"][each])
             for each in rows
             if rows[each] != dump["rows"][each]
         ]
-        known = _backups.manifest(self.params["backup"]).get("tables") or {}
         sums = {
-            each: known[each]["checksum"] for each in known if known[each].get("checksum") and each in rows
+            each: tables[each]["checksum"] for each in tables if tables[each].get("checksum") and each in rows
         }
         found = self.client.checksums(self.beside, sorted(sums))
         wrong += [

@@ -60,9 +60,8 @@ class Servers(Probe):
     def _name_containers(self, found):
         if found:
             for about in _containers.listed(self.host, lambda _: True, _PORT):
-                inside = _containers.within(about["pid"]) if about["pid"] else []
-                for each in found:
-                    if each["pid"] in inside:
+                for each in found if about["pid"] else ():
+                    if _containers.inside(each["pid"], about["pid"]):
                         each["docker"] = {name: about[name] for name in ("container", "image", "address", "port")}
                         each["docker"]["name"] = each["docker"].pop("container")
 

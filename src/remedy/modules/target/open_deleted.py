@@ -148,7 +148,7 @@ class _File(object):
 
     @property
     def path(self):
-        return self.holders[0].target[: -len(" (deleted)")]
+        return _holders.named_by(self.holders[0].target)
 
     @property
     def id(self):
@@ -175,7 +175,7 @@ class _File(object):
             return "%s" % (kernel.get(self.holders[0].target) or kernel[self.path])
         if readers:
             return "open for reading, too"
-        for path in {holder.target[: -len(" (deleted)")] for holder in self.holders}:
+        for path in {_holders.named_by(holder.target) for holder in self.holders}:
             if _NO_LOG.fullmatch(os.path.basename(path)) or not _holders.matches(path, log_paths):
                 return "not a log by log_paths"
         reason = protected.folder(os.path.dirname(self.path))

@@ -108,7 +108,7 @@ class Restored(_restoring.Restoring):
             for found in (known.get("tables") or {}, restored, damaged)
         ]
         seconds = {"load": round(time.time() - self.began, 3)}
-        self.tell(_backups.made(path), rows[0], rows[1], rows[2], checksums=checksums, seconds=seconds)
+        self.tell(_backups.made(path, known), rows[0], rows[1], rows[2], checksums=checksums, seconds=seconds)
         self._mark(state="verified", told=self.told)
 
     def _mark(self, **values):

@@ -169,11 +169,12 @@ class Servers(Probe):
             return ours and not _OTHERS.search(image) and "--sentinel" not in command
 
         found = _containers.listed(self.host, wanted, _redis_host.PORT)
-        servers = set(_redis_host.processes())
+        servers = _redis_host.processes()
         for about in found:
-            inside = servers.intersection(_containers.within(about["pid"]) if about["pid"] else ())
-            # Its first process may be one that only starts it (docker run --init).
-            about["pid"] = min(inside) if inside else about["pid"]
+            if about["pid"]:
+                # Its first process may be one that only starts it (docker run --init).
+                first = about["pid"]
+                about["pid"] = next((pid for pid in servers if _containers.inside(pid, first)), first)
         return [self._described(about) for about in found]
 
     def _described(self, about, path=None):
