@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.modules.running import Talk, params
 
+from remedy.agent.host import Host
 from remedy.agent.kinds import Failed
-from remedy.modules.target import _amount, _blocks, _chain, _filesystems, _growth, _tables
+from remedy.modules.target import _amount, _blocks, _chain, _filesystems, _growth, _tables, lvm_lv
 
 MIB, GIB = 1 << 20, 1 << 30
 FS, PART, DISK = "filesystem", "partition", "disk"
@@ -243,3 +246,51 @@ def test_who_may_grow_ext_while_it_is_mounted(tmp_path: Path) -> None:
     for mask, may in (("000001fffeffffff", False), ("000001ffffffffff", True)):
         status.write_text(f"Name: x\nCapEff:\t{mask}\n")
         assert _filesystems.may_grow_online(str(status)) is may
+
+
+def lvm(tmp_path: Path, *lvs: str, free: int, pv: int) -> Host:
+    """A host in check mode whose LVM has one group, data: this kernel has no device mapper to make one with.
+
+    Its programs are scripts; each notes that it was asked.
+    """
+    group = {"vg_name": "data", "vg_uuid": "VG", "vg_attr": "wz--n-", "vg_size": free, "vg_free": free}
+    group.update(vg_extent_size=4 * MIB, vg_missing_pv_count="0")
+    volumes = [
+        {"lv_name": name, "lv_uuid": name, "lv_attr": "-wi-ao", "origin": "", "pool_lv": "", "segtype": "linear"}
+        | group
+        for name in lvs
+    ]
+    physical = {"pv_name": "/dev/loop9", "pv_uuid": "PV", "pv_size": pv, "pe_start": MIB, "pv_mda_count": "1"}
+    for tool, rows in (("lvs", volumes), ("vgs", [group]), ("pvs", [physical | group | {"pv_duplicate": ""}])):
+        report = json.dumps({"report": [{tool[:2]: rows}]})
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        program = tmp_path / "bin" / tool
+        program.write_text(f"#!/bin/sh\necho {tool} >> {tmp_path}/asked\ncat <<'END'\n{report}\nEND\n")
+        program.chmod(0o755)
+    host = Host(Talk())
+    host.begin({"check": True, "environment": {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}}, "test")
+    return host
+
+
+def logical(host: Host, sys: Path, name: str, **given: Any) -> int:
+    """Let check mode run lvm_lv on a volume of the group; return the bytes that it would have."""
+    number = f"253:{len(name)}"
+    if not (sys / "dev/block" / number).exists():
+        device(sys, number, "dm-" + name, **{"dm/uuid": "LVM-VG" + name, "dm/name": "data-" + name})
+    module = lvm_lv.Logical(params("lvm_lv", device="/dev/data/" + name, **given), host)
+    module._block = _blocks.Block(number, str(sys))
+    have = module.read()
+    want = module.wanted(have)
+    if want != have:
+        module.predict(have, want)
+    return int(want["bytes"])
+
+
+def test_what_check_mode_gave_one_volume_is_not_free_for_the_next(tmp_path: Path) -> None:
+    host = lvm(tmp_path, "a", "bb", free=200 * MIB, pv=400 * MIB)
+    assert logical(host, tmp_path, "a", size="+50M") == 152 * MIB  # of its 100M, in extents of 4M
+    assert logical(host, tmp_path, "a", size="152M") == 152 * MIB  # it has that now
+    with pytest.raises(Failed, match="the group data has 155189248 bytes free"):
+        logical(host, tmp_path, "bb", size="+150M")
+    assert logical(host, tmp_path, "bb") == 248 * MIB
+    assert logical(host, tmp_path, "a") == 152 * MIB

@@ -70,7 +70,7 @@ class Logical(Growing):
         trouble = self._lvm.trouble(self._lv)
         if trouble:
             raise Failed("%s/%s is left alone: %s" % (self._lv["vg_name"], self._lv["lv_name"], trouble))
-        return {"bytes": self.block.size}
+        return {"bytes": self.size_of(self.block)}
 
     def wanted(self, have):
         vg = self._lvm.vg(self._lv["vg_uuid"])
@@ -97,6 +97,8 @@ class Logical(Growing):
 
     def predict(self, have, want):
         self.foresee(self.block, want["bytes"])
+        free = "free:" + self._lv["vg_uuid"]
+        self.host.foreseen[free] = self.host.foreseen.get(free, 0) - (want["bytes"] - have["bytes"])
 
     def returns(self, have, now):
         vg = self._lvm.vg(self._lv["vg_uuid"])
