@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,36 @@ def test_an_ext4_that_is_not_mounted_grows_by_its_device(machine: Machine) -> No
         machine.shell("mount $1 /data", disk["device"])
     finally:
         machine.shell("systemctl stop hold")
+
+
+def test_a_dead_mount_is_told_and_holds_nobody_up(machine: Machine, lab: Lab) -> None:
+    machine.short(fs="xfs")
+    twin = machine.shell("findmnt -no SOURCE /data")
+    lab.hang_mount(machine.name, "/dead")
+    try:
+        begun = time.monotonic()
+        for module, params, text in (
+            ("block_chain", {"mount": "/dead", "timeout": 1}, "/dead cannot be asked: it does not answer"),
+            (
+                "block_chain",
+                {"mount": "/dead/in", "timeout": 1},
+                "/dead/in cannot be asked: no answer within 1 seconds",
+            ),
+            ("filesystem_grow", {"mount": "/dead/"}, "/dead is fuse.sshfs, which is not grown here: "),
+            (
+                "partition_grow",
+                {"device": twin, "mount": "/dead"},
+                "is left alone: /dead is fuse.sshfs, which",
+            ),
+        ):
+            frame = machine.one(module, **params)
+            assert (frame["status"], text in frame["reason"]) == ("failed", True), frame
+        assert time.monotonic() - begun < 30
+        assert "/data" in [
+            each["mount"] for each in machine.one("block_chain", timeout=1)["result"]["chains"]
+        ]
+    finally:
+        lab.revive_mount(machine.name, "/dead")
 
 
 def test_without_a_mount_it_only_looks(machine: Machine, bench: Bench) -> None:

@@ -26,20 +26,19 @@ class Unclear(Exception):
     """The chain is not understood from here on; the message says why."""
 
 
-def mounted(path):
-    """Return the mount entry at a path; raises Failed where nothing is mounted there."""
+def mounted(host, path, timeout=5):
+    """Return the mount entry at a path; raises Failed where nothing is mounted there, or nothing answers in time."""
     if not path.startswith("/"):
         raise Failed("mount '%s': expected an absolute path, such as /data" % path)
-    real = os.path.realpath(path)
-    every = _mounts.mounts()
-    found = [entry for entry in every if entry["mount"] == real]
-    if found:
-        return found[-1]
-    if not os.path.exists(path):
+    found = _mounts.at(host, path, timeout)
+    if found is not None:
+        return found
+    there, real = host.in_child(lambda: [os.path.exists(path), os.path.realpath(path)], timeout)
+    if not there:
         raise Failed("%s is no mount point: nothing is there" % path)
-    inside = _mounts.holding(every, real)
+    inside = _mounts.holding(_mounts.mounts(), real)
     where = "; it lies on the file system of %s" % inside["mount"] if inside else ""
-    raise Failed("%s is no mount point%s" % (path, where), cause=None)
+    raise Failed("%s is no mount point%s" % (path, where))
 
 
 def device(entry):

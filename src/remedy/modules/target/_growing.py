@@ -58,7 +58,7 @@ class Growing(Resource):
         """Refuse a device that does not carry the mount asked for."""
         if self.params["mount"]:
             try:
-                carries = _blocks.all_below(_chain.device(_chain.mounted(self.params["mount"])))
+                carries = _blocks.all_below(_chain.device(_chain.mounted(self.host, self.params["mount"])))
             except _chain.Unclear as error:
                 raise Failed("%s is left alone: %s" % (block.name, error))
             if block.number not in carries:

@@ -66,6 +66,28 @@ def holding(every, path):
     return max(fitting, key=lambda entry: len(entry["mount"])) if fitting else None
 
 
+def named(every, path):
+    """Return the mount at a path, the last one there, by the names alone; None where there is none."""
+    name = path.rstrip("/") or "/"
+    return next((entry for entry in reversed(every) if entry["mount"] == name), None)
+
+
+def at(host, path, timeout=5):
+    """Return the mount at a path, which may be a link to one; None where nothing is mounted there.
+
+    What is in the table by that name is not touched: a dead mount holds nobody up. Raises Failed where the path itself
+    does not answer in time.
+    """
+    every = mounts()
+    found = named(every, path)
+    if found is not None:
+        return found
+    try:
+        return named(every, host.in_child(lambda: os.path.realpath(path), timeout))
+    except Failed as error:
+        raise Failed("%s cannot be asked: %s" % (path, error.message), error.cause)
+
+
 def read_only(entry):
     """Say whether the mount, or the file system behind it, is read-only."""
     # Since Linux 6.15 an ext4 that found an error stays "rw" and says emergency_ro.

@@ -49,7 +49,7 @@ class BlockChain(Probe):
                 "only root may read what lies below a file system; add become: true", cause="permission"
             )
         if self.params["mount"]:
-            entries = [_chain.mounted(self.params["mount"])]
+            entries = [_chain.mounted(self.host, self.params["mount"], self.params["timeout"])]
         else:
             entries = [each for each in _mounts.real(_mounts.mounts()) if each["source"].startswith("/dev/")]
             entries = [each for each in entries if each["type"] not in _mounts.IMAGES]

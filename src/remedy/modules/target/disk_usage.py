@@ -71,11 +71,11 @@ class DiskUsage(Probe):
 
     def _selected(self, every):
         if self.params["mounts"]:
-            by_name = {entry["mount"]: entry for entry in every}
-            missing = [name for name in self.params["mounts"] if _clean(name) not in by_name]
+            found = [(name, _mounts.named(every, name)) for name in self.params["mounts"]]
+            missing = [name for name, entry in found if entry is None]
             if missing:
                 raise Failed("%s is not a mount point; give paths to ask by any path" % missing[0])
-            return [by_name[_clean(name)] for name in self.params["mounts"]]
+            return [entry for _, entry in found]
         if self.params["paths"]:
             patience = self.params["timeout"]
             chosen = []
@@ -141,7 +141,3 @@ def _filesystem(about, entry, sizes):
 def _percent(part, whole):
     """Round up, as df does: 100 means that nothing is left, 99 that something is."""
     return -(-part * 100 // whole) if whole > 0 else 0
-
-
-def _clean(name):
-    return name.rstrip("/") or "/"

@@ -66,7 +66,7 @@ class Grow(Growing):
         if self._block is not None:
             return
         if self.params["mount"]:
-            self._entry = _chain.mounted(self.params["mount"])
+            self._entry = _chain.mounted(self.host, self.params["mount"])
             try:
                 self._block = _chain.device(self._entry)
             except _chain.Unclear as error:

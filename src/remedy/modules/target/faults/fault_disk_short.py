@@ -90,7 +90,7 @@ class DiskShort(Fault):
         disk = self._disk()
         if disk is None or self._mounted() is None:
             return False
-        links = _chain.of(self.host, _chain_mount(self.params["path"]))["links"]
+        links = _chain.of(self.host, _mounts.at(self.host, self.params["path"]))["links"]
         return bool(links) and os.stat(self.image).st_size - links[0]["size_bytes"] > _SLACK
 
     def inject(self):
@@ -217,7 +217,7 @@ class DiskShort(Fault):
 
     def _mounted(self):
         """Return our mount, None where it is not there."""
-        entry = _chain_mount(self.params["path"])
+        entry = _mounts.at(self.host, self.params["path"])
         disk = self._disk()
         if entry is None or disk is None:
             return None
@@ -226,12 +226,6 @@ class DiskShort(Fault):
         except (_chain.Unclear, Failed):
             return None
         return entry if disk.number in numbers else None
-
-
-def _chain_mount(path):
-    real = os.path.realpath(path)
-    found = [entry for entry in _mounts.mounts() if entry["mount"] == real]
-    return found[-1] if found else None
 
 
 def _forget(node):
