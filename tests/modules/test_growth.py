@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def table(label: str, *parts: tuple[int, int], total: int = 2048 * 1024, **more:
 
 def judged(found: dict[str, Any], number: int = 1, sectors: int = 2048 * 1024) -> _tables.Partition:
     start = found["partitions"][number - 1]["start"] * 512
-    return _tables.judge(found, start, 512, sectors * 512, "", str(number))
+    return _tables.judge(found, start, 512, sectors * 512, str(number))
 
 
 def test_the_room_behind_a_partition():
@@ -71,11 +72,11 @@ def test_tables_that_are_left_alone():
     with pytest.raises(Failed, match="of the kind 'bsd'"):
         judged(table("bsd", (2048, 2048)))
     with pytest.raises(Failed, match="the table on the disk has none there"):
-        _tables.judge(table("gpt", (2048, 2048)), 512, 512, GIB, "", "1")
+        _tables.judge(table("gpt", (2048, 2048)), 512, 512, GIB, "1")
     extended = table("dos", (2048, 8192), (12000, 10))
     extended["partitions"][0]["type"] = "f"
     assert judged(extended).trouble == "it is an extended partition"
-    assert "logical partition" in _tables.judge(extended, 2080 * 512, 512, GIB, "", "5").trouble
+    assert "logical partition" in _tables.judge(extended, 2080 * 512, 512, GIB, "5").trouble
 
 
 def link(kind: str, name: str, above: str | None, size: int, free: int = 0, **more: Any) -> dict[str, Any]:
@@ -256,12 +257,29 @@ def lvm(tmp_path: Path, *lvs: str, free: int, pv: int) -> Host:
     group = {"vg_name": "data", "vg_uuid": "VG", "vg_attr": "wz--n-", "vg_size": free, "vg_free": free}
     group.update(vg_extent_size=4 * MIB, vg_missing_pv_count="0")
     volumes = [
-        {"lv_name": name, "lv_uuid": name, "lv_attr": "-wi-ao", "origin": "", "pool_lv": "", "segtype": "linear"}
+        {
+            "lv_name": name,
+            "lv_uuid": name,
+            "lv_attr": "-wi-ao",
+            "origin": "",
+            "pool_lv": "",
+            "segtype": "linear",
+        }
         | group
         for name in lvs
     ]
-    physical = {"pv_name": "/dev/loop9", "pv_uuid": "PV", "pv_size": pv, "pe_start": MIB, "pv_mda_count": "1"}
-    for tool, rows in (("lvs", volumes), ("vgs", [group]), ("pvs", [physical | group | {"pv_duplicate": ""}])):
+    physical = {
+        "pv_name": "/dev/no-such-disk",
+        "pv_uuid": "PV",
+        "pv_size": pv,
+        "pe_start": MIB,
+        "pv_mda_count": "1",
+    }
+    for tool, rows in (
+        ("lvs", volumes),
+        ("vgs", [group]),
+        ("pvs", [physical | group | {"pv_duplicate": ""}]),
+    ):
         report = json.dumps({"report": [{tool[:2]: rows}]})
         (tmp_path / "bin").mkdir(exist_ok=True)
         program = tmp_path / "bin" / tool
@@ -294,3 +312,39 @@ def test_what_check_mode_gave_one_volume_is_not_free_for_the_next(tmp_path: Path
         logical(host, tmp_path, "bb", size="+150M")
     assert logical(host, tmp_path, "bb") == 248 * MIB
     assert logical(host, tmp_path, "a") == 152 * MIB
+
+
+def test_lvm_is_asked_once_for_all_chains(tmp_path: Path) -> None:
+    survey = _chain.Survey(lvm(tmp_path, "a", "bb", free=0, pv=400 * MIB))
+    for name in ("a", "bb"):
+        device(tmp_path, f"253:{name}", name, **{"dm/uuid": "LVM-VG" + name, "dm/name": "data-" + name})
+        links: list[dict[str, Any]] = []
+        with pytest.raises(Failed, match="the physical volume /dev/no-such-disk is not there"):
+            _chain._below(survey, links, _blocks.Block(f"253:{name}", str(tmp_path)), "/data")
+        assert [each["name"] for each in links] == ["data-" + name, "data"]
+    assert (tmp_path / "asked").read_text().split() == ["lvs", "vgs", "pvs"]
+
+
+def test_sfdisk_is_asked_once_for_all_partitions_of_a_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(64 * MIB)
+    script = b"label: gpt\nstart=2048, size=8192\nstart=20480, size=8192\n"
+    subprocess.run(["sfdisk", "--quiet", disk], input=script, check=True)
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/sfdisk"
+    program.write_text(f'#!/bin/sh\necho $1 >> {tmp_path}/asked\nPATH=/usr/sbin:/sbin exec sfdisk "$@"\n')
+    program.chmod(0o755)
+    host = Host(Talk())
+    host.begin({"environment": {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}}, "test")
+    survey = _chain.Survey(host)
+    device(tmp_path, "8:0", "sdx", size=str(64 * 2048))
+    rooms = []
+    for number, start in (("1", "2048"), ("2", "20480")):
+        device(tmp_path, f"8:{number}", f"sdx/sdx{number}", partition=number, start=start, size="8192")
+        block = _blocks.Block(f"8:{number}", str(tmp_path))
+        part = _tables.partition(survey.table(block.disk, str(disk)), block, block.disk.size)
+        rooms.append((part.index, part.size, part.room))
+    assert rooms == [(1, 4 * MIB, (20480 - 10240) * 512), (2, 4 * MIB, (64 * 2048 - 33 - 28672) * 512)]
+    assert (tmp_path / "asked").read_text().split() == ["--json"]
+    assert b"start=       20480, size=        8192" in _tables.dump(host, str(disk))

@@ -8,8 +8,7 @@ has: uuid, serial, label... `limit` says in words what ends it. Where the chain 
 import os
 
 from remedy.agent.kinds import Failed
-from remedy.modules.target import _blocks, _disks, _filesystems, _mounts, _tables
-from remedy.modules.target._lvm import Lvm
+from remedy.modules.target import _blocks, _disks, _filesystems, _lvm, _mounts, _tables
 
 _LAYOUTS = {
     "crypt": "an encrypted device (LUKS): its mapping is enlarged by hand (cryptsetup resize)",
@@ -24,6 +23,28 @@ _KINDS = {"zfs": "ZFS", "overlay": "an overlay of folders", "bcachefs": "bcachef
 
 class Unclear(Exception):
     """The chain is not understood from here on; the message says why."""
+
+
+class Survey(object):
+    """What the chains of one probe are read from, asked once: LVM, and the partition table of each disk."""
+
+    def __init__(self, host):
+        self._host = host
+        self._lvm = None
+        self._tables = {}
+
+    @property
+    def lvm(self):
+        """All of LVM."""
+        if self._lvm is None:
+            self._lvm = _lvm.Lvm(self._host)
+        return self._lvm
+
+    def table(self, disk, node):
+        """Return the Table of a disk."""
+        if disk.number not in self._tables:
+            self._tables[disk.number] = _tables.read(self._host, disk, node)
+        return self._tables[disk.number]
 
 
 def mounted(host, path, timeout=5):
@@ -64,13 +85,13 @@ def device(entry):
         raise Unclear(error.message)
 
 
-def of(host, entry):
+def of(survey, entry):
     """Return the chain of a mount: mount, type, links, stops_at (in words, None where it reaches its disks)."""
     chain = {"mount": entry["mount"], "type": entry["type"], "links": [], "stops_at": None}
     try:
         block = device(entry)
-        _filesystem(host, chain, entry, block)
-        _below(host, chain["links"], block, chain["mount"])
+        _filesystem(chain, entry, block)
+        _below(survey, chain["links"], block, chain["mount"])
     except Unclear as error:
         chain["stops_at"] = str(error)
     except Failed as error:
@@ -81,7 +102,7 @@ def of(host, entry):
     return chain
 
 
-def _filesystem(host, chain, entry, block):
+def _filesystem(chain, entry, block):
     node = block.node()
     about = None
     if node is not None or entry["type"] not in _filesystems.EXT:
@@ -114,16 +135,16 @@ def _filesystem(host, chain, entry, block):
         raise Unclear("%s is mounted read-only, and does not grow like that" % entry["mount"])
 
 
-def _below(host, links, block, above):
+def _below(survey, links, block, above):
     """Add the links of a device, and of all below it."""
     if any(each["kind"] != "filesystem" and each.get("number") == block.number for each in links):
         return
     if block.kind == "partition":
-        _partition(host, links, block, above)
+        _partition(survey, links, block, above)
     elif block.kind == "lvm_lv":
-        _logical(host, links, block, above)
+        _logical(survey, links, block, above)
     elif block.kind in ("disk", "loop"):
-        _disk(host, links, block, above)
+        _disk(links, block, above)
     else:
         links.append(_link(block, block.kind, above))
         raise Unclear("%s is %s" % (block.name, _LAYOUTS.get(block.kind, "of a kind that is not known here")))
@@ -144,14 +165,14 @@ def _link(block, kind, above, **more):
     return link
 
 
-def _partition(host, links, block, above):
+def _partition(survey, links, block, above):
     disk = block.disk
     node = disk.node()
     if node is None:
         raise Unclear(
             "%s, the disk of %s, has no node under /dev here (a container?)" % (disk.name, block.name)
         )
-    part = _tables.partition(host, block, node)
+    part = _tables.partition(survey.table(disk, node), block, disk.size)
     link = _link(
         block,
         "partition",
@@ -173,10 +194,10 @@ def _partition(host, links, block, above):
                       % (block.name, block.size, part.size))  # fmt: skip
     if part.trouble:
         raise Unclear("%s: %s" % (block.name, part.trouble))
-    _below(host, links, disk, block.name)
+    _below(survey, links, disk, block.name)
 
 
-def _disk(host, links, block, above):
+def _disk(links, block, above):
     real = _disks.device_size(block)
     link = _link(block, block.kind, above, serial=block.serial, model=block.read("device/model"))
     link["free_behind_bytes"] = max(0, (real or 0) - block.size)
@@ -200,8 +221,8 @@ def _disk(host, links, block, above):
         )
 
 
-def _logical(host, links, block, above):
-    lvm = Lvm(host)
+def _logical(survey, links, block, above):
+    lvm = survey.lvm
     lv = lvm.lv(block)
     vg = lvm.vg(lv["vg_uuid"])
     link = _link(
@@ -242,4 +263,4 @@ def _logical(host, links, block, above):
                 "limit": None,
             }
         )
-        _below(host, links, below, pv["pv_name"])
+        _below(survey, links, below, pv["pv_name"])

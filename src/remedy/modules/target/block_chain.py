@@ -53,20 +53,18 @@ class BlockChain(Probe):
         else:
             entries = [each for each in _mounts.real(_mounts.mounts()) if each["source"].startswith("/dev/")]
             entries = [each for each in entries if each["type"] not in _mounts.IMAGES]
-        return {
-            "chains": [
-                self._chain(*each) for each in _mounts.usage(self.host, entries, self.params["timeout"])
-            ]
-        }
+        survey = _chain.Survey(self.host)
+        found = _mounts.usage(self.host, entries, self.params["timeout"])
+        return {"chains": [self._chain(survey, *each) for each in found]}
 
-    def _chain(self, entry, sizes):
+    def _chain(self, survey, entry, sizes):
         if sizes is None or "error" in sizes:
             why = "it does not answer" if sizes is None else sizes["error"]
             if self.params["mount"]:
                 raise Failed("%s cannot be asked: %s" % (entry["mount"], why))
             chain = {"mount": entry["mount"], "type": entry["type"], "links": [], "stops_at": why}
         else:
-            chain = _chain.of(self.host, entry)
+            chain = _chain.of(survey, entry)
         chain["device"] = chain["links"][0]["path"] if chain["links"] else entry["source"]
         chain["percent"] = _percent(sizes)
         known = sizes and "error" not in sizes

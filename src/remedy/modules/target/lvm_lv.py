@@ -7,9 +7,8 @@ is shared, or has a namesake. Returns `device`, `bytes`, `vg`, `vg_free`.
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target import _amount, _blocks
+from remedy.modules.target import _amount, _blocks, _lvm
 from remedy.modules.target._growing import MOUNT, SIZE, Growing
-from remedy.modules.target._lvm import NO_FILES, QUIET, Lvm
 
 PARAMS = (
     Param("device", "path", default=REQUIRED, help="The logical volume, such as /dev/vg0/data."),
@@ -65,7 +64,7 @@ class Logical(Growing):
     _lv = None
 
     def read(self):
-        self._lvm = Lvm(self.host)
+        self._lvm = _lvm.Lvm(self.host)
         self._lv = self._lvm.lv(self.block)
         trouble = self._lvm.trouble(self._lv)
         if trouble:
@@ -93,7 +92,7 @@ class Logical(Growing):
     def write(self, have, want):
         name = "%s/%s" % (self._lv["vg_name"], self._lv["lv_name"])
         script = 'exec lvextend --config "$3" --size "$1b" -- "$2"'
-        self.steady("lvextend", script, (want["bytes"], name, NO_FILES), environment=QUIET)
+        self.steady("lvextend", script, (want["bytes"], name, _lvm.NO_FILES), environment=_lvm.QUIET)
 
     def predict(self, have, want):
         self.foresee(self.block, want["bytes"])

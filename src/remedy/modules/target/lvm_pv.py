@@ -6,9 +6,8 @@ namesake. Returns `device`, `bytes`, `vg`.
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target import _blocks
+from remedy.modules.target import _blocks, _lvm
 from remedy.modules.target._growing import MOUNT, Growing
-from remedy.modules.target._lvm import NO_FILES, QUIET, Lvm
 
 PARAMS = (
     Param("device", "path", default=REQUIRED, help="The physical volume, such as /dev/sda3."),
@@ -37,7 +36,7 @@ class Physical(Growing):
         return "lvm_pv:" + self.block.name
 
     def read(self):
-        lvm = self._lvm = Lvm(self.host)
+        lvm = self._lvm = _lvm.Lvm(self.host)
         own = [
             each
             for each in lvm.pvs
@@ -69,7 +68,7 @@ class Physical(Growing):
 
     def write(self, have, want):
         script = 'exec pvresize --config "$2" -- "$1"'
-        self.steady("pvresize", script, (self._pv["pv_name"], NO_FILES), environment=QUIET)
+        self.steady("pvresize", script, (self._pv["pv_name"], _lvm.NO_FILES), environment=_lvm.QUIET)
 
     def predict(self, have, want):
         name = "free:" + self._pv["vg_uuid"]

@@ -62,7 +62,7 @@ class Grow(Growing):
         if node is None:
             raise Failed("%s, the disk of %s, has no node under /dev here" % (disk.name, self.block.name))
         self._node = node
-        self._part = _tables.partition(self.host, self.block, node, self.size_of(disk))
+        self._part = _tables.partition(_tables.read(self.host, disk, node), self.block, self.size_of(disk))
         if self._part.trouble:
             raise Failed("%s is left alone: %s" % (self.block.name, self._part.trouble))
         if self._part.size < self.block.size:
@@ -82,7 +82,7 @@ class Grow(Growing):
         return {"bytes": size, "table_bytes": size}
 
     def saved(self):
-        return {"%s.sfdisk" % self.block.disk.name: self._part.dump.encode("utf-8")}
+        return {"%s.sfdisk" % self.block.disk.name: _tables.dump(self.host, self._node)}
 
     def write(self, have, want):
         what = "table" if want["table_bytes"] > have["table_bytes"] else "kernel"

@@ -90,7 +90,7 @@ class DiskShort(Fault):
         disk = self._disk()
         if disk is None or self._mounted() is None:
             return False
-        links = _chain.of(self.host, _mounts.at(self.host, self.params["path"]))["links"]
+        links = _chain.of(_chain.Survey(self.host), _mounts.at(self.host, self.params["path"]))["links"]
         return bool(links) and os.stat(self.image).st_size - links[0]["size_bytes"] > _SLACK
 
     def inject(self):
