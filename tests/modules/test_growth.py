@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -348,3 +349,10 @@ def test_sfdisk_is_asked_once_for_all_partitions_of_a_disk(tmp_path: Path) -> No
     assert rooms == [(1, 4 * MIB, (20480 - 10240) * 512), (2, 4 * MIB, (64 * 2048 - 33 - 28672) * 512)]
     assert (tmp_path / "asked").read_text().split() == ["--json"]
     assert b"start=       20480, size=        8192" in _tables.dump(host, str(disk))
+
+
+def test_a_file_system_tells_its_uuid_as_all_tools_write_it(tmp_path: Path) -> None:
+    disk, uuid = tmp_path / "disk", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+    subprocess.run(["mkfs.ext4", "-q", "-U", uuid, disk, "8M"], check=True)
+    assert _filesystems.of("ext4", None, str(disk))["uuid"] == uuid
+    assert _filesystems._uuid(bytearray(range(16))) == str(UUID(bytes=bytes(range(16))))
