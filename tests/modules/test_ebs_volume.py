@@ -298,6 +298,7 @@ def test_without_boto3_the_extra_is_named(ec2: Any, monkeypatch: pytest.MonkeyPa
     ("params", "said"),
     [
         ({"volume_id": "vol-x"}, "volume_id 'vol-x': expected vol-"),
+        ({"volume_id": "vol12345678"}, "volume_id 'vol12345678': expected vol-"),
         ({"size": "20%"}, "size '20%': expected 200G"),
         ({"size": "0G"}, "size '0G'"),
         ({"access_key": "a"}, "access_key and secret_key go together"),

@@ -239,8 +239,12 @@ def test_layouts_that_are_not_known_are_named(
 def test_a_disk_tells_the_volume_that_it_is(tmp_path: Path) -> None:
     device(tmp_path, "259:0", "nvme1n1", **{"device/serial": "vol0123456789abcdef0"})
     device(tmp_path, "252:0", "vda", serial="root")
+    device(tmp_path, "252:1", "vdb", serial="vol12345678")
+    device(tmp_path, "252:2", "vdc", serial="vol1234567890")  # they have 8 digits, or 17
     assert _blocks.Block("259:0", str(tmp_path)).cloud_volume == "vol-0123456789abcdef0"
     assert _blocks.Block("252:0", str(tmp_path)).cloud_volume is None
+    assert _blocks.Block("252:1", str(tmp_path)).cloud_volume == "vol-12345678"
+    assert _blocks.Block("252:2", str(tmp_path)).cloud_volume is None
 
 
 def test_who_may_grow_ext_while_it_is_mounted(tmp_path: Path) -> None:

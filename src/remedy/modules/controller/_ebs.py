@@ -14,7 +14,6 @@ from remedy.modules.controller._aws import REGION, call, client
 from remedy.modules.controller._site import Site
 
 HOST = "remedy.modules.target._ebs_host"
-ID = re.compile(r"vol-([0-9a-f]{8}|[0-9a-f]{17})\Z")
 LOOK = 10.0
 """Seconds between two looks at what AWS is doing: it takes minutes to hours."""
 

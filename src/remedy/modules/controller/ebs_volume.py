@@ -22,7 +22,8 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Irreversible, Param, Probe, Resource
 from remedy.modules.controller._aws import AWS_PARAMS, AWS_VARIABLES, check_login
-from remedy.modules.controller._ebs import ID, Volume, locate
+from remedy.modules.controller._ebs import Volume, locate
+from remedy.modules.target._blocks import volume_of
 
 _SIZE = re.compile(r"(\+)?(\d+(?:\.\d+)?)\s*(%|G|T|GB|TB|GiB|TiB)?", re.IGNORECASE)
 _MOVING = ("modifying", "optimizing")
@@ -50,7 +51,7 @@ EXAMPLES = """
 
 def check_params(params: dict[str, Any]) -> str | None:
     name = params.get("volume_id")
-    if name and "{{" not in str(name) and not ID.match(str(name)):
+    if name and "{{" not in str(name) and volume_of(str(name)) != str(name):
         return f"volume_id '{name}': expected vol- and 8 or 17 digits and letters a to f"
     size = params.get("size")
     if size is not None and "{{" not in str(size) and _wanted(str(size), 1) is None:
