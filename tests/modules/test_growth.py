@@ -15,7 +15,18 @@ from tests.modules.running import Talk, params
 
 from remedy.agent.host import Host
 from remedy.agent.kinds import Failed
-from remedy.modules.target import _amount, _blocks, _chain, _filesystems, _growth, _tables, lvm_lv
+from remedy.modules.target import (
+    _amount,
+    _blocks,
+    _chain,
+    _filesystems,
+    _growing,
+    _growth,
+    _tables,
+    disk_rescan,
+    lvm_lv,
+    partition_grow,
+)
 
 MIB, GIB = 1 << 20, 1 << 30
 FS, PART, DISK = "filesystem", "partition", "disk"
@@ -360,3 +371,20 @@ def test_a_file_system_tells_its_uuid_as_all_tools_write_it(tmp_path: Path) -> N
     subprocess.run(["mkfs.ext4", "-q", "-U", uuid, disk, "8M"], check=True)
     assert _filesystems.of("ext4", None, str(disk))["uuid"] == uuid
     assert _filesystems._uuid(bytearray(range(16))) == str(UUID(bytes=bytes(range(16))))
+
+
+@pytest.mark.parametrize(
+    ("module", "noun"),
+    [
+        (disk_rescan.Rescan, "disk"),
+        (partition_grow.Grow, "partition"),
+        (lvm_lv.Logical, "logical volume"),
+    ],
+)
+def test_a_device_of_another_kind_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: type[_growing.Growing], noun: str
+) -> None:
+    device(tmp_path, "9:0", "md0", **{"md/level": "raid1"})
+    monkeypatch.setattr(_blocks, "at", lambda path: _blocks.Block("9:0", str(tmp_path)))
+    with pytest.raises(Failed, match=f"^/dev/md0 is no {noun}: it is of the kind md$"):
+        _ = module({"device": "/dev/md0", "mount": None}, Host(Talk())).block

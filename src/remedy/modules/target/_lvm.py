@@ -80,8 +80,8 @@ class Lvm(object):
             )
         return None
 
-    def backup(self, vg_name):
-        """Return the text of a group's metadata as vgcfgbackup writes it; it touches memory alone, no disk."""
+    def saved(self, vg_name):
+        """Return {file name: bytes}: a group's metadata as vgcfgbackup writes it; it touches memory alone, no disk."""
         script = (
             'd=$(mktemp -d -p "$1") || exit 1; trap \'rm -rf "$d"\' EXIT; '
             'vgcfgbackup -f "$d/vg" -- "$2" > /dev/null || exit 1; cat "$d/vg"'
@@ -91,7 +91,7 @@ class Lvm(object):
                 ["sh", "-c", script, "sh", place, vg_name], ok=None, environment=QUIET, timeout=60
             )
             if done.rc == 0:
-                return done.stdout.decode("utf-8", "replace")
+                return {vg_name + ".vgcfg": done.stdout}
         raise Failed("vgcfgbackup cannot save the metadata of %s: %s"
                      % (vg_name, done.stderr.decode("utf-8", "replace").strip()))  # fmt: skip
 

@@ -60,7 +60,6 @@ def kind(params):
 
 class Grow(Growing):
     _entry = None
-    _block = None
 
     def _look(self):
         if self._block is not None:
@@ -90,7 +89,6 @@ class Grow(Growing):
             )
 
     def key(self):
-        self._look()
         return "filesystem:" + (self.params["mount"] or self.params["device"])
 
     def read(self):

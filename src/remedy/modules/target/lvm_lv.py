@@ -7,7 +7,7 @@ is shared, or has a namesake. Returns `device`, `bytes`, `vg`, `vg_free`.
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target import _amount, _blocks, _lvm
+from remedy.modules.target import _amount, _lvm
 from remedy.modules.target._growing import MOUNT, SIZE, Growing
 
 PARAMS = (
@@ -40,28 +40,11 @@ def kind(params):
 
 
 class Logical(Growing):
-    _block = None
-
-    @property
-    def block(self):
-        if self._block is None:
-            block = _blocks.at(self.params["device"])
-            if block.kind != "lvm_lv":
-                raise Failed(
-                    "%s is no logical volume: it is of the kind %s" % (self.params["device"], block.kind)
-                )
-            self._block = self.guard(block)
-        return self._block
+    kinds = ("lvm_lv",)
+    noun = "logical volume"
 
     def key(self):
-        return "lvm_lv:" + self._named()["vg_name"] + "/" + self._lv["lv_name"]
-
-    def _named(self):
-        if self._lv is None:
-            self.read()
-        return self._lv
-
-    _lv = None
+        return "lvm_lv:" + self._lv["vg_name"] + "/" + self._lv["lv_name"]
 
     def read(self):
         self._lvm = _lvm.Lvm(self.host)
@@ -86,8 +69,7 @@ class Logical(Growing):
         return {"bytes": self.goal(have["bytes"], have["bytes"] + free, extent, name, helps)}
 
     def saved(self):
-        name = self._lv["vg_name"]
-        return {name + ".vgcfg": self._lvm.backup(name).encode("utf-8")}
+        return self._lvm.saved(self._lv["vg_name"])
 
     def write(self, have, want):
         name = "%s/%s" % (self._lv["vg_name"], self._lv["lv_name"])

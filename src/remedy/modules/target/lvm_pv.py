@@ -24,14 +24,6 @@ def kind(params):
 
 
 class Physical(Growing):
-    _block = None
-
-    @property
-    def block(self):
-        if self._block is None:
-            self._block = self.guard(_blocks.at(self.params["device"]))
-        return self._block
-
     def key(self):
         return "lvm_pv:" + self.block.name
 
@@ -63,8 +55,7 @@ class Physical(Growing):
         return {"bytes": max(have["bytes"], usable)}
 
     def saved(self):
-        name = self._pv["vg_name"]
-        return {name + ".vgcfg": self._lvm.backup(name).encode("utf-8")}
+        return self._lvm.saved(self._pv["vg_name"])
 
     def write(self, have, want):
         script = 'exec pvresize --config "$2" -- "$1"'

@@ -7,7 +7,7 @@ damaged table. The old table (`sfdisk --dump`) is saved in the run's folder. Ret
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target import _blocks, _tables
+from remedy.modules.target import _tables
 from remedy.modules.target._amount import wrong
 from remedy.modules.target._growing import MOUNT, SIZE, Growing
 
@@ -41,17 +41,8 @@ def kind(params):
 
 
 class Grow(Growing):
-    _block = None
-    _part = None
-
-    @property
-    def block(self):
-        if self._block is None:
-            block = _blocks.at(self.params["device"])
-            if block.kind != "partition":
-                raise Failed("%s is no partition: it is of the kind %s" % (self.params["device"], block.kind))
-            self._block = self.guard(block)
-        return self._block
+    kinds = ("partition",)
+    noun = "partition"
 
     def key(self):
         return "partition:" + self.block.name
