@@ -118,6 +118,20 @@ def usage(host, entries, timeout):
     return [(entry, answers[entry["id"]]) for entry in entries]
 
 
+def room(sizes):
+    """Return of one mount's sizes its size, used, available (to ordinary users) and reserved bytes, and its percent."""
+    unit = sizes["f_frsize"] or sizes["f_bsize"]
+    size, free, available = (unit * sizes[name] for name in ("f_blocks", "f_bfree", "f_bavail"))
+    used = size - free
+    found = {"size": size, "used": used, "available": available, "reserved": max(0, free - available)}
+    return dict(found, percent=percent(used, used + available))
+
+
+def percent(part, whole):
+    """Round up, as df does: 100 means that nothing is left, 99 that something is."""
+    return -(-part * 100 // whole) if whole > 0 else 0
+
+
 def silent(host, tops, timeout=5):
     """Return the mount points at, above or below the folders `tops` that do not answer: to touch one is to hang.
 

@@ -66,21 +66,13 @@ class BlockChain(Probe):
         else:
             chain = _chain.of(survey, entry)
         chain["device"] = chain["links"][0]["path"] if chain["links"] else entry["source"]
-        chain["percent"] = _percent(sizes)
-        known = sizes and "error" not in sizes
-        chain["free_bytes"] = sizes["f_bavail"] * sizes["f_frsize"] if known else None
-        chain["statvfs_bytes"] = sizes["f_blocks"] * sizes["f_frsize"] if known else None
+        room = _mounts.room(sizes) if sizes and "error" not in sizes else {}
+        chain["percent"] = room["percent"] if room.get("size") else None
+        chain["free_bytes"] = room.get("available")
+        chain["statvfs_bytes"] = room.get("size")
         grows = self.params["offline"] or _filesystems.may_grow_online()
         every = _growth.plan(chain, "all", True)
         chain["waiting_bytes"] = 0 if not every["steps"] else every["to_bytes"] - every["from_bytes"]
         size, earlier = self.params["size"], self.params["earlier"]
         chain["plan"] = _growth.plan(chain, size, grows, earlier) if size else None
         return chain
-
-
-def _percent(sizes):
-    if not sizes or "error" in sizes:
-        return None
-    used = sizes["f_blocks"] - sizes["f_bfree"]
-    every = used + sizes["f_bavail"]
-    return -(-100 * used // every) if every > 0 else None

@@ -117,27 +117,15 @@ class WithLargest(DiskUsage):
 
 
 def _filesystem(about, entry, sizes):
-    unit = sizes["f_frsize"] or sizes["f_bsize"]
-    size, free, available = (unit * sizes[name] for name in ("f_blocks", "f_bfree", "f_bavail"))
-    used = size - free
     inodes = sizes["f_files"]
     inodes_used = inodes - sizes["f_ffree"]
     return dict(
         about,
         state="ro" if _mounts.read_only(entry) else "rw",
-        size=size,
-        used=used,
-        available=available,
-        reserved=max(0, free - available),
-        percent=_percent(used, used + available),
         inodes=inodes,
         inodes_used=inodes_used,
         inodes_free=sizes["f_ffree"],
-        inode_percent=_percent(inodes_used, inodes) if inodes else None,
+        inode_percent=_mounts.percent(inodes_used, inodes) if inodes else None,
         image=entry["type"] in _mounts.IMAGES,
+        **_mounts.room(sizes),
     )
-
-
-def _percent(part, whole):
-    """Round up, as df does: 100 means that nothing is left, 99 that something is."""
-    return -(-part * 100 // whole) if whole > 0 else 0

@@ -197,7 +197,9 @@ class Offline(Grow):
             for each in every
             if each["device"] == self._entry["device"] and each["id"] != self._entry["id"]
         ]
-        inside = [each["mount"] for each in every if each["mount"].startswith(mount.rstrip("/") + "/")]
+        inside = [
+            each["mount"] for each in every if each["mount"] != mount and _mounts.below(each["mount"], mount)
+        ]
         if others or self._entry["root"] != "/":
             where = ", ".join(others) or "another place"
             raise Failed(
