@@ -194,6 +194,16 @@ def test_an_ext4_that_is_not_mounted_grows_by_its_device(machine: Machine) -> No
         machine.shell("systemctl stop hold")
 
 
+def test_the_fault_removes_no_folder_of_others(machine: Machine) -> None:
+    where = {"path": "/data", "name": "data", "fs": "xfs"}
+    refused = machine.one("fault_disk_short", folder="/srv/none", **where)
+    assert refused["reason"].startswith("there is no folder /srv/none on this host")
+    machine.shell("mkdir -p /srv/disks/mine; ln -sfn /srv/disks/mine /srv/mine")
+    for state, status in (("present", "changed"), ("present", "ok"), ("absent", "changed"), ("absent", "ok")):
+        assert machine.one("fault_disk_short", folder="/srv/mine", state=state, **where)["status"] == status
+    assert machine.shell("ls -A /srv/disks/mine; ls -d /srv/disks/mine /data || true") == "/srv/disks/mine"
+
+
 def test_a_dead_mount_is_told_and_holds_nobody_up(machine: Machine, lab: Lab) -> None:
     machine.short(fs="xfs")
     twin = machine.shell("findmnt -no SOURCE /data")
