@@ -138,17 +138,15 @@ class Volume:
         self._wait(look, seconds, left)
         return name, again
 
-    def settle(self, size: int, until: str, seconds: float) -> dict[str, Any]:
-        """Wait until its latest change lets the host use the new size; return that modification.
+    def settle(self, size: int, until: str, seconds: float) -> None:
+        """Wait until its latest change lets the host use the new size.
 
         `until`: optimizing (the host sees the size) or completed (AWS takes the next change).
         """
         enough = ("completed",) if until == "completed" else ("optimizing", "completed")
-        latest: dict[str, Any] = {}
 
         def look() -> tuple[bool, str]:
-            latest.clear()
-            latest.update(self.modification() or {})
+            latest = self.modification() or {}
             state = latest.get("ModificationState")
             if state == "failed":
                 said = latest.get("StatusMessage") or "AWS says no more"
@@ -160,7 +158,6 @@ class Volume:
 
         left = f"the change of {self.id} to {size} GiB goes on at AWS; run it again to wait for it"
         self._wait(look, seconds, left)
-        return latest
 
     def _snapshots(self, tag: str) -> dict[str, Any] | None:
         answer = call(
@@ -220,8 +217,7 @@ def locate(site: Site, params: Mapping[str, Any]) -> Volume:
     """Return the volume that the task means, checked to be one of this host; raises Failed where that is open."""
     known = site.ask(HOST, device=params.get("device"))
     instance = _instance(known["instance"])
-    region = params.get("region") or (instance or {}).get("region")
-    ec2 = client(site, params, "ec2", region)
+    ec2 = client(site, params, "ec2", (instance or {}).get("region"))
     shown, disk = dict(known["disks"]), known.get("disk")
     wanted = params.get("volume_id")
     by_disk = disk["volume"] if disk else None

@@ -54,8 +54,11 @@ def check_params(params: dict[str, Any]) -> str | None:
     if name and "{{" not in str(name) and volume_of(str(name)) != str(name):
         return f"volume_id '{name}': expected vol- and 8 or 17 digits and letters a to f"
     size = params.get("size")
-    if size is not None and "{{" not in str(size) and _wanted(str(size), 1) is None:
-        return f"size '{size}': expected 200G, 2T, +50G or +20%"
+    if size is not None and "{{" not in str(size):
+        try:
+            _wanted(str(size), 1)
+        except Failed as failed:
+            return str(failed)
     return check_login(params)
 
 
@@ -165,7 +168,7 @@ class Growth(Resource):
         moving = f"{where} is being changed to {leads} GiB ({state} {last.get('Progress', 0)}%)"
         if state in _MOVING and text.startswith("+"):
             raise Failed(f"{moving}: {text} of what? Name the size itself")
-        target = self._target_of(text, size)
+        target = _wanted(text, size)
         if state == "modifying" and target == leads:
             return leads
         if target < size:
@@ -178,26 +181,17 @@ class Growth(Resource):
             self.volume.rehearse(target)
         return target
 
-    @staticmethod
-    def _target_of(text: str, size: int) -> int:
-        found = _wanted(text, size)
-        if found is None:
-            raise Failed(f"size '{text}': expected 200G, 2T, +50G or +20%")
-        return found
 
-
-def _wanted(text: str, size: int) -> int | None:
-    """Return the GiB that a text means for a volume of `size` GiB, None for no size: 200G, +50G, +20%, 2T, 200."""
+def _wanted(text: str, size: int) -> int:
+    """Return the GiB that a text means for a volume of `size` GiB: 200G, +50G, +20%, 2T, 200; raises Failed."""
     found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        return None
-    more, number, unit = found[1], float(found[2]), (found[3] or "G").upper()
+    more, number, unit = (found[1], float(found[2]), (found[3] or "G").upper()) if found else (None, 0.0, "")
+    # Without + a percentage would be a share of itself: 20% of a volume is smaller.
+    if not number or (unit == "%" and not more):
+        raise Failed(f"size '{text}': expected 200G, 2T, +50G or +20%")
     if unit == "%":
-        # Without + it would be a share of itself: 20% of a volume is smaller.
-        return math.ceil(size * (1 + number / 100)) if more and number else None
+        return math.ceil(size * (1 + number / 100))
     asked = math.ceil(number * (1024 if unit.startswith("T") else 1))
-    if asked < 1:
-        return None
     return size + asked if more else asked
 
 

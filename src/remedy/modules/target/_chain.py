@@ -104,13 +104,11 @@ def of(survey, entry):
 
 def _filesystem(chain, entry, block):
     node = block.node()
-    about = None
-    if node is not None or entry["type"] not in _filesystems.EXT:
-        about = _filesystems.of(entry["type"], entry["mount"], node)
-    if about is None:
+    if node is None and entry["type"] in _filesystems.EXT:
         raise Unclear(
             "%s, the device of %s, has no node under /dev here (a container?)" % (block.name, entry["mount"])
         )
+    about = _filesystems.of(entry["type"], entry["mount"], node)
     waiting = block.size - about["size"]
     link = {
         "kind": "filesystem",

@@ -21,10 +21,10 @@ class Table(object):
 class Partition(object):
     """One partition of a disk and the room behind it.
 
-    `index` (as sfdisk counts), `start`, `size` (bytes, as the table has them), `room` (bytes that lie free right
-    behind it), `last` (nothing behind it but the disk's end), `most` (bytes that an MBR counts; None for GPT), `behind`
-    (the number of the partition that begins behind it, or None), `uuid`, `label` (gpt or dos), `trouble` (why it is
-    not to be grown), `sector`.
+    `index` (as sfdisk counts), `size` (bytes, as the table has it), `room` (bytes that lie free right behind it),
+    `last` (nothing behind it but the disk's end), `most` (bytes that an MBR counts; None for GPT), `behind` (the number
+    of the partition that begins behind it, or None), `uuid`, `label` (gpt or dos), `trouble` (why it is not to be
+    grown), `sector`.
     """
 
     def __init__(self, **known):
@@ -86,7 +86,6 @@ def judge(table, start, sector, disk_size, number):
     edge = min(limit, behind[0]["start"]) if behind else limit
     return Partition(
         index=_index(entry, number),
-        start=entry["start"] * sector,
         size=entry["size"] * sector,
         room=max(0, edge - end) * sector,
         last=not behind,

@@ -112,9 +112,6 @@ class Grow(Growing):
         self._refuse_mounted()
         return {"bytes": goal}
 
-    def left(self, want):
-        return want
-
     def write(self, have, want):
         whole = want["bytes"] >= self._block.size // self._about["grain"] * self._about["grain"]
         blocks = want["bytes"] // self._about["grain"]
