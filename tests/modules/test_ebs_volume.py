@@ -168,6 +168,17 @@ def test_the_snapshot_comes_first_and_a_second_try_takes_it_up(ec2: Any, aws: An
     assert any("no second one" in text for text in site.warned)
 
 
+def test_the_volume_is_described_once_before_the_change_and_once_after(ec2: Any, aws: Any):
+    instance, volume = attached(ec2)
+    asked = aws("DescribeVolumes", None)  # of each run
+    site, before = Site(known(instance=instance)), []
+    assert run(site, volume_id=volume)["result"]["size"] == 8
+    grown = run(site, Talk(lambda intent: before.append(len(asked[-1]))), volume_id=volume, size="20G")
+    assert (grown["status"], grown["result"]["size"], grown["result"]["before"]) == ("changed", 20, 8)
+    assert run(site, volume_id=volume, size="20G")["status"] == "ok"
+    assert (before, [len(each) for each in asked]) == ([1], [1, 2, 1])
+
+
 def test_the_only_volume_of_the_instance_is_found_by_its_metadata(ec2: Any):
     instance, volume = attached(ec2)
     root = next(
@@ -354,7 +365,7 @@ def test_a_change_that_is_under_way_is_waited_for_and_not_asked_again(ec2: Any, 
         "State": "in-use",
         "Attachments": [{"InstanceId": instance, "Device": "/dev/sdf"}],
     }
-    aws("DescribeVolumes", *[{"Volumes": [{**shown, "Size": gib}]} for gib in (8, 8, 20)])
+    aws("DescribeVolumes", *[{"Volumes": [{**shown, "Size": gib}]} for gib in (8, 20)])
     modified = aws("ModifyVolume", error("Unexpected", "it must not be asked"))
     done = run(Site(known(instance=instance)), volume_id=volume, size="20G", snapshot=True)
     assert (done["status"], modified) == ("changed", [[]])

@@ -213,8 +213,8 @@ class Volume:
         return self.site.stopping()
 
 
-def locate(site: Site, params: Mapping[str, Any]) -> Volume:
-    """Return the volume that the task means, checked to be one of this host; raises Failed where that is open."""
+def locate(site: Site, params: Mapping[str, Any]) -> tuple[Volume, dict[str, Any]]:
+    """Return the volume that the task means, and what AWS says of it; raises Failed where it may be another host's."""
     known = site.ask(HOST, device=params.get("device"))
     instance = _instance(known["instance"])
     ec2 = client(site, params, "ec2", (instance or {}).get("region"))
@@ -231,7 +231,7 @@ def locate(site: Site, params: Mapping[str, Any]) -> Volume:
     )
     name = str(described["VolumeId"])
     _belongs(site, name, described, instance, shown)
-    return Volume(
+    volume = Volume(
         ec2,
         site,
         name,
@@ -239,6 +239,7 @@ def locate(site: Site, params: Mapping[str, Any]) -> Volume:
         instance["id"] if instance else None,
         shown.get(name) or (disk["name"] if disk else None),
     )
+    return volume, described
 
 
 def _instance(told: dict[str, Any] | None) -> dict[str, str] | None:

@@ -73,8 +73,7 @@ class Look(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return what AWS says of the volume."""
-        volume = locate(self.host, self.params)
-        described = volume.describe()
+        volume, described = locate(self.host, self.params)
         return _told(volume, described, volume.modification())
 
 
@@ -91,9 +90,9 @@ class Growth(Resource):
 
     @property
     def volume(self) -> Volume:
-        """The volume, found once."""
+        """The volume, found once; what AWS said of it then is known."""
         if self._volume is None:
-            self._volume = locate(self.host, self.params)
+            self._volume, self._described = locate(self.host, self.params)
         return self._volume
 
     def key(self) -> str:
@@ -102,10 +101,13 @@ class Growth(Resource):
 
     def read(self) -> dict[str, Any]:
         """Return its size, and whether there is no change under way to wait for."""
-        self._described = self.volume.describe()
-        self._modification = self.volume.modification()
+        known = self._volume is not None
+        volume = self.volume
+        if known:  # looked at before: after a change AWS is asked anew
+            self._described = volume.describe()
+        self._modification = volume.modification()
         return {
-            "volume": self.volume.id,
+            "volume": volume.id,
             "size": int(self._described["Size"]),
             "settled": not self._pending(),
         }
