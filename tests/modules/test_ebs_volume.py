@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from tests.modules import moto_ec2
-from tests.modules.moto_ec2 import KEY, REGION, SECRET, Site, Talk, attached, known, recorded, run
+from tests.modules.moto_ec2 import KEY, REGION, SECRET, Site, attached, known, recorded, run
+from tests.modules.running import Talk
 
 from remedy.agent.kinds import Failed
 from remedy.modules.controller import _aws, _ebs, ebs_volume
@@ -100,7 +101,8 @@ def test_grows_the_volume_behind_a_disk_and_then_has_nothing_to_do(ec2: Any):
     instance, volume = attached(ec2)
     host = known(instance=instance, disk=("nvme1n1", volume), nvme1n1=volume)
     seen: list[int] = []
-    talk = Talk(at=lambda intent: seen.append(size(ec2, volume)))
+    talk = Talk()
+    talk.before_word = lambda: seen.append(size(ec2, volume))
 
     first = run(Site(host), talk, device="/dev/nvme1n1", size="20G")
 
@@ -173,7 +175,9 @@ def test_the_volume_is_described_once_before_the_change_and_once_after(ec2: Any,
     asked = aws("DescribeVolumes", None)  # of each run
     site, before = Site(known(instance=instance)), []
     assert run(site, volume_id=volume)["result"]["size"] == 8
-    grown = run(site, Talk(lambda intent: before.append(len(asked[-1]))), volume_id=volume, size="20G")
+    talk = Talk()
+    talk.before_word = lambda: before.append(len(asked[-1]))
+    grown = run(site, talk, volume_id=volume, size="20G")
     assert (grown["status"], grown["result"]["size"], grown["result"]["before"]) == ("changed", 20, 8)
     assert run(site, volume_id=volume, size="20G")["status"] == "ok"
     assert (before, [len(each) for each in asked]) == ([1], [1, 2, 1])

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
-from remedy.lab import Disk, Lab
-from tests.conftest_lab import HostFactory
+from remedy.lab import Lab
 from tests.services_lab.growing import Bench, Machine, objects, said
 
 pytestmark = pytest.mark.lab
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def booted(lab: Lab, host_factory: HostFactory) -> Machine:
-    host_factory("grows", role="disks", root_size="64M", disks={"/srv/disks": Disk("2G")})
-    return Machine(lab, "grows")
-
-
-@pytest.fixture
-def machine(booted: Machine) -> Machine:
-    booted.clean()
-    return booted
-
-
-@pytest.fixture
-def bench(machine: Machine, tmp_path: Path) -> Bench:
-    return Bench(tmp_path, machine)
 
 
 @pytest.mark.parametrize("fs", ["xfs", "ext4", "btrfs"])
