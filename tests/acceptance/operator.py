@@ -18,6 +18,7 @@ import yaml
 
 from remedy.cli import main
 from remedy.lab import Host, Lab
+from remedy.lab.qemu import Guest
 from tests.acceptance.terminal import PREFIX, Terminal
 
 REMEDY = Path(sys.executable).with_name("remedy")
@@ -68,11 +69,19 @@ class Operator:
         """Put a host into the inventory; `port` leads to it by a proxy on this machine."""
         address = host.address if port is None else "127.0.0.1"
         label = address if port is None else f"[127.0.0.1]:{port}"
-        with self._known.open("a") as known:
-            known.write(f"{label} {' '.join(host.host_key.split()[:2])}\n")
+        self._trust(label, host.host_key)
         self.place(
             name, ansible_host=address, **({} if port is None else {"ansible_port": port}), **variables
         )
+
+    def add_guest(self, guest: Guest) -> None:
+        """Put an emulated machine into the inventory."""
+        self._trust(f"[{guest.address}]:{guest.port}", guest.host_key)
+        self.place(guest.name, ansible_host=guest.address, ansible_port=guest.port)
+
+    def _trust(self, label: str, key: str) -> None:
+        with self._known.open("a") as known:
+            known.write(f"{label} {' '.join(key.split()[:2])}\n")
 
     def place(self, name: str, **variables: Any) -> None:
         """Put a name into the inventory, whatever it leads to."""

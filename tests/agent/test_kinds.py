@@ -57,6 +57,39 @@ def test_check_mode_writes_nothing_and_predicts(any_agent: Agent, tmp_path: Path
     assert not path.exists()
 
 
+def test_what_a_check_pass_foresaw_of_no_file_ends_with_a_real_step(agent: Agent) -> None:
+    agent.send(t="code", sources={"remedy.modules.target.t_tank": TANK})
+
+    def levels() -> list[int]:
+        steps = [agent.step("t_tank", {"add": 5}, check=True) for _ in range(2)]
+        results = [message for message in agent.run(*steps) if message["t"] == "result"]
+        return [result["change"]["after"]["level"] for result in results]
+
+    assert levels() == [5, 10]
+    assert agent.one("t_command", {"line": "true"})["status"] == "changed"
+    assert levels() == [5, 10]  # not 15, 20
+
+
+TANK = """
+from remedy.agent.kinds import Resource
+
+class Tank(Resource):
+    def key(self):
+        return "tank"
+    def read(self):
+        return {"level": self.host.foreseen.get("level", 0)}
+    def wanted(self, have):
+        return {"level": have["level"] + self.params["add"]}
+    def write(self, have, want):
+        pass
+    def predict(self, have, want):
+        self.host.foreseen["level"] = want["level"]
+
+def kind(params):
+    return Tank
+"""
+
+
 def test_a_word_that_says_no_fails_the_step(agent: Agent, tmp_path: Path) -> None:
     path = tmp_path / "file"
     agent.batch(agent.step("t_line", {"path": str(path), "text": "new"}))

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 from moto.server import ThreadedMotoServer
+from tests.modules.running import Talk
 
 from remedy.agent import runner
 from remedy.modules import check, find
@@ -83,25 +84,6 @@ class Site:
 
     def stopping(self) -> bool:
         return self.stop()
-
-
-@dataclass
-class Talk:
-    """The journal's side: `intents` in the order in which they were written, `at` called with each."""
-
-    at: Callable[[dict[str, Any]], None] = field(default=lambda intent: None)
-    intents: list[dict[str, Any]] = field(default_factory=list)
-    waited: float = 0.0
-
-    class Gone(BaseException):
-        """The host is lost; never here."""
-
-    def running(self, seconds: float | None, interruptible: bool, kind: str) -> None:
-        """Take note of nothing."""
-
-    def ask(self, intent: dict[str, Any]) -> None:
-        self.intents.append(intent)
-        self.at(intent)
 
 
 def run(site: Site, talk: Talk | None = None, **params: Any) -> dict[str, Any]:

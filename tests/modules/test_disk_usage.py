@@ -5,8 +5,9 @@ import subprocess
 import time
 
 import pytest
-from tests.modules.running import in_lab, params, run, step
+from tests.modules.running import Talk, in_lab, params, run, step
 
+from remedy.agent.host import Host
 from remedy.errors import InputError
 from remedy.lab import Disk
 from remedy.modules import find
@@ -211,6 +212,13 @@ def test_each_file_system_is_taken_once_and_where_it_can_be_seen(tmp_path):
     assert _mounts.holding(every, "/btr/home/x")["mount"] == "/btr/home"
     assert _mounts.holding(every, "/btrx")["mount"] == "/"
     assert [each["mount"] for each in every if _mounts.read_only(each)] == ["/btr"]
+
+
+def test_a_mount_is_found_by_its_name_or_through_a_link(tmp_path):
+    (tmp_path / "link").symlink_to("/dev/shm")
+    host = Host(Talk())
+    found = [_mounts.at(host, path) for path in ("/dev/shm/", f"{tmp_path}/link", str(tmp_path), "/none")]
+    assert [each and each["mount"] for each in found] == ["/dev/shm", "/dev/shm", None, None]
 
 
 def test_the_search_is_idle_and_leaves_no_mark(tmp_path):

@@ -13,7 +13,7 @@ from tests.agent.driver import interpreters
 from tests.modules.running import in_python, step
 
 from remedy.agent.kinds import Failed
-from remedy.modules.target import _ebs_host
+from remedy.modules.target import _blocks, _ebs_host
 
 VOLUME = "vol-0a1b2c3d4e5f60718"
 
@@ -59,7 +59,7 @@ def test_serials_are_volumes_where_they_look_like_one(sys: str):
 
 @pytest.mark.parametrize("text", ["S3Z8NB0K", "vol", "vol-xyz", "vol0a1b2c3d4e5f607189", ""])
 def test_other_serials_are_none(text: str):
-    assert _ebs_host.volume_of(text) is None
+    assert _blocks.volume_of(text) is None
 
 
 def test_a_partition_and_a_link_lead_to_the_disk(sys: str, dev: Path):

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from tests.modules import moto_ec2
-from tests.modules.moto_ec2 import KEY, REGION, SECRET, Site, Talk, attached, known, recorded, run
+from tests.modules.moto_ec2 import KEY, REGION, SECRET, Site, attached, known, recorded, run
+from tests.modules.running import Talk
 
 from remedy.agent.kinds import Failed
 from remedy.modules.controller import _aws, _ebs, ebs_volume
@@ -100,7 +101,8 @@ def test_grows_the_volume_behind_a_disk_and_then_has_nothing_to_do(ec2: Any):
     instance, volume = attached(ec2)
     host = known(instance=instance, disk=("nvme1n1", volume), nvme1n1=volume)
     seen: list[int] = []
-    talk = Talk(at=lambda intent: seen.append(size(ec2, volume)))
+    talk = Talk()
+    talk.before_word = lambda: seen.append(size(ec2, volume))
 
     first = run(Site(host), talk, device="/dev/nvme1n1", size="20G")
 
@@ -166,6 +168,19 @@ def test_the_snapshot_comes_first_and_a_second_try_takes_it_up(ec2: Any, aws: An
     assert done["result"]["snapshot_id"] == shots[0]["SnapshotId"]
     assert len(ec2.describe_snapshots(Filters=[{"Name": "volume-id", "Values": [volume]}])["Snapshots"]) == 1
     assert any("no second one" in text for text in site.warned)
+
+
+def test_the_volume_is_described_once_before_the_change_and_once_after(ec2: Any, aws: Any):
+    instance, volume = attached(ec2)
+    asked = aws("DescribeVolumes", None)  # of each run
+    site, before = Site(known(instance=instance)), []
+    assert run(site, volume_id=volume)["result"]["size"] == 8
+    talk = Talk()
+    talk.before_word = lambda: before.append(len(asked[-1]))
+    grown = run(site, talk, volume_id=volume, size="20G")
+    assert (grown["status"], grown["result"]["size"], grown["result"]["before"]) == ("changed", 20, 8)
+    assert run(site, volume_id=volume, size="20G")["status"] == "ok"
+    assert (before, [len(each) for each in asked]) == ([1], [1, 2, 1])
 
 
 def test_the_only_volume_of_the_instance_is_found_by_its_metadata(ec2: Any):
@@ -298,6 +313,7 @@ def test_without_boto3_the_extra_is_named(ec2: Any, monkeypatch: pytest.MonkeyPa
     ("params", "said"),
     [
         ({"volume_id": "vol-x"}, "volume_id 'vol-x': expected vol-"),
+        ({"volume_id": "vol12345678"}, "volume_id 'vol12345678': expected vol-"),
         ({"size": "20%"}, "size '20%': expected 200G"),
         ({"size": "0G"}, "size '0G'"),
         ({"access_key": "a"}, "access_key and secret_key go together"),
@@ -353,7 +369,7 @@ def test_a_change_that_is_under_way_is_waited_for_and_not_asked_again(ec2: Any, 
         "State": "in-use",
         "Attachments": [{"InstanceId": instance, "Device": "/dev/sdf"}],
     }
-    aws("DescribeVolumes", *[{"Volumes": [{**shown, "Size": gib}]} for gib in (8, 8, 20)])
+    aws("DescribeVolumes", *[{"Volumes": [{**shown, "Size": gib}]} for gib in (8, 20)])
     modified = aws("ModifyVolume", error("Unexpected", "it must not be asked"))
     done = run(Site(known(instance=instance)), volume_id=volume, size="20G", snapshot=True)
     assert (done["status"], modified) == ("changed", [[]])

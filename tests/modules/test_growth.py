@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.modules.running import Talk, params
 
+from remedy.agent.host import Host
 from remedy.agent.kinds import Failed
-from remedy.modules.target import _amount, _blocks, _chain, _filesystems, _growth, _tables
+from remedy.modules.target import (
+    _amount,
+    _blocks,
+    _chain,
+    _filesystems,
+    _growing,
+    _growth,
+    _tables,
+    disk_rescan,
+    lvm_lv,
+    partition_grow,
+)
 
 MIB, GIB = 1 << 20, 1 << 30
 FS, PART, DISK = "filesystem", "partition", "disk"
@@ -45,7 +61,7 @@ def table(label: str, *parts: tuple[int, int], total: int = 2048 * 1024, **more:
 
 def judged(found: dict[str, Any], number: int = 1, sectors: int = 2048 * 1024) -> _tables.Partition:
     start = found["partitions"][number - 1]["start"] * 512
-    return _tables.judge(found, start, 512, sectors * 512, "", str(number))
+    return _tables.judge(found, start, 512, sectors * 512, str(number))
 
 
 def test_the_room_behind_a_partition():
@@ -68,11 +84,11 @@ def test_tables_that_are_left_alone():
     with pytest.raises(Failed, match="of the kind 'bsd'"):
         judged(table("bsd", (2048, 2048)))
     with pytest.raises(Failed, match="the table on the disk has none there"):
-        _tables.judge(table("gpt", (2048, 2048)), 512, 512, GIB, "", "1")
+        _tables.judge(table("gpt", (2048, 2048)), 512, 512, GIB, "1")
     extended = table("dos", (2048, 8192), (12000, 10))
     extended["partitions"][0]["type"] = "f"
     assert judged(extended).trouble == "it is an extended partition"
-    assert "logical partition" in _tables.judge(extended, 2080 * 512, 512, GIB, "", "5").trouble
+    assert "logical partition" in _tables.judge(extended, 2080 * 512, 512, GIB, "5").trouble
 
 
 def link(kind: str, name: str, above: str | None, size: int, free: int = 0, **more: Any) -> dict[str, Any]:
@@ -234,8 +250,12 @@ def test_layouts_that_are_not_known_are_named(
 def test_a_disk_tells_the_volume_that_it_is(tmp_path: Path) -> None:
     device(tmp_path, "259:0", "nvme1n1", **{"device/serial": "vol0123456789abcdef0"})
     device(tmp_path, "252:0", "vda", serial="root")
+    device(tmp_path, "252:1", "vdb", serial="vol12345678")
+    device(tmp_path, "252:2", "vdc", serial="vol1234567890")  # they have 8 digits, or 17
     assert _blocks.Block("259:0", str(tmp_path)).cloud_volume == "vol-0123456789abcdef0"
     assert _blocks.Block("252:0", str(tmp_path)).cloud_volume is None
+    assert _blocks.Block("252:1", str(tmp_path)).cloud_volume == "vol-12345678"
+    assert _blocks.Block("252:2", str(tmp_path)).cloud_volume is None
 
 
 def test_who_may_grow_ext_while_it_is_mounted(tmp_path: Path) -> None:
@@ -243,3 +263,128 @@ def test_who_may_grow_ext_while_it_is_mounted(tmp_path: Path) -> None:
     for mask, may in (("000001fffeffffff", False), ("000001ffffffffff", True)):
         status.write_text(f"Name: x\nCapEff:\t{mask}\n")
         assert _filesystems.may_grow_online(str(status)) is may
+
+
+def lvm(tmp_path: Path, *lvs: str, free: int, pv: int) -> Host:
+    """A host in check mode whose LVM has one group, data: this kernel has no device mapper to make one with.
+
+    Its programs are scripts; each notes that it was asked.
+    """
+    group = {"vg_name": "data", "vg_uuid": "VG", "vg_attr": "wz--n-", "vg_size": free, "vg_free": free}
+    group.update(vg_extent_size=4 * MIB, vg_missing_pv_count="0")
+    volumes = [
+        {
+            "lv_name": name,
+            "lv_uuid": name,
+            "lv_attr": "-wi-ao",
+            "origin": "",
+            "pool_lv": "",
+            "segtype": "linear",
+        }
+        | group
+        for name in lvs
+    ]
+    physical = {
+        "pv_name": "/dev/no-such-disk",
+        "pv_uuid": "PV",
+        "pv_size": pv,
+        "pe_start": MIB,
+        "pv_mda_count": "1",
+    }
+    for tool, rows in (
+        ("lvs", volumes),
+        ("vgs", [group]),
+        ("pvs", [physical | group | {"pv_duplicate": ""}]),
+    ):
+        report = json.dumps({"report": [{tool[:2]: rows}]})
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        program = tmp_path / "bin" / tool
+        program.write_text(f"#!/bin/sh\necho {tool} >> {tmp_path}/asked\ncat <<'END'\n{report}\nEND\n")
+        program.chmod(0o755)
+    host = Host(Talk())
+    host.begin({"check": True, "environment": {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}}, "test")
+    return host
+
+
+def logical(host: Host, sys: Path, name: str, **given: Any) -> int:
+    """Let check mode run lvm_lv on a volume of the group; return the bytes that it would have."""
+    number = f"253:{len(name)}"
+    if not (sys / "dev/block" / number).exists():
+        device(sys, number, "dm-" + name, **{"dm/uuid": "LVM-VG" + name, "dm/name": "data-" + name})
+    module = lvm_lv.Logical(params("lvm_lv", device="/dev/data/" + name, **given), host)
+    module._block = _blocks.Block(number, str(sys))
+    have = module.read()
+    want = module.wanted(have)
+    if want != have:
+        module.predict(have, want)
+    return int(want["bytes"])
+
+
+def test_what_check_mode_gave_one_volume_is_not_free_for_the_next(tmp_path: Path) -> None:
+    host = lvm(tmp_path, "a", "bb", free=200 * MIB, pv=400 * MIB)
+    assert logical(host, tmp_path, "a", size="+50M") == 152 * MIB  # of its 100M, in extents of 4M
+    assert logical(host, tmp_path, "a", size="152M") == 152 * MIB  # it has that now
+    with pytest.raises(Failed, match="the group data has 155189248 bytes free"):
+        logical(host, tmp_path, "bb", size="+150M")
+    assert logical(host, tmp_path, "bb") == 248 * MIB
+    assert logical(host, tmp_path, "a") == 152 * MIB
+
+
+def test_lvm_is_asked_once_for_all_chains(tmp_path: Path) -> None:
+    survey = _chain.Survey(lvm(tmp_path, "a", "bb", free=0, pv=400 * MIB))
+    for name in ("a", "bb"):
+        device(tmp_path, f"253:{name}", name, **{"dm/uuid": "LVM-VG" + name, "dm/name": "data-" + name})
+        links: list[dict[str, Any]] = []
+        with pytest.raises(Failed, match="the physical volume /dev/no-such-disk is not there"):
+            _chain._below(survey, links, _blocks.Block(f"253:{name}", str(tmp_path)), "/data")
+        assert [each["name"] for each in links] == ["data-" + name, "data"]
+    assert (tmp_path / "asked").read_text().split() == ["lvs", "vgs", "pvs"]
+
+
+def test_sfdisk_is_asked_once_for_all_partitions_of_a_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(64 * MIB)
+    script = b"label: gpt\nstart=2048, size=8192\nstart=20480, size=8192\n"
+    subprocess.run(["sfdisk", "--quiet", disk], input=script, check=True)
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/sfdisk"
+    program.write_text(f'#!/bin/sh\necho $1 >> {tmp_path}/asked\nPATH=/usr/sbin:/sbin exec sfdisk "$@"\n')
+    program.chmod(0o755)
+    host = Host(Talk())
+    host.begin({"environment": {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}}, "test")
+    survey = _chain.Survey(host)
+    device(tmp_path, "8:0", "sdx", size=str(64 * 2048))
+    rooms = []
+    for number, start in (("1", "2048"), ("2", "20480")):
+        device(tmp_path, f"8:{number}", f"sdx/sdx{number}", partition=number, start=start, size="8192")
+        block = _blocks.Block(f"8:{number}", str(tmp_path))
+        part = _tables.partition(survey.table(block.disk, str(disk)), block, block.disk.size)
+        rooms.append((part.index, part.size, part.room))
+    assert rooms == [(1, 4 * MIB, (20480 - 10240) * 512), (2, 4 * MIB, (64 * 2048 - 33 - 28672) * 512)]
+    assert (tmp_path / "asked").read_text().split() == ["--json"]
+    assert b"start=       20480, size=        8192" in _tables.dump(host, str(disk))
+
+
+def test_a_file_system_tells_its_uuid_as_all_tools_write_it(tmp_path: Path) -> None:
+    disk, uuid = tmp_path / "disk", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+    subprocess.run(["mkfs.ext4", "-q", "-U", uuid, disk, "8M"], check=True)
+    assert _filesystems.of("ext4", None, str(disk))["uuid"] == uuid
+    assert _filesystems._uuid(bytearray(range(16))) == str(UUID(bytes=bytes(range(16))))
+
+
+@pytest.mark.parametrize(
+    ("module", "noun"),
+    [
+        (disk_rescan.Rescan, "disk"),
+        (partition_grow.Grow, "partition"),
+        (lvm_lv.Logical, "logical volume"),
+    ],
+)
+def test_a_device_of_another_kind_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: type[_growing.Growing], noun: str
+) -> None:
+    device(tmp_path, "9:0", "md0", **{"md/level": "raid1"})
+    monkeypatch.setattr(_blocks, "at", lambda path: _blocks.Block("9:0", str(tmp_path)))
+    with pytest.raises(Failed, match=f"^/dev/md0 is no {noun}: it is of the kind md$"):
+        _ = module({"device": "/dev/md0", "mount": None}, Host(Talk())).block

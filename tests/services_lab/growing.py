@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from remedy.lab import Lab
+from remedy.lab.door import Doors
 from tests.acceptance.operator import Operator, Result
 from tests.modules.running import in_lab, step
 
@@ -20,13 +21,16 @@ exec {program} "$@"
 
 @dataclass(frozen=True)
 class Machine:
-    """A lab host with disks of its own."""
+    """A lab host or a guest with disks of its own; `seconds` is what a script may take in it."""
 
-    lab: Lab
+    lab: Doors
     name: str
+    seconds: float = 120
 
     def shell(self, script: str, *words: str) -> str:
-        return self.lab.run(self.name, ["sh", "-euc", script, "sh", *words], timeout=120).stdout.strip()
+        return self.lab.run(
+            self.name, ["sh", "-euc", script, "sh", *words], timeout=self.seconds
+        ).stdout.strip()
 
     def one(self, module: str, *, in_check: bool = False, **params: Any) -> dict[str, Any]:
         """Run one module; return its `result` frame."""
@@ -82,14 +86,16 @@ class Machine:
 class Bench:
     """The operator of one host."""
 
-    def __init__(self, folder: Path, machine: Machine) -> None:
-        self.operator = Operator(folder, machine.lab, machine.lab.host(machine.name), ansible_become=True)
-
-    def words(self, *flags: str, **values: Any) -> tuple[str, ...]:
-        return ("disk-grow", "--yes", "-e", json.dumps({"mount": "/data", **values}), *flags)
+    def __init__(self, folder: Path, lab: Lab, machine: Machine) -> None:
+        self.operator = Operator(folder, lab, lab.host(machine.name), ansible_become=True)
 
     def play(self, *flags: str, **values: Any) -> Result:
-        return self.operator.here("play", *self.words(*flags, **values))
+        return self.operator.here("play", *words(*flags, **values))
+
+
+def words(*flags: str, **values: Any) -> tuple[str, ...]:
+    """Return what is played: disk-grow for /data, or another mount."""
+    return ("disk-grow", "--yes", "-e", json.dumps({"mount": "/data", **values}), *flags)
 
 
 def objects(result: Result) -> list[str]:

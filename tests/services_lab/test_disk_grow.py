@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import time
 
 import pytest
 
-from remedy.lab import Disk, Lab
-from tests.conftest_lab import HostFactory
+from remedy.lab import Lab
 from tests.services_lab.growing import Bench, Machine, objects, said
 
 pytestmark = pytest.mark.lab
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def booted(lab: Lab, host_factory: HostFactory) -> Machine:
-    host_factory("grows", role="disks", root_size="64M", disks={"/srv/disks": Disk("2G")})
-    return Machine(lab, "grows")
-
-
-@pytest.fixture
-def machine(booted: Machine) -> Machine:
-    booted.clean()
-    return booted
-
-
-@pytest.fixture
-def bench(machine: Machine, tmp_path: Path) -> Bench:
-    return Bench(tmp_path, machine)
 
 
 @pytest.mark.parametrize("fs", ["xfs", "ext4", "btrfs"])
@@ -191,6 +173,46 @@ def test_an_ext4_that_is_not_mounted_grows_by_its_device(machine: Machine) -> No
         machine.shell("mount $1 /data", disk["device"])
     finally:
         machine.shell("systemctl stop hold")
+
+
+def test_the_fault_removes_no_folder_of_others(machine: Machine) -> None:
+    where = {"path": "/data", "name": "data", "fs": "xfs"}
+    refused = machine.one("fault_disk_short", folder="/srv/none", **where)
+    assert refused["reason"].startswith("there is no folder /srv/none on this host")
+    machine.shell("mkdir -p /srv/disks/mine; ln -sfn /srv/disks/mine /srv/mine")
+    for state, status in (("present", "changed"), ("present", "ok"), ("absent", "changed"), ("absent", "ok")):
+        assert machine.one("fault_disk_short", folder="/srv/mine", state=state, **where)["status"] == status
+    assert machine.shell("ls -A /srv/disks/mine; ls -d /srv/disks/mine /data || true") == "/srv/disks/mine"
+
+
+def test_a_dead_mount_is_told_and_holds_nobody_up(machine: Machine, lab: Lab) -> None:
+    machine.short(fs="xfs")
+    twin = machine.shell("findmnt -no SOURCE /data")
+    lab.hang_mount(machine.name, "/dead")
+    try:
+        begun = time.monotonic()
+        for module, params, text in (
+            ("block_chain", {"mount": "/dead", "timeout": 1}, "/dead cannot be asked: it does not answer"),
+            (
+                "block_chain",
+                {"mount": "/dead/in", "timeout": 1},
+                "/dead/in cannot be asked: no answer within 1 seconds",
+            ),
+            ("filesystem_grow", {"mount": "/dead/"}, "/dead is fuse.sshfs, which is not grown here: "),
+            (
+                "partition_grow",
+                {"device": twin, "mount": "/dead"},
+                "is left alone: /dead is fuse.sshfs, which",
+            ),
+        ):
+            frame = machine.one(module, **params)
+            assert (frame["status"], text in frame["reason"]) == ("failed", True), frame
+        assert time.monotonic() - begun < 30
+        assert "/data" in [
+            each["mount"] for each in machine.one("block_chain", timeout=1)["result"]["chains"]
+        ]
+    finally:
+        lab.revive_mount(machine.name, "/dead")
 
 
 def test_without_a_mount_it_only_looks(machine: Machine, bench: Bench) -> None:

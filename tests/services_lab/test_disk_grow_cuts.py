@@ -5,36 +5,16 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from remedy.lab import Disk, Lab
-from tests.conftest_lab import HostFactory
-from tests.services_lab.growing import Bench, Machine, objects, said
+from tests.services_lab.growing import Bench, Machine, objects, said, words
 
 pytestmark = pytest.mark.lab
 
 MIB = 1 << 20
 _READS = 'case "$*" in *--no-reread*) ;; *) exec /usr/sbin/sfdisk "$@";; esac'
 _AGENTS = "ps -eo pid,args | awk '/python3 -I.* -B -c/ && !/awk/ {print $1}'"
-
-
-@pytest.fixture(scope="module")
-def booted(lab: Lab, host_factory: HostFactory) -> Machine:
-    host_factory("cuts", role="disks", disks={"/srv/disks": Disk("2G")})
-    return Machine(lab, "cuts")
-
-
-@pytest.fixture
-def machine(booted: Machine) -> Machine:
-    booted.clean()
-    return booted
-
-
-@pytest.fixture
-def bench(machine: Machine, tmp_path: Path) -> Bench:
-    return Bench(tmp_path, machine)
 
 
 def link(machine: Machine) -> None:
@@ -50,7 +30,7 @@ def agent(machine: Machine) -> None:
 
 def _cut(machine: Machine, bench: Bench, who: str, when: Callable[[], None], middle: bool = True) -> None:
     """Begin to play, and cut it off when `when` returns, in the middle of a step or anywhere."""
-    with bench.operator.start("play", *bench.words(grow_offline=True)) as process:
+    with bench.operator.start("play", *words(grow_offline=True)) as process:
         when()
         if who == "controller":
             process.send_signal(signal.SIGKILL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from remedy.lab import Lab
 from remedy.lab.qemu import Guest, Guests
 from tests.acceptance.operator import Operator, Result
 from tests.conftest_lab import GuestFactory
-from tests.modules.running import in_lab, step
+from tests.services_lab.growing import Machine, objects, words
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 
@@ -62,6 +61,15 @@ mkdir -p /data; modprobe dm-crypt; key=$(printf '%0128d' 7)
 dmsetup create odd --uuid CRYPT-PLAIN-odd --table "0 200000 crypt aes-xts-plain64 $key 0 $(readlink -f "$1") 0"
 udevadm settle; mkfs.ext4 -q /dev/mapper/odd; mount /dev/mapper/odd /data
 """
+_TWO = """
+- hosts: all
+  become: true
+  tasks:
+    - lvm_lv: {device: /dev/data/lv}
+    - lvm_lv: {device: /dev/data/lv}
+    - lvm_lv: {device: /dev/data/more}
+    - lvm_lv: {device: /dev/data/more, size: +20M}
+"""
 _FILL = """
 dd if=/dev/zero of=/full bs=1M 2> /dev/null || true; sync
 dd if=/dev/zero of=/more bs=4k 2> /dev/null || true; sync
@@ -69,65 +77,50 @@ dd if=/dev/zero of=/more bs=4k 2> /dev/null || true; sync
 
 
 @pytest.fixture(scope="module")
-def machine(guest_factory: GuestFactory) -> Guest:
+def booted(guest_factory: GuestFactory) -> Guest:
     return guest_factory("grow", disks={SERIAL: "640M", "twin": "640M"})
 
 
 @pytest.fixture
-def guest(guests: Guests, machine: Guest) -> Guest:
-    shell(guests, _CLEAN, DISK, TWIN)
+def machine(guests: Guests, booted: Guest) -> Machine:
+    machine = Machine(guests, booted.name, seconds=600)
+    machine.shell(_CLEAN, DISK, TWIN)
     return machine
 
 
 @pytest.fixture
-def operator(tmp_path: Path, lab: Lab, guests: Guests, guest: Guest) -> Operator:
+def operator(tmp_path: Path, lab: Lab, booted: Guest, machine: Machine) -> Operator:
     operator = Operator(tmp_path, lab, ansible_become=True)
-    trust = f"-o UserKnownHostsFile={guests.known_hosts} -o StrictHostKeyChecking=yes"
-    operator.place("grow", ansible_host=guest.address, ansible_port=guest.port, ansible_ssh_common_args=trust)
+    operator.add_guest(booted)
     return operator
 
 
-def shell(guests: Guests, script: str, *words: str) -> str:
-    return guests.run("grow", ["sh", "-euc", script, "sh", *words], timeout=600).stdout.strip()
-
-
-def chain(guests: Guests, fs: str = "ext4") -> None:
-    shell(guests, f"FS={fs}\n" + _CHAIN, DISK, TWIN)
-
-
-def one(guests: Guests, module: str, **params: Any) -> dict[str, Any]:
-    [frame] = in_lab(guests, "grow", step(module, **params))
-    return dict(frame)
+def chain(machine: Machine, fs: str = "ext4") -> None:
+    machine.shell(f"FS={fs}\n" + _CHAIN, DISK, TWIN)
 
 
 def play(operator: Operator, *flags: str, **values: Any) -> Result:
-    extra = json.dumps({"mount": "/data", **values})
-    return operator.play("disk-grow", "--yes", "-e", extra, *flags, timeout=600)
+    return operator.remedy("play", *words(*flags, **values), timeout=600)
 
 
-def objects(result: Result) -> list[str]:
-    return [change["object"].partition(":")[0] for change in result.report["changes"]]
-
-
-def twin(guests: Guests) -> str:
+def twin(machine: Machine) -> str:
     """All that must not change of the look-alike."""
-    return shell(
-        guests,
+    return machine.shell(
         'sfdisk -d "$1"; lvs --noheadings -o lv_size,lv_uuid twin; vgs --noheadings -o seqno twin; df /twin',
         TWIN,
     )
 
 
 def test_every_link_that_is_short_grows_mounted_and_nothing_else(
-    operator: Operator, guests: Guests, guest: Guest
+    operator: Operator, guests: Guests, machine: Machine
 ) -> None:
-    chain(guests)
-    whole = shell(guests, "head -c 200M /dev/urandom > /data/kept; sync; sha256sum /data/kept")
-    before = twin(guests)
+    chain(machine)
+    whole = machine.shell("head -c 200M /dev/urandom > /data/kept; sync; sha256sum /data/kept")
+    before = twin(machine)
     # A part of it first: the partition grows by what lacks.
     first = play(operator, size="400M")
     assert (first.code, objects(first)) == (0, ["partition", "lvm_pv", "lvm_lv", "filesystem"]), first.stderr
-    assert int(shell(guests, "blockdev --getsize64 /dev/data/lv")) == 400 << 20
+    assert int(machine.shell("blockdev --getsize64 /dev/data/lv")) == 400 << 20
     assert play(operator, size="400M").report["changes"] == []
     checked = play(operator, "--check")
     assert (checked.code, objects(checked)) == (0, ["partition", "lvm_pv", "lvm_lv", "filesystem"])
@@ -137,9 +130,9 @@ def test_every_link_that_is_short_grows_mounted_and_nothing_else(
     # Then the cloud makes it larger.
     guests.grow("grow", SERIAL, "700M")
     assert objects(play(operator)) == ["partition", "lvm_pv", "lvm_lv", "filesystem"]
-    assert shell(guests, "sha256sum /data/kept") == whole
-    assert twin(guests) == before
-    sizes = shell(guests, _SIZES).split()
+    assert machine.shell("sha256sum /data/kept") == whole
+    assert twin(machine) == before
+    sizes = machine.shell(_SIZES).split()
     assert sizes[0] == "0"
     assert int(sizes[1]) - int(sizes[2]) * int(sizes[3]) < 4 << 20
     # The group's metadata was on the control machine before it was changed.
@@ -150,11 +143,9 @@ def test_every_link_that_is_short_grows_mounted_and_nothing_else(
     )
 
 
-def test_the_chain_names_the_clouds_volume_and_what_would_help(
-    operator: Operator, guests: Guests, guest: Guest
-) -> None:
-    chain(guests, "xfs")
-    [found] = one(guests, "block_chain", mount="/data", size="100G")["result"]["chains"]
+def test_the_chain_names_the_clouds_volume_and_what_would_help(operator: Operator, machine: Machine) -> None:
+    chain(machine, "xfs")
+    [found] = machine.one("block_chain", mount="/data", size="100G")["result"]["chains"]
     kinds = [link["kind"] for link in found["links"]]
     assert kinds == ["filesystem", "lvm_lv", "lvm_vg", "lvm_pv", "partition", "disk", "cloud_volume"]
     assert found["links"][-1]["name"] == "vol-0a1b2c3d4e5f60718"
@@ -170,67 +161,77 @@ def test_the_chain_names_the_clouds_volume_and_what_would_help(
     assert objects(play(operator)) == ["partition", "lvm_pv", "lvm_lv", "filesystem"]
 
 
-def test_modules_take_a_share_and_refuse_what_does_not_carry_the_mount(guests: Guests, guest: Guest) -> None:
-    chain(guests)
+def test_modules_take_a_share_and_refuse_what_does_not_carry_the_mount(machine: Machine) -> None:
+    chain(machine)
     for module, device in (
         ("lvm_lv", "/dev/twin/lv"),
         ("lvm_pv", TWIN + "-part1"),
         ("partition_grow", TWIN + "-part1"),
     ):
-        frame = one(guests, module, device=device, mount="/data")
+        frame = machine.one(module, device=device, mount="/data")
         assert frame["status"] == "failed"
         assert "does not carry /data: nothing is done to it" in frame["reason"]
-    assert one(guests, "partition_grow", device=DISK + "-part1")["status"] == "changed"
-    assert one(guests, "lvm_pv", device=DISK + "-part1")["status"] == "changed"
-    assert one(guests, "lvm_pv", device=DISK + "-part1")["status"] == "ok"
-    free = int(shell(guests, "vgs --noheadings --nosuffix --units b -o vg_free data"))
-    frame = one(guests, "lvm_lv", device="/dev/data/lv", share="50%")
+    assert machine.one("partition_grow", device=DISK + "-part1")["status"] == "changed"
+    assert machine.one("lvm_pv", device=DISK + "-part1")["status"] == "changed"
+    assert machine.one("lvm_pv", device=DISK + "-part1")["status"] == "ok"
+    free = int(machine.shell("vgs --noheadings --nosuffix --units b -o vg_free data"))
+    frame = machine.one("lvm_lv", device="/dev/data/lv", share="50%")
     assert frame["status"] == "changed"
     assert abs(frame["result"]["vg_free"] - free / 2) <= 8 << 20
-    smaller = one(guests, "lvm_lv", device="/dev/data/lv", size="100M")
+    smaller = machine.one("lvm_lv", device="/dev/data/lv", size="100M")
     assert "remedy makes nothing smaller" in smaller["reason"]
-    more = one(guests, "lvm_lv", device="/dev/data/lv", size="10G")
+    more = machine.one("lvm_lv", device="/dev/data/lv", size="10G")
     assert "let its physical volumes grow, or add one" in more["reason"]
 
 
+def test_check_mode_counts_what_is_free_once(operator: Operator, machine: Machine) -> None:
+    chain(machine)
+    for module in ("partition_grow", "lvm_pv"):
+        assert machine.one(module, device=DISK + "-part1")["status"] == "changed"
+    machine.shell("lvcreate -q -y -L 20M -n more data")
+    checked = operator.play(_TWO, "--check", timeout=600)
+    assert [task["status"] for task in checked.report["tasks"]] == ["changed", "ok", "ok", "failed"], checked
+    assert "the group data has 0 bytes free" in checked.report["tasks"][-1]["reason"]
+
+
 def test_layouts_that_are_not_understood_are_named_and_left_alone(
-    operator: Operator, guests: Guests, guest: Guest
+    operator: Operator, machine: Machine
 ) -> None:
     def stops() -> str:
-        [found] = one(guests, "block_chain", mount="/data")["result"]["chains"]
+        [found] = machine.one("block_chain", mount="/data")["result"]["chains"]
         done = play(operator)
         assert (done.code, done.report["changes"]) == (2, [])
         assert found["stops_at"] in str(done.report["findings"])
         return str(found["stops_at"])
 
-    shell(guests, _SNAPSHOT, DISK)
+    machine.shell(_SNAPSHOT, DISK)
     assert stops() == "the logical volume data/lv: it has a snapshot"
-    shell(guests, _STRIPED, TWIN)
+    machine.shell(_STRIPED, TWIN)
     assert stops() == "the logical volume data/lv: it is of the type striped, and only linear ones are known"
-    shell(guests, _CLEAN, DISK, TWIN)
-    shell(guests, _CRYPT, DISK)
+    machine.shell(_CLEAN, DISK, TWIN)
+    machine.shell(_CRYPT, DISK)
     assert "is an encrypted device (LUKS)" in stops()
-    shell(guests, _CLEAN, DISK, TWIN)
-    shell(guests, _MAPPED, DISK)
+    machine.shell(_CLEAN, DISK, TWIN)
+    machine.shell(_MAPPED, DISK)
     assert "is a device-mapper target that is no LVM volume" in stops()
 
 
 def test_a_root_that_is_full_to_the_last_byte_grows_mounted(
-    operator: Operator, guests: Guests, guest: Guest
+    operator: Operator, guests: Guests, machine: Machine
 ) -> None:
-    chain(guests)
-    shell(guests, "head -c 100M /dev/urandom > /kept; sync")
-    whole = shell(guests, "sha256sum /kept")
+    chain(machine)
+    machine.shell("head -c 100M /dev/urandom > /kept; sync")
+    whole = machine.shell("sha256sum /kept")
     guests.grow("grow", "root", "3800M")
-    shell(guests, _FILL)
-    assert shell(guests, "df --output=avail / | tail -1") == "0"
+    machine.shell(_FILL)
+    assert machine.shell("df --output=avail / | tail -1") == "0"
     try:
         # LVM beside it has no room for its archive.
         assert objects(play(operator)) == ["partition", "lvm_pv", "lvm_lv", "filesystem"]
         done = play(operator, mount="/")
         assert (done.code, objects(done)) == (0, ["partition", "filesystem"]), done.stderr
         assert play(operator, mount="/").report["changes"] == []
-        assert int(shell(guests, "df -B1M --output=avail / | tail -1")) > 200
-        assert shell(guests, "sha256sum /kept") == whole
+        assert int(machine.shell("df -B1M --output=avail / | tail -1")) > 200
+        assert machine.shell("sha256sum /kept") == whole
     finally:
-        shell(guests, "rm -f /full /more /kept")
+        machine.shell("rm -f /full /more /kept")

@@ -159,10 +159,7 @@ def test_the_volume_behind_a_disk_is_grown_by_its_serial(
         link = f"/dev/disk/by-id/virtio-{serial}"
         shell(guests, "for i in $(seq 300); do [ -e $1 ] && exit; sleep 0.1; done; exit 1", link)
         operator = Operator(tmp_path, lab, ansible_become=True)
-        known = f"-o UserKnownHostsFile={guests.known_hosts} -o StrictHostKeyChecking=yes"
-        operator.place(
-            "g1", ansible_host=guest.address, ansible_port=guest.port, ansible_ssh_common_args=known
-        )
+        operator.add_guest(guest)
         keys = {"AWS_ACCESS_KEY_ID": moto_ec2.KEY, "AWS_SECRET_ACCESS_KEY": moto_ec2.SECRET}
         words = f"device={link} size=2G region={moto_ec2.REGION} endpoint_url={endpoint}"
 

@@ -24,7 +24,7 @@ class Host(object):
     def __init__(self, talk):
         self._talk = talk
         self._files = None
-        self.foreseen = {}  # what undos in check mode would have made of objects: {key: state}
+        self.foreseen = {}  # what a check pass would have made of what is no file (undone objects, sizes): {key: state}
         self.begin({}, "")
 
     def begin(self, step, mark):

@@ -56,9 +56,12 @@ class Talk(object):
 
         step = self._step = message["step"]
         self._host.begin(step, message["mark"])
-        if message.get("predicted") is not None:
+        predicted = message.get("predicted")
+        if predicted is not None:
             self._host.files.forget()
-            self._host.files.learn(message["predicted"])
+            self._host.files.learn(predicted)
+            if not predicted:  # a real step came between, and another check pass begins
+                self._host.foreseen.clear()
         before = self._host.predictions
         result = runner.run(step, self._host, self)
         after = self._host.predictions

@@ -46,7 +46,10 @@ def check_login(params: Mapping[str, Any]) -> str | None:
 
 
 def client(site: Site, params: Mapping[str, Any], service: str, region: str | None) -> Any:
-    """Return boto3's client of a service; raises Failed where boto3, a region or credentials are missing."""
+    """Return boto3's client of a service; raises Failed where boto3, a region or credentials are missing.
+
+    `region` is for a task that names none.
+    """
     try:
         import boto3  # the extra remedy[aws]: who has no volumes need not have it
         from botocore.config import Config

@@ -14,7 +14,6 @@ from remedy.modules.controller._aws import REGION, call, client
 from remedy.modules.controller._site import Site
 
 HOST = "remedy.modules.target._ebs_host"
-ID = re.compile(r"vol-([0-9a-f]{8}|[0-9a-f]{17})\Z")
 LOOK = 10.0
 """Seconds between two looks at what AWS is doing: it takes minutes to hours."""
 
@@ -139,17 +138,15 @@ class Volume:
         self._wait(look, seconds, left)
         return name, again
 
-    def settle(self, size: int, until: str, seconds: float) -> dict[str, Any]:
-        """Wait until its latest change lets the host use the new size; return that modification.
+    def settle(self, size: int, until: str, seconds: float) -> None:
+        """Wait until its latest change lets the host use the new size.
 
         `until`: optimizing (the host sees the size) or completed (AWS takes the next change).
         """
         enough = ("completed",) if until == "completed" else ("optimizing", "completed")
-        latest: dict[str, Any] = {}
 
         def look() -> tuple[bool, str]:
-            latest.clear()
-            latest.update(self.modification() or {})
+            latest = self.modification() or {}
             state = latest.get("ModificationState")
             if state == "failed":
                 said = latest.get("StatusMessage") or "AWS says no more"
@@ -161,7 +158,6 @@ class Volume:
 
         left = f"the change of {self.id} to {size} GiB goes on at AWS; run it again to wait for it"
         self._wait(look, seconds, left)
-        return latest
 
     def _snapshots(self, tag: str) -> dict[str, Any] | None:
         answer = call(
@@ -217,12 +213,11 @@ class Volume:
         return self.site.stopping()
 
 
-def locate(site: Site, params: Mapping[str, Any]) -> Volume:
-    """Return the volume that the task means, checked to be one of this host; raises Failed where that is open."""
+def locate(site: Site, params: Mapping[str, Any]) -> tuple[Volume, dict[str, Any]]:
+    """Return the volume that the task means, and what AWS says of it; raises Failed where it may be another host's."""
     known = site.ask(HOST, device=params.get("device"))
     instance = _instance(known["instance"])
-    region = params.get("region") or (instance or {}).get("region")
-    ec2 = client(site, params, "ec2", region)
+    ec2 = client(site, params, "ec2", (instance or {}).get("region"))
     shown, disk = dict(known["disks"]), known.get("disk")
     wanted = params.get("volume_id")
     by_disk = disk["volume"] if disk else None
@@ -236,7 +231,7 @@ def locate(site: Site, params: Mapping[str, Any]) -> Volume:
     )
     name = str(described["VolumeId"])
     _belongs(site, name, described, instance, shown)
-    return Volume(
+    volume = Volume(
         ec2,
         site,
         name,
@@ -244,6 +239,7 @@ def locate(site: Site, params: Mapping[str, Any]) -> Volume:
         instance["id"] if instance else None,
         shown.get(name) or (disk["name"] if disk else None),
     )
+    return volume, described
 
 
 def _instance(told: dict[str, Any] | None) -> dict[str, str] | None:

@@ -22,7 +22,8 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Irreversible, Param, Probe, Resource
 from remedy.modules.controller._aws import AWS_PARAMS, AWS_VARIABLES, check_login
-from remedy.modules.controller._ebs import ID, Volume, locate
+from remedy.modules.controller._ebs import Volume, locate
+from remedy.modules.target._blocks import volume_of
 
 _SIZE = re.compile(r"(\+)?(\d+(?:\.\d+)?)\s*(%|G|T|GB|TB|GiB|TiB)?", re.IGNORECASE)
 _MOVING = ("modifying", "optimizing")
@@ -50,11 +51,14 @@ EXAMPLES = """
 
 def check_params(params: dict[str, Any]) -> str | None:
     name = params.get("volume_id")
-    if name and "{{" not in str(name) and not ID.match(str(name)):
+    if name and "{{" not in str(name) and volume_of(str(name)) != str(name):
         return f"volume_id '{name}': expected vol- and 8 or 17 digits and letters a to f"
     size = params.get("size")
-    if size is not None and "{{" not in str(size) and _wanted(str(size), 1) is None:
-        return f"size '{size}': expected 200G, 2T, +50G or +20%"
+    if size is not None and "{{" not in str(size):
+        try:
+            _wanted(str(size), 1)
+        except Failed as failed:
+            return str(failed)
     return check_login(params)
 
 
@@ -69,8 +73,7 @@ class Look(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return what AWS says of the volume."""
-        volume = locate(self.host, self.params)
-        described = volume.describe()
+        volume, described = locate(self.host, self.params)
         return _told(volume, described, volume.modification())
 
 
@@ -87,9 +90,9 @@ class Growth(Resource):
 
     @property
     def volume(self) -> Volume:
-        """The volume, found once."""
+        """The volume, found once; what AWS said of it then is known."""
         if self._volume is None:
-            self._volume = locate(self.host, self.params)
+            self._volume, self._described = locate(self.host, self.params)
         return self._volume
 
     def key(self) -> str:
@@ -98,10 +101,13 @@ class Growth(Resource):
 
     def read(self) -> dict[str, Any]:
         """Return its size, and whether there is no change under way to wait for."""
-        self._described = self.volume.describe()
-        self._modification = self.volume.modification()
+        known = self._volume is not None
+        volume = self.volume
+        if known:  # looked at before: after a change AWS is asked anew
+            self._described = volume.describe()
+        self._modification = volume.modification()
         return {
-            "volume": self.volume.id,
+            "volume": volume.id,
             "size": int(self._described["Size"]),
             "settled": not self._pending(),
         }
@@ -164,7 +170,7 @@ class Growth(Resource):
         moving = f"{where} is being changed to {leads} GiB ({state} {last.get('Progress', 0)}%)"
         if state in _MOVING and text.startswith("+"):
             raise Failed(f"{moving}: {text} of what? Name the size itself")
-        target = self._target_of(text, size)
+        target = _wanted(text, size)
         if state == "modifying" and target == leads:
             return leads
         if target < size:
@@ -177,26 +183,17 @@ class Growth(Resource):
             self.volume.rehearse(target)
         return target
 
-    @staticmethod
-    def _target_of(text: str, size: int) -> int:
-        found = _wanted(text, size)
-        if found is None:
-            raise Failed(f"size '{text}': expected 200G, 2T, +50G or +20%")
-        return found
 
-
-def _wanted(text: str, size: int) -> int | None:
-    """Return the GiB that a text means for a volume of `size` GiB, None for no size: 200G, +50G, +20%, 2T, 200."""
+def _wanted(text: str, size: int) -> int:
+    """Return the GiB that a text means for a volume of `size` GiB: 200G, +50G, +20%, 2T, 200; raises Failed."""
     found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        return None
-    more, number, unit = found[1], float(found[2]), (found[3] or "G").upper()
+    more, number, unit = (found[1], float(found[2]), (found[3] or "G").upper()) if found else (None, 0.0, "")
+    # Without + a percentage would be a share of itself: 20% of a volume is smaller.
+    if not number or (unit == "%" and not more):
+        raise Failed(f"size '{text}': expected 200G, 2T, +50G or +20%")
     if unit == "%":
-        # Without + it would be a share of itself: 20% of a volume is smaller.
-        return math.ceil(size * (1 + number / 100)) if more and number else None
+        return math.ceil(size * (1 + number / 100))
     asked = math.ceil(number * (1024 if unit.startswith("T") else 1))
-    if asked < 1:
-        return None
     return size + asked if more else asked
 
 

@@ -9,6 +9,7 @@ from remedy.agent.kinds import Failed
 SECTOR = 512  # /sys counts in these, whatever the disk's own sectors are
 DISKS = ("sd", "vd", "xvd", "nvme", "mmcblk", "hd")
 _DM = (("LVM-", "lvm_lv"), ("CRYPT-", "crypt"), ("mpath-", "multipath"), ("DMRAID-", "dmraid"))
+_VOLUME = re.compile(r"vol-?([0-9a-f]{8}|[0-9a-f]{17})\Z")
 _OTHERS = ("bcache", "drbd", "nbd", "rbd", "zd", "zram", "ram", "sr", "dasd", "pmem")
 
 
@@ -73,9 +74,9 @@ class Block(object):
     def cloud_volume(self):
         """The id of the cloud's volume that this disk is, as its serial tells it; None where it tells none."""
         for name in ("serial", "device/serial"):
-            match = re.match(r"vol-?([0-9a-f]{8,17})$", self.read(name) or "")
-            if match:
-                return "vol-" + match.group(1)
+            volume = volume_of(self.read(name) or "")
+            if volume:
+                return volume
         return None
 
     def read(self, name):
@@ -114,6 +115,12 @@ class Block(object):
             if re.match(other + r"[\da-z]", self.name):
                 return other
         return "disk" if self.name.startswith(DISKS) else self.name
+
+
+def volume_of(serial):
+    """Return the id of the volume of Amazon's block store that a serial is, None where it is none."""
+    found = _VOLUME.match(serial.strip())
+    return "vol-" + found.group(1) if found else None
 
 
 def number_of(path):

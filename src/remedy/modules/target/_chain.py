@@ -8,8 +8,7 @@ has: uuid, serial, label... `limit` says in words what ends it. Where the chain 
 import os
 
 from remedy.agent.kinds import Failed
-from remedy.modules.target import _blocks, _disks, _filesystems, _mounts, _tables
-from remedy.modules.target._lvm import Lvm
+from remedy.modules.target import _blocks, _disks, _filesystems, _lvm, _mounts, _tables
 
 _LAYOUTS = {
     "crypt": "an encrypted device (LUKS): its mapping is enlarged by hand (cryptsetup resize)",
@@ -26,20 +25,41 @@ class Unclear(Exception):
     """The chain is not understood from here on; the message says why."""
 
 
-def mounted(path):
-    """Return the mount entry at a path; raises Failed where nothing is mounted there."""
+class Survey(object):
+    """What the chains of one probe are read from, asked once: LVM, and the partition table of each disk."""
+
+    def __init__(self, host):
+        self._host = host
+        self._lvm = None
+        self._tables = {}
+
+    @property
+    def lvm(self):
+        """All of LVM."""
+        if self._lvm is None:
+            self._lvm = _lvm.Lvm(self._host)
+        return self._lvm
+
+    def table(self, disk, node):
+        """Return the Table of a disk."""
+        if disk.number not in self._tables:
+            self._tables[disk.number] = _tables.read(self._host, disk, node)
+        return self._tables[disk.number]
+
+
+def mounted(host, path, timeout=5):
+    """Return the mount entry at a path; raises Failed where nothing is mounted there, or nothing answers in time."""
     if not path.startswith("/"):
         raise Failed("mount '%s': expected an absolute path, such as /data" % path)
-    real = os.path.realpath(path)
-    every = _mounts.mounts()
-    found = [entry for entry in every if entry["mount"] == real]
-    if found:
-        return found[-1]
-    if not os.path.exists(path):
+    found = _mounts.at(host, path, timeout)
+    if found is not None:
+        return found
+    there, real = host.in_child(lambda: [os.path.exists(path), os.path.realpath(path)], timeout)
+    if not there:
         raise Failed("%s is no mount point: nothing is there" % path)
-    inside = _mounts.holding(every, real)
+    inside = _mounts.holding(_mounts.mounts(), real)
     where = "; it lies on the file system of %s" % inside["mount"] if inside else ""
-    raise Failed("%s is no mount point%s" % (path, where), cause=None)
+    raise Failed("%s is no mount point%s" % (path, where))
 
 
 def device(entry):
@@ -65,13 +85,13 @@ def device(entry):
         raise Unclear(error.message)
 
 
-def of(host, entry):
+def of(survey, entry):
     """Return the chain of a mount: mount, type, links, stops_at (in words, None where it reaches its disks)."""
     chain = {"mount": entry["mount"], "type": entry["type"], "links": [], "stops_at": None}
     try:
         block = device(entry)
-        _filesystem(host, chain, entry, block)
-        _below(host, chain["links"], block, chain["mount"])
+        _filesystem(chain, entry, block)
+        _below(survey, chain["links"], block, chain["mount"])
     except Unclear as error:
         chain["stops_at"] = str(error)
     except Failed as error:
@@ -82,15 +102,13 @@ def of(host, entry):
     return chain
 
 
-def _filesystem(host, chain, entry, block):
+def _filesystem(chain, entry, block):
     node = block.node()
-    about = None
-    if node is not None or entry["type"] not in _filesystems.EXT:
-        about = _filesystems.of(entry["type"], entry["mount"], node)
-    if about is None:
+    if node is None and entry["type"] in _filesystems.EXT:
         raise Unclear(
             "%s, the device of %s, has no node under /dev here (a container?)" % (block.name, entry["mount"])
         )
+    about = _filesystems.of(entry["type"], entry["mount"], node)
     waiting = block.size - about["size"]
     link = {
         "kind": "filesystem",
@@ -115,16 +133,16 @@ def _filesystem(host, chain, entry, block):
         raise Unclear("%s is mounted read-only, and does not grow like that" % entry["mount"])
 
 
-def _below(host, links, block, above):
+def _below(survey, links, block, above):
     """Add the links of a device, and of all below it."""
     if any(each["kind"] != "filesystem" and each.get("number") == block.number for each in links):
         return
     if block.kind == "partition":
-        _partition(host, links, block, above)
+        _partition(survey, links, block, above)
     elif block.kind == "lvm_lv":
-        _logical(host, links, block, above)
+        _logical(survey, links, block, above)
     elif block.kind in ("disk", "loop"):
-        _disk(host, links, block, above)
+        _disk(links, block, above)
     else:
         links.append(_link(block, block.kind, above))
         raise Unclear("%s is %s" % (block.name, _LAYOUTS.get(block.kind, "of a kind that is not known here")))
@@ -145,14 +163,14 @@ def _link(block, kind, above, **more):
     return link
 
 
-def _partition(host, links, block, above):
+def _partition(survey, links, block, above):
     disk = block.disk
     node = disk.node()
     if node is None:
         raise Unclear(
             "%s, the disk of %s, has no node under /dev here (a container?)" % (disk.name, block.name)
         )
-    part = _tables.partition(host, block, node)
+    part = _tables.partition(survey.table(disk, node), block, disk.size)
     link = _link(
         block,
         "partition",
@@ -174,10 +192,10 @@ def _partition(host, links, block, above):
                       % (block.name, block.size, part.size))  # fmt: skip
     if part.trouble:
         raise Unclear("%s: %s" % (block.name, part.trouble))
-    _below(host, links, disk, block.name)
+    _below(survey, links, disk, block.name)
 
 
-def _disk(host, links, block, above):
+def _disk(links, block, above):
     real = _disks.device_size(block)
     link = _link(block, block.kind, above, serial=block.serial, model=block.read("device/model"))
     link["free_behind_bytes"] = max(0, (real or 0) - block.size)
@@ -201,8 +219,8 @@ def _disk(host, links, block, above):
         )
 
 
-def _logical(host, links, block, above):
-    lvm = Lvm(host)
+def _logical(survey, links, block, above):
+    lvm = survey.lvm
     lv = lvm.lv(block)
     vg = lvm.vg(lv["vg_uuid"])
     link = _link(
@@ -243,4 +261,4 @@ def _logical(host, links, block, above):
                 "limit": None,
             }
         )
-        _below(host, links, below, pv["pv_name"])
+        _below(survey, links, below, pv["pv_name"])

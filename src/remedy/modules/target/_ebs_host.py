@@ -7,15 +7,14 @@ own id leads to its volumes. The metadata are asked by version 2 of their servic
 import http.client
 import json
 import os
-import re
 
 from remedy.agent.kinds import Failed, Param, Probe
+from remedy.modules.target import _blocks
 
 _SYS = "/sys"
 _SERVICE = "169.254.169.254"
 _SECONDS = 2  # it is on the same machine as the host; elsewhere nobody answers
 _MOST = 64 * 1024  # bytes of an answer that are read
-_VOLUME = re.compile(r"vol-?([0-9a-f]{8}|[0-9a-f]{17})\Z")
 
 PARAMS = (Param("device", "path", help="The device whose volume is asked for: a disk, or a partition of one."),)
 
@@ -41,7 +40,7 @@ def disks(sys=_SYS):
     """Return {volume: name of its disk} for all disks whose serial is that of a volume."""
     found = {}
     for name in sorted(_listed(os.path.join(sys, "block"))):
-        volume = volume_of(serial(name, sys))
+        volume = _blocks.volume_of(serial(name, sys))
         if volume:
             found[volume] = name
     return found
@@ -61,7 +60,7 @@ def disk_of(device, sys=_SYS):
     below = _listed(os.path.join(sys, "class/block", name, "slaves"))
     if below:
         raise Failed("%s lies on %s: name the disk below it" % (device, ", ".join(sorted(below))))
-    return {"name": name, "volume": volume_of(serial(name, sys))}
+    return {"name": name, "volume": _blocks.volume_of(serial(name, sys))}
 
 
 def serial(name, sys=_SYS):
@@ -71,12 +70,6 @@ def serial(name, sys=_SYS):
         if text:
             return text
     return ""
-
-
-def volume_of(text):
-    """Return the id of the volume that a serial is, None where it is none."""
-    found = _VOLUME.match(text.strip())
-    return "vol-" + found.group(1) if found else None
 
 
 def instance(service=_SERVICE, port=80):

@@ -8,7 +8,6 @@ None), devices (how many it is on).
 import fcntl
 import os
 import struct
-import uuid as uuids
 
 from remedy.agent.kinds import Failed
 
@@ -80,7 +79,7 @@ def _ext(node):
         "size": size,
         "grain": grain,
         "slack": slack,
-        "uuid": str(uuids.UUID(bytes=block[104:120])),
+        "uuid": _uuid(block[104:120]),
         "label": block[120:136].split(b"\0")[0].decode("utf-8", "replace"),
         "trouble": trouble,
         "devices": 1,
@@ -98,7 +97,7 @@ def _xfs(mount):
         "size": blocks * grain,
         "grain": grain,
         "slack": _XFS_LEAST * grain,
-        "uuid": str(uuids.UUID(bytes=bytes(answer[64:80]))),
+        "uuid": _uuid(answer[64:80]),
         "label": None,
         "trouble": trouble,
         "devices": 1,
@@ -127,13 +126,19 @@ def _btrfs(mount):
         "size": total,
         "grain": 4096,
         "slack": 1 << 16,
-        "uuid": str(uuids.UUID(bytes=bytes(answer[16:32]))),
+        "uuid": _uuid(answer[16:32]),
         "label": None,
         "trouble": "it is on %d devices" % count if count != 1 else None,
         "devices": count,
         "device": path,
         "devid": devid,
     }
+
+
+def _uuid(raw):
+    # The module uuid of Python 3.6 looks for libuuid when it is imported: it runs ldconfig, or gcc.
+    text = raw.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _ask(mount, request, answer):

@@ -19,11 +19,30 @@ _STEADY = "trap '' PIPE HUP\n"
 
 
 class Growing(Resource):
-    """One link. A subclass MUST answer key, read (bytes among it), room and write."""
+    """One link. A subclass MUST answer key, read (bytes among it), wanted and write.
+
+    One that has the parameter `device` MAY say what kinds of Block it takes, and in a word what those are: `noun`.
+    """
 
     interruptible = False
     deadline = 3600
+    kinds = ()  # type: tuple[str, ...]
+    noun = ""
+    _block = None
     _goal = None
+
+    @property
+    def block(self):
+        """The device, found once; raises Failed for another kind, and where the mount does not lie on it."""
+        if self._block is None:
+            block = _blocks.at(self.params["device"])
+            if self.kinds and block.kind not in self.kinds:
+                raise Failed(
+                    "%s is no %s: it is of the kind %s" % (self.params["device"], self.noun, block.kind)
+                )
+            self._guard(block)
+            self._block = block
+        return self._block
 
     def keep(self, have):
         return Irreversible("what has grown is not made smaller", self.saved())
@@ -54,18 +73,17 @@ class Growing(Resource):
             self._goal = min(max(have, _amount.up(wanted, unit)), max(most, have))
         return self._goal
 
-    def guard(self, block):
+    def _guard(self, block):
         """Refuse a device that does not carry the mount asked for."""
         if self.params["mount"]:
             try:
-                carries = _blocks.all_below(_chain.device(_chain.mounted(self.params["mount"])))
+                carries = _blocks.all_below(_chain.device(_chain.mounted(self.host, self.params["mount"])))
             except _chain.Unclear as error:
                 raise Failed("%s is left alone: %s" % (block.name, error))
             if block.number not in carries:
                 raise Failed(
                     "%s does not carry %s: nothing is done to it" % (block.name, self.params["mount"])
                 )
-        return block
 
     def size_of(self, block):
         """Return the bytes of a device, in check mode with what earlier tasks would have made of it."""

@@ -15,9 +15,6 @@ def plan(chain, amount, grows_mounted=True, earlier=None):
 
     `earlier`: {before, want} of the last run that let the file system grow: the same +amount is not added twice.
     """
-    trouble = _amount.wrong(amount)
-    if trouble:
-        raise Failed(trouble)
     links = chain["links"]
     found = {"mount": chain["mount"], "steps": [], "refused": None, "ends": None, "done_before": False}
     if chain["stops_at"] is not None or len(links) < 2:
@@ -64,10 +61,7 @@ class _Plan(object):
             text = "%s can become %s (%d bytes) at most, and %s (%d bytes) is wanted: %s"
             more = (top["name"], shown(reach), reach, shown(wanted), wanted, self._found["ends"])
             return self._refuse(wanted, text % more)
-        self._need(device, min(_amount.up(wanted, unit), reach))
-        after = max(
-            [device["size_bytes"]] + [s["to_bytes"] for s in self._steps if s["device"] == device["path"]]
-        )
+        after = self._need(device, min(_amount.up(wanted, unit), reach))
         whole = after - wanted < unit
         target = after if whole else wanted
         self._found["to_bytes"] = max(have, target)
@@ -142,23 +136,25 @@ class _Plan(object):
     # What must be done for it
 
     def _need(self, link, target):
-        """Add the steps that bring a link to a size within its reach."""
+        """Add the steps that bring a link to a size within its reach; return the size that it has then."""
         size, free = link["size_bytes"], link["free_behind_bytes"]
         if target <= size:
-            return
+            return size
+        after = size + free
         if link["kind"] == "partition":
-            target = min(_amount.up(target, MIB), self._reach(link))
-            if target > size + free:
+            after = min(_amount.up(target, MIB), self._reach(link))
+            if after > size + free:
                 disk = self._disk(link)
                 self._need(disk, disk["size_bytes"] + disk["free_behind_bytes"])
-            self._step("partition_grow", link, link["path"], size, target)
+            self._step("partition_grow", link, link["path"], size, after)
         elif link["kind"] == "lvm_lv":
-            target = min(_amount.up(target, link["extent_bytes"]), self._reach(link))
-            self._room(link, target - size - free)
-            self._step("lvm_lv", link, link["path"], size, target)
+            after = min(_amount.up(target, link["extent_bytes"]), self._reach(link))
+            self._room(link, after - size - free)
+            self._step("lvm_lv", link, link["path"], size, after)
         elif link["name"] not in self._rescanned:
             self._rescanned.add(link["name"])
-            self._step("disk_rescan", link, link["path"], size, size + free)
+            self._step("disk_rescan", link, link["path"], size, after)
+        return after
 
     def _room(self, logical, lack):
         """Add the steps that make a volume group larger by what lacks: what waits already first."""

@@ -4,13 +4,12 @@ import json
 
 from remedy.agent.kinds import Failed
 
-_LV = "lv_name,lv_uuid,lv_size,lv_attr,origin,pool_lv,segtype,vg_name,vg_uuid"
+_LV = "lv_name,lv_uuid,lv_attr,origin,pool_lv,segtype,vg_name,vg_uuid"
 _VG = "vg_name,vg_uuid,vg_attr,vg_size,vg_free,vg_extent_size,vg_missing_pv_count"
-_PV = "pv_name,pv_uuid,pv_size,pv_free,dev_size,pe_start,pv_mda_count,vg_name,vg_uuid,pv_duplicate"
-_NUMBERS = ("lv_size", "vg_size", "vg_free", "vg_extent_size", "pv_size", "pv_free", "dev_size", "pe_start")
+_PV = "pv_name,pv_uuid,pv_size,pe_start,pv_mda_count,vg_name,vg_uuid,pv_duplicate"
+_NUMBERS = ("vg_size", "vg_free", "vg_extent_size", "pv_size", "pe_start")
 QUIET = {"LVM_SUPPRESS_FD_WARNINGS": "1"}
 NO_FILES = "backup { backup = 0 archive = 0 }"  # none in /etc/lvm: the root may be full
-LINEAR = ("linear",)
 
 
 class Lvm(object):
@@ -41,10 +40,6 @@ class Lvm(object):
         """Return the physical volumes of a group."""
         return [each for each in self.pvs if each["vg_uuid"] == uuid]
 
-    def pv(self, nodes):
-        """Return the physical volume at one of these paths, None where there is none."""
-        return next((each for each in self.pvs if each["pv_name"] in nodes and each["pv_uuid"]), None)
-
     def trouble(self, lv):
         """Return why a logical volume is not to be grown, None where nothing speaks against it."""
         kinds = sorted({each["segtype"] for each in self.lvs if each["lv_uuid"] == lv["lv_uuid"]})
@@ -55,7 +50,7 @@ class Lvm(object):
             return "it has a snapshot"
         if lv["origin"]:
             return "it is a snapshot of %s" % lv["origin"]
-        if set(kinds) - set(LINEAR):
+        if kinds != ["linear"]:
             return "it is of the type %s, and only linear ones are known" % ", ".join(kinds)
         return self.group_trouble(vg)
 
@@ -80,8 +75,8 @@ class Lvm(object):
             )
         return None
 
-    def backup(self, vg_name):
-        """Return the text of a group's metadata as vgcfgbackup writes it; it touches memory alone, no disk."""
+    def saved(self, vg_name):
+        """Return {file name: bytes}: a group's metadata as vgcfgbackup writes it; it touches memory alone, no disk."""
         script = (
             'd=$(mktemp -d -p "$1") || exit 1; trap \'rm -rf "$d"\' EXIT; '
             'vgcfgbackup -f "$d/vg" -- "$2" > /dev/null || exit 1; cat "$d/vg"'
@@ -91,7 +86,7 @@ class Lvm(object):
                 ["sh", "-c", script, "sh", place, vg_name], ok=None, environment=QUIET, timeout=60
             )
             if done.rc == 0:
-                return done.stdout.decode("utf-8", "replace")
+                return {vg_name + ".vgcfg": done.stdout}
         raise Failed("vgcfgbackup cannot save the metadata of %s: %s"
                      % (vg_name, done.stderr.decode("utf-8", "replace").strip()))  # fmt: skip
 

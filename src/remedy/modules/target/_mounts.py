@@ -66,6 +66,28 @@ def holding(every, path):
     return max(fitting, key=lambda entry: len(entry["mount"])) if fitting else None
 
 
+def named(every, path):
+    """Return the mount at a path, the last one there, by the names alone; None where there is none."""
+    name = path.rstrip("/") or "/"
+    return next((entry for entry in reversed(every) if entry["mount"] == name), None)
+
+
+def at(host, path, timeout=5):
+    """Return the mount at a path, which may be a link to one; None where nothing is mounted there.
+
+    What is in the table by that name is not touched: a dead mount holds nobody up. Raises Failed where the path itself
+    does not answer in time.
+    """
+    every = mounts()
+    found = named(every, path)
+    if found is not None:
+        return found
+    try:
+        return named(every, host.in_child(lambda: os.path.realpath(path), timeout))
+    except Failed as error:
+        raise Failed("%s cannot be asked: %s" % (path, error.message), error.cause)
+
+
 def read_only(entry):
     """Say whether the mount, or the file system behind it, is read-only."""
     # Since Linux 6.15 an ext4 that found an error stays "rw" and says emergency_ro.
@@ -94,6 +116,20 @@ def usage(host, entries, timeout):
                 answers[entry["id"]] = None
                 timeout = min(timeout, 1)
     return [(entry, answers[entry["id"]]) for entry in entries]
+
+
+def room(sizes):
+    """Return of one mount's sizes its size, used, available (to ordinary users) and reserved bytes, and its percent."""
+    unit = sizes["f_frsize"] or sizes["f_bsize"]
+    size, free, available = (unit * sizes[name] for name in ("f_blocks", "f_bfree", "f_bavail"))
+    used = size - free
+    found = {"size": size, "used": used, "available": available, "reserved": max(0, free - available)}
+    return dict(found, percent=percent(used, used + available))
+
+
+def percent(part, whole):
+    """Round up, as df does: 100 means that nothing is left, 99 that something is."""
+    return -(-part * 100 // whole) if whole > 0 else 0
 
 
 def silent(host, tops, timeout=5):

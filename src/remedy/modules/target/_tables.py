@@ -10,22 +10,29 @@ _MBR_MOST = (1 << 32) - 1  # sectors: what its 32 bits can count
 _EXTENDED = ("5", "f", "85")
 
 
+class Table(object):
+    """The partition table of a disk: `table` as `sfdisk --json` tells it, `sector` (bytes)."""
+
+    def __init__(self, table, sector):
+        self.table = table
+        self.sector = sector
+
+
 class Partition(object):
     """One partition of a disk and the room behind it.
 
-    `index` (as sfdisk counts), `start`, `size` (bytes, as the table has them), `room` (bytes that lie free right
-    behind it), `last` (nothing behind it but the disk's end), `most` (bytes that an MBR counts; None for GPT), `behind`
-    (the number of the partition that begins behind it, or None), `uuid`, `label` (gpt or dos), `trouble` (why it is
-    not to be grown), `sector`, `dump` (the whole table, as sfdisk -d tells it).
+    `index` (as sfdisk counts), `size` (bytes, as the table has it), `room` (bytes that lie free right behind it),
+    `last` (nothing behind it but the disk's end), `most` (bytes that an MBR counts; None for GPT), `behind` (the number
+    of the partition that begins behind it, or None), `uuid`, `label` (gpt or dos), `trouble` (why it is not to be
+    grown), `sector`.
     """
 
     def __init__(self, **known):
         self.__dict__.update(known)
 
 
-def partition(host, block, node, disk_size=None):
-    """Return the Partition of a Block; `node` is its disk's path, `disk_size` another size than the disk has now."""
-    disk = block.disk
+def read(host, disk, node):
+    """Return the Table of a disk; `node` is its path. Raises Failed where sfdisk cannot read it, or it is damaged."""
     told = host.run(["sfdisk", "--json", node], c_locale=True, timeout=30, ok=None)
     said = told.stderr.decode("utf-8", "replace").strip()
     if told.rc:
@@ -35,12 +42,20 @@ def partition(host, block, node, disk_size=None):
     if "corrupt" in said.lower():
         raise Failed("the partition table of %s is damaged, and must be repaired first: %s" % (node, said))
     table = json.loads(told.stdout.decode("utf-8", "replace"))["partitiontable"]
-    dump = host.run(["sfdisk", "--dump", node], c_locale=True, timeout=30).stdout.decode("utf-8", "replace")
-    sector = int(table.get("sectorsize") or disk.read("queue/logical_block_size") or 512)
-    return judge(table, block.start, sector, (disk_size or disk.size), dump, block.read("partition"))
+    return Table(table, int(table.get("sectorsize") or disk.read("queue/logical_block_size") or 512))
 
 
-def judge(table, start, sector, disk_size, dump, number):
+def dump(host, node):
+    """Return the whole table of a disk as `sfdisk --dump` tells it, and takes it again."""
+    return host.run(["sfdisk", "--dump", node], c_locale=True, timeout=30).stdout
+
+
+def partition(table, block, disk_size):
+    """Return the Partition of a Block from its disk's Table; `disk_size` in bytes, as it is or will be."""
+    return judge(table.table, block.start, table.sector, disk_size, block.read("partition"))
+
+
+def judge(table, start, sector, disk_size, number):
     """Return the Partition that begins at a byte; pure, for a parsed `sfdisk -J` table."""
     label = table.get("label")
     if label not in LABELS:
@@ -71,7 +86,6 @@ def judge(table, start, sector, disk_size, dump, number):
     edge = min(limit, behind[0]["start"]) if behind else limit
     return Partition(
         index=_index(entry, number),
-        start=entry["start"] * sector,
         size=entry["size"] * sector,
         room=max(0, edge - end) * sector,
         last=not behind,
@@ -81,7 +95,6 @@ def judge(table, start, sector, disk_size, dump, number):
         label=label,
         trouble=trouble,
         sector=sector,
-        dump=dump,
     )
 
 

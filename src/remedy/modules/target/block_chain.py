@@ -49,40 +49,30 @@ class BlockChain(Probe):
                 "only root may read what lies below a file system; add become: true", cause="permission"
             )
         if self.params["mount"]:
-            entries = [_chain.mounted(self.params["mount"])]
+            entries = [_chain.mounted(self.host, self.params["mount"], self.params["timeout"])]
         else:
             entries = [each for each in _mounts.real(_mounts.mounts()) if each["source"].startswith("/dev/")]
             entries = [each for each in entries if each["type"] not in _mounts.IMAGES]
-        return {
-            "chains": [
-                self._chain(*each) for each in _mounts.usage(self.host, entries, self.params["timeout"])
-            ]
-        }
+        survey = _chain.Survey(self.host)
+        found = _mounts.usage(self.host, entries, self.params["timeout"])
+        return {"chains": [self._chain(survey, *each) for each in found]}
 
-    def _chain(self, entry, sizes):
+    def _chain(self, survey, entry, sizes):
         if sizes is None or "error" in sizes:
             why = "it does not answer" if sizes is None else sizes["error"]
             if self.params["mount"]:
                 raise Failed("%s cannot be asked: %s" % (entry["mount"], why))
             chain = {"mount": entry["mount"], "type": entry["type"], "links": [], "stops_at": why}
         else:
-            chain = _chain.of(self.host, entry)
+            chain = _chain.of(survey, entry)
         chain["device"] = chain["links"][0]["path"] if chain["links"] else entry["source"]
-        chain["percent"] = _percent(sizes)
-        known = sizes and "error" not in sizes
-        chain["free_bytes"] = sizes["f_bavail"] * sizes["f_frsize"] if known else None
-        chain["statvfs_bytes"] = sizes["f_blocks"] * sizes["f_frsize"] if known else None
+        room = _mounts.room(sizes) if sizes and "error" not in sizes else {}
+        chain["percent"] = room["percent"] if room.get("size") else None
+        chain["free_bytes"] = room.get("available")
+        chain["statvfs_bytes"] = room.get("size")
         grows = self.params["offline"] or _filesystems.may_grow_online()
         every = _growth.plan(chain, "all", True)
         chain["waiting_bytes"] = 0 if not every["steps"] else every["to_bytes"] - every["from_bytes"]
         size, earlier = self.params["size"], self.params["earlier"]
         chain["plan"] = _growth.plan(chain, size, grows, earlier) if size else None
         return chain
-
-
-def _percent(sizes):
-    if not sizes or "error" in sizes:
-        return None
-    used = sizes["f_blocks"] - sizes["f_bfree"]
-    every = used + sizes["f_bavail"]
-    return -(-100 * used // every) if every > 0 else None

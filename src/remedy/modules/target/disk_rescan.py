@@ -9,7 +9,7 @@ import fcntl
 import os
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target import _blocks, _disks
+from remedy.modules.target import _disks
 from remedy.modules.target._growing import MOUNT, Growing
 
 PARAMS = (
@@ -29,16 +29,8 @@ def kind(params):
 
 
 class Rescan(Growing):
-    _block = None
-
-    @property
-    def block(self):
-        if self._block is None:
-            block = _blocks.at(self.params["device"])
-            if block.kind not in ("disk", "loop"):
-                raise Failed("%s is no disk: it is of the kind %s" % (self.params["device"], block.kind))
-            self._block = self.guard(block)
-        return self._block
+    kinds = ("disk", "loop")
+    noun = "disk"
 
     def key(self):
         return "disk:" + self.block.name

@@ -71,11 +71,11 @@ class DiskUsage(Probe):
 
     def _selected(self, every):
         if self.params["mounts"]:
-            by_name = {entry["mount"]: entry for entry in every}
-            missing = [name for name in self.params["mounts"] if _clean(name) not in by_name]
+            found = [(name, _mounts.named(every, name)) for name in self.params["mounts"]]
+            missing = [name for name, entry in found if entry is None]
             if missing:
                 raise Failed("%s is not a mount point; give paths to ask by any path" % missing[0])
-            return [by_name[_clean(name)] for name in self.params["mounts"]]
+            return [entry for _, entry in found]
         if self.params["paths"]:
             patience = self.params["timeout"]
             chosen = []
@@ -117,31 +117,15 @@ class WithLargest(DiskUsage):
 
 
 def _filesystem(about, entry, sizes):
-    unit = sizes["f_frsize"] or sizes["f_bsize"]
-    size, free, available = (unit * sizes[name] for name in ("f_blocks", "f_bfree", "f_bavail"))
-    used = size - free
     inodes = sizes["f_files"]
     inodes_used = inodes - sizes["f_ffree"]
     return dict(
         about,
         state="ro" if _mounts.read_only(entry) else "rw",
-        size=size,
-        used=used,
-        available=available,
-        reserved=max(0, free - available),
-        percent=_percent(used, used + available),
         inodes=inodes,
         inodes_used=inodes_used,
         inodes_free=sizes["f_ffree"],
-        inode_percent=_percent(inodes_used, inodes) if inodes else None,
+        inode_percent=_mounts.percent(inodes_used, inodes) if inodes else None,
         image=entry["type"] in _mounts.IMAGES,
+        **_mounts.room(sizes),
     )
-
-
-def _percent(part, whole):
-    """Round up, as df does: 100 means that nothing is left, 99 that something is."""
-    return -(-part * 100 // whole) if whole > 0 else 0
-
-
-def _clean(name):
-    return name.rstrip("/") or "/"

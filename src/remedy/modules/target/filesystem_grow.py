@@ -60,13 +60,12 @@ def kind(params):
 
 class Grow(Growing):
     _entry = None
-    _block = None
 
     def _look(self):
         if self._block is not None:
             return
         if self.params["mount"]:
-            self._entry = _chain.mounted(self.params["mount"])
+            self._entry = _chain.mounted(self.host, self.params["mount"])
             try:
                 self._block = _chain.device(self._entry)
             except _chain.Unclear as error:
@@ -90,7 +89,6 @@ class Grow(Growing):
             )
 
     def key(self):
-        self._look()
         return "filesystem:" + (self.params["mount"] or self.params["device"])
 
     def read(self):
@@ -113,9 +111,6 @@ class Grow(Growing):
             return have
         self._refuse_mounted()
         return {"bytes": goal}
-
-    def left(self, want):
-        return want
 
     def write(self, have, want):
         whole = want["bytes"] >= self._block.size // self._about["grain"] * self._about["grain"]
@@ -199,7 +194,9 @@ class Offline(Grow):
             for each in every
             if each["device"] == self._entry["device"] and each["id"] != self._entry["id"]
         ]
-        inside = [each["mount"] for each in every if each["mount"].startswith(mount.rstrip("/") + "/")]
+        inside = [
+            each["mount"] for each in every if each["mount"] != mount and _mounts.below(each["mount"], mount)
+        ]
         if others or self._entry["root"] != "/":
             where = ", ".join(others) or "another place"
             raise Failed(

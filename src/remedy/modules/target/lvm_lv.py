@@ -7,9 +7,8 @@ is shared, or has a namesake. Returns `device`, `bytes`, `vg`, `vg_free`.
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target import _amount, _blocks
+from remedy.modules.target import _amount, _lvm
 from remedy.modules.target._growing import MOUNT, SIZE, Growing
-from remedy.modules.target._lvm import NO_FILES, QUIET, Lvm
 
 PARAMS = (
     Param("device", "path", default=REQUIRED, help="The logical volume, such as /dev/vg0/data."),
@@ -41,36 +40,19 @@ def kind(params):
 
 
 class Logical(Growing):
-    _block = None
-
-    @property
-    def block(self):
-        if self._block is None:
-            block = _blocks.at(self.params["device"])
-            if block.kind != "lvm_lv":
-                raise Failed(
-                    "%s is no logical volume: it is of the kind %s" % (self.params["device"], block.kind)
-                )
-            self._block = self.guard(block)
-        return self._block
+    kinds = ("lvm_lv",)
+    noun = "logical volume"
 
     def key(self):
-        return "lvm_lv:" + self._named()["vg_name"] + "/" + self._lv["lv_name"]
-
-    def _named(self):
-        if self._lv is None:
-            self.read()
-        return self._lv
-
-    _lv = None
+        return "lvm_lv:" + self._lv["vg_name"] + "/" + self._lv["lv_name"]
 
     def read(self):
-        self._lvm = Lvm(self.host)
+        self._lvm = _lvm.Lvm(self.host)
         self._lv = self._lvm.lv(self.block)
         trouble = self._lvm.trouble(self._lv)
         if trouble:
             raise Failed("%s/%s is left alone: %s" % (self._lv["vg_name"], self._lv["lv_name"], trouble))
-        return {"bytes": self.block.size}
+        return {"bytes": self.size_of(self.block)}
 
     def wanted(self, have):
         vg = self._lvm.vg(self._lv["vg_uuid"])
@@ -87,16 +69,17 @@ class Logical(Growing):
         return {"bytes": self.goal(have["bytes"], have["bytes"] + free, extent, name, helps)}
 
     def saved(self):
-        name = self._lv["vg_name"]
-        return {name + ".vgcfg": self._lvm.backup(name).encode("utf-8")}
+        return self._lvm.saved(self._lv["vg_name"])
 
     def write(self, have, want):
         name = "%s/%s" % (self._lv["vg_name"], self._lv["lv_name"])
         script = 'exec lvextend --config "$3" --size "$1b" -- "$2"'
-        self.steady("lvextend", script, (want["bytes"], name, NO_FILES), environment=QUIET)
+        self.steady("lvextend", script, (want["bytes"], name, _lvm.NO_FILES), environment=_lvm.QUIET)
 
     def predict(self, have, want):
         self.foresee(self.block, want["bytes"])
+        free = "free:" + self._lv["vg_uuid"]
+        self.host.foreseen[free] = self.host.foreseen.get(free, 0) - (want["bytes"] - have["bytes"])
 
     def returns(self, have, now):
         vg = self._lvm.vg(self._lv["vg_uuid"])

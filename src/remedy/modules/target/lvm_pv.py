@@ -6,9 +6,8 @@ namesake. Returns `device`, `bytes`, `vg`.
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target import _blocks
+from remedy.modules.target import _blocks, _lvm
 from remedy.modules.target._growing import MOUNT, Growing
-from remedy.modules.target._lvm import NO_FILES, QUIET, Lvm
 
 PARAMS = (
     Param("device", "path", default=REQUIRED, help="The physical volume, such as /dev/sda3."),
@@ -25,19 +24,11 @@ def kind(params):
 
 
 class Physical(Growing):
-    _block = None
-
-    @property
-    def block(self):
-        if self._block is None:
-            self._block = self.guard(_blocks.at(self.params["device"]))
-        return self._block
-
     def key(self):
         return "lvm_pv:" + self.block.name
 
     def read(self):
-        lvm = self._lvm = Lvm(self.host)
+        lvm = self._lvm = _lvm.Lvm(self.host)
         own = [
             each
             for each in lvm.pvs
@@ -64,12 +55,11 @@ class Physical(Growing):
         return {"bytes": max(have["bytes"], usable)}
 
     def saved(self):
-        name = self._pv["vg_name"]
-        return {name + ".vgcfg": self._lvm.backup(name).encode("utf-8")}
+        return self._lvm.saved(self._pv["vg_name"])
 
     def write(self, have, want):
         script = 'exec pvresize --config "$2" -- "$1"'
-        self.steady("pvresize", script, (self._pv["pv_name"], NO_FILES), environment=QUIET)
+        self.steady("pvresize", script, (self._pv["pv_name"], _lvm.NO_FILES), environment=_lvm.QUIET)
 
     def predict(self, have, want):
         name = "free:" + self._pv["vg_uuid"]

@@ -7,7 +7,7 @@ damaged table. The old table (`sfdisk --dump`) is saved in the run's folder. Ret
 """
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target import _blocks, _tables
+from remedy.modules.target import _tables
 from remedy.modules.target._amount import wrong
 from remedy.modules.target._growing import MOUNT, SIZE, Growing
 
@@ -41,17 +41,8 @@ def kind(params):
 
 
 class Grow(Growing):
-    _block = None
-    _part = None
-
-    @property
-    def block(self):
-        if self._block is None:
-            block = _blocks.at(self.params["device"])
-            if block.kind != "partition":
-                raise Failed("%s is no partition: it is of the kind %s" % (self.params["device"], block.kind))
-            self._block = self.guard(block)
-        return self._block
+    kinds = ("partition",)
+    noun = "partition"
 
     def key(self):
         return "partition:" + self.block.name
@@ -62,7 +53,7 @@ class Grow(Growing):
         if node is None:
             raise Failed("%s, the disk of %s, has no node under /dev here" % (disk.name, self.block.name))
         self._node = node
-        self._part = _tables.partition(self.host, self.block, node, self.size_of(disk))
+        self._part = _tables.partition(_tables.read(self.host, disk, node), self.block, self.size_of(disk))
         if self._part.trouble:
             raise Failed("%s is left alone: %s" % (self.block.name, self._part.trouble))
         if self._part.size < self.block.size:
@@ -82,7 +73,7 @@ class Grow(Growing):
         return {"bytes": size, "table_bytes": size}
 
     def saved(self):
-        return {"%s.sfdisk" % self.block.disk.name: self._part.dump.encode("utf-8")}
+        return {"%s.sfdisk" % self.block.disk.name: _tables.dump(self.host, self._node)}
 
     def write(self, have, want):
         what = "table" if want["table_bytes"] > have["table_bytes"] else "kernel"

@@ -10,7 +10,8 @@ import stat
 import time
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target import _blocks, _chain, _mounts
+from remedy.modules.target import _blocks, _chain, _filesystems, _mounts
+from remedy.modules.target.faults import _folder
 from remedy.modules.target.faults._fault import MARK, STATE, Fault, name_param, wrong_name, wrong_path
 
 PARAMS = (
@@ -32,7 +33,12 @@ PARAMS = (
     ),
     Param("size", "size", default=320 << 20, help="What the file system has."),
     Param("grown", "size", default=512 << 20, help="What the disk has now."),
-    Param("folder", "path", default="/var/lib/" + MARK, help="Where the disk's file lies."),
+    Param(
+        "folder",
+        "path",
+        default="/var/lib/" + MARK,
+        help="Where the disk's file lies; the default is made if missing.",
+    ),
     name_param("disk"),
     STATE,
 )
@@ -75,11 +81,9 @@ def kind(params):
 
 
 class DiskShort(Fault):
-    _device = None
-
     @property
     def image(self):
-        return os.path.join(self.params["folder"], "%s-%s.img" % (MARK, self.params["name"]))
+        return os.path.join(_folder.real(self.params["folder"]), "%s-%s.img" % (MARK, self.params["name"]))
 
     def key(self):
         return "fault:" + self.image
@@ -87,20 +91,23 @@ class DiskShort(Fault):
     def found(self):
         if not os.path.exists(self.image):
             return None
-        disk = self._disk()
-        if disk is None or self._mounted() is None:
+        entry = self._mounted(self._disk())
+        if entry is None:
             return False
-        links = _chain.of(self.host, _chain_mount(self.params["path"]))["links"]
-        return bool(links) and os.stat(self.image).st_size - links[0]["size_bytes"] > _SLACK
+        try:
+            size = _filesystems.of(entry["type"], entry["mount"], entry["source"])["size"]
+        except (Failed, OSError):
+            return False
+        return os.stat(self.image).st_size - size > _SLACK
 
     def inject(self):
         self.lift()
         path = self.params["path"]
         if os.path.isdir(path) and os.listdir(path):
             raise Failed("%s is not empty: give a folder of the fault's own" % path)
-        for folder in (path, self.params["folder"]):
-            if not os.path.isdir(folder):
-                os.makedirs(folder)
+        _folder.make(self.params["folder"])
+        if not os.path.isdir(path):
+            os.makedirs(path)
         table, short = self.params["table"], self.params["short"]
         size, grown = self.params["size"], self.params["grown"]
         # Room for the table before the partition, and for its copy behind it.
@@ -123,7 +130,7 @@ class DiskShort(Fault):
 
     def lift(self):
         was = self._disk()
-        while self._mounted() is not None:
+        while self._mounted(was) is not None:
             self.host.run(["umount", self.params["path"]])
         disk = self._disk()
         if disk is not None:
@@ -139,14 +146,15 @@ class DiskShort(Fault):
             os.unlink(self.image)
         if was is not None:
             _forget("/dev/" + was.name)
-        for folder in (self.params["path"], self.params["folder"]):
-            try:
-                os.rmdir(folder)
-            except OSError:
-                pass  # others have something in it
+        try:
+            os.rmdir(self.params["path"])
+        except OSError:
+            pass  # others have something in it
+        _folder.drop(self.params["folder"])
 
     def returns(self, have, now):
-        disk, mount = self._disk(), self._mounted()
+        disk = self._disk()
+        mount = self._mounted(disk)
         return {
             "path": self.params["path"],
             "disk": "/dev/" + disk.name if disk else None,
@@ -172,11 +180,11 @@ class DiskShort(Fault):
         self.host.run(["partx", "--add", disk])
         device = disk + "p1"
         with open("/sys/class/block/%s/dev" % os.path.basename(device)) as file:
-            number = [int(part) for part in file.read().split(":")]
-        if _blocks.number_of(device) != "%d:%d" % tuple(number):
+            number = file.read().strip()
+        if _blocks.number_of(device) != number:
             if os.path.exists(device):
                 os.unlink(device)
-            os.mknod(device, stat.S_IFBLK | 0o600, os.makedev(*number))
+            os.mknod(device, stat.S_IFBLK | 0o600, os.makedev(*map(int, number.split(":"))))
         return device
 
     def _make(self, device, size):
@@ -215,23 +223,16 @@ class DiskShort(Fault):
         inode = self.host.run(argv, ok=None).stdout.decode("ascii", "replace").strip()
         return inode == str(os.stat(self.image).st_ino)
 
-    def _mounted(self):
-        """Return our mount, None where it is not there."""
-        entry = _chain_mount(self.params["path"])
-        disk = self._disk()
-        if entry is None or disk is None:
+    def _mounted(self, disk):
+        """Return the mount of our disk, None where it is not there."""
+        entry = _mounts.at(self.host, self.params["path"]) if disk is not None else None
+        if entry is None:
             return None
         try:
             numbers = _blocks.all_below(_chain.device(entry))
         except (_chain.Unclear, Failed):
             return None
         return entry if disk.number in numbers else None
-
-
-def _chain_mount(path):
-    real = os.path.realpath(path)
-    found = [entry for entry in _mounts.mounts() if entry["mount"] == real]
-    return found[-1] if found else None
 
 
 def _forget(node):
