@@ -96,10 +96,10 @@ def silences(lab, host_factory, tmp_path_factory) -> Iterator[list[Future[Silenc
         process = wrecker.start(place.order(state, "play", "twenty", out=out))
         assert proxy.was_cut.wait(30)
         began = time.monotonic()
-        process.join(3 * SILENCE_SECONDS)
+        code = wrecker.ended(process, 3 * SILENCE_SECONDS)
         seconds = time.monotonic() - began
         agents = place.agents(max(0.0, SILENCE_SECONDS + 3 * 5.0 - seconds))
-        return Silence(place, before, state, process.exitcode, seconds, agents)
+        return Silence(place, before, state, code, seconds, agents)
 
     with ThreadPoolExecutor(len(hosts)) as threads:
         yield [threads.submit(fall_silent, number) for number in range(len(hosts))]
@@ -201,11 +201,10 @@ def test_killed_at_random_moments(places, silences):
             state = place.state()
             began = time.monotonic()
             process = wrecker.start(place.order(state, "play", "twenty"))
-            process.join(moments.uniform(0.1 * seconds, 1.2 * seconds))
-            if process.exitcode is not None:
+            if wrecker.ended(process, moments.uniform(0.1 * seconds, 1.2 * seconds)) is not None:
                 seconds = time.monotonic() - began
             process.kill()
-            process.join(10)
+            assert wrecker.ended(process, 10) is not None
             count = check(place, before, state, undo=number % UNDONE_EACH == 0)
             counts.append(count)
             seconds *= 1.0 if count else 1.2  # the machine is busier, or idler, than it was

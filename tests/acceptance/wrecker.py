@@ -10,9 +10,11 @@ import ctypes
 import multiprocessing
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ WRECKED = 70
 
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
 _BIND, _PRIVATE = 0x1000, 0x44000  # MS_BIND, MS_REC | MS_PRIVATE
+
+_polls = threading.Lock()
+"""Held by who may read how a process ended: that is told once, and who starts one asks for all the others too."""
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
@@ -46,20 +51,28 @@ class Order:
 
 
 def start(order: Order) -> BaseProcess:
-    """Begin; `join` and `exitcode` tell the end."""
+    """Begin; `ended` tells the end."""
     process = _forks.Process(target=_operate, args=(order,))
-    process.start()
+    with _polls:
+        process.start()
     return process
+
+
+def ended(process: BaseProcess, seconds: float | None) -> int | None:
+    """Wait for the end and return the exit code, negative for a signal; None if there is none in time."""
+    wait([process.sentinel], seconds)
+    with _polls:
+        return process.exitcode
 
 
 def run(order: Order, seconds: float = 60) -> int:
     """Run to the end and return the exit code; negative for a signal."""
     process = start(order)
-    process.join(seconds)
-    if process.exitcode is None:
+    code = ended(process, seconds)
+    if code is None:
         process.kill()
         raise TimeoutError(f"no end within {seconds:g} s: {order}")
-    return process.exitcode
+    return code
 
 
 def _operate(order: Order) -> None:
