@@ -15,8 +15,10 @@ from remedy.drill.file import load_drill
 from remedy.inventory import load as load_inventory
 from remedy.lab.spec import read_specs
 from remedy.modules import find
+from remedy.notify import load_targets
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
+from remedy.secret import Secrets
 from tests.docs import reading
 
 COMMANDS = list(reading.commands())
@@ -73,7 +75,7 @@ def test_a_command_can_be_typed(command):
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda piece: piece.place)
-def test_an_example_can_be_used(block, tmp_path):
+def test_an_example_can_be_used(block, tmp_path, monkeypatch):
     named = _FIRST_LINE.match(block.text)
     file = tmp_path / (named[1] if named else "playbooks/example.yml")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +88,11 @@ def test_an_example_can_be_used(block, tmp_path):
         assert load_inventory([str(file)], root=tmp_path).hosts
     elif file.name == "remedy.yml":
         assert Project.find(tmp_path).settings
+    elif file.name == "notifications.yml":
+        monkeypatch.setenv("ONCALL_URL", "json://127.0.0.1/oncall")
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+        (tmp_path / "audit").write_text("json://127.0.0.1/audit\n")
+        assert load_targets(tmp_path, None, Secrets())
     elif named and file.parent == tmp_path:  # variables, for -e @FILE
         assert extra_vars([f"@{file}"], None)
     else:

@@ -22,6 +22,7 @@ _COMMANDS = {
     "inventory": "Show hosts and groups, and who set a variable.",
     "doc": "Describe a module or a runbook.",
     "drill": "Break a real host, heal it, prove it.",
+    "notify": "Who is told how runs end, and whether that works.",
     "lab": "Disposable hosts on this machine, to break and heal.",
 }
 

@@ -42,14 +42,18 @@ becoming = _stack(
     click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the password for that."),
 )
 
-variables = _stack(
-    click.option("-e", "--extra-vars", multiple=True, metavar="VARS",
-                 help="Variables that win over all others: k=v, JSON, YAML or @file."),
+vault = _stack(
     click.option("--vault-password-file", "--vault-pass-file", "vault_files", multiple=True, metavar="FILE",
                  help="The vault password: a file, or a program that prints it."),
     click.option("--vault-id", "vault_ids", multiple=True, metavar="LABEL@SOURCE",
                  help="A labelled vault password: a file, or 'prompt'."),
     click.option("-J", "--ask-vault-pass", is_flag=True, help="Ask for the vault password."),
+)  # fmt: skip
+
+variables = _stack(
+    click.option("-e", "--extra-vars", multiple=True, metavar="VARS",
+                 help="Variables that win over all others: k=v, JSON, YAML or @file."),
+    vault,
 )  # fmt: skip
 
 tags = _stack(

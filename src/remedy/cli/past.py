@@ -49,13 +49,18 @@ def runs_as_json(runs: Sequence[RunSummary]) -> str:
 
 def run_as_json(record: RunRecord) -> str:
     """Return a run's report once more, with who made it and where its journal is."""
+    return as_json(run_as_document(record))
+
+
+def run_as_document(record: RunRecord) -> dict[str, Any]:
+    """Return a run's report, schema `remedy.report/1`, with who made it and where its journal is."""
     report = JsonReport()
     for event in record.events:
         report(event)
     document = report.document()
     summary = record.summary
     document["run"].update(outcome=summary.outcome, user=summary.user, journal=str(record.folder))
-    return as_json(document)
+    return document
 
 
 def run_as_text(record: RunRecord, *, every: bool) -> str:
