@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from remedy.errors import InputError
-from remedy.history.file import locked, make_file, set_aside
+from remedy.history.file import identity, locked, make_file, set_aside
 from remedy.history.tables import HEAD, VERSION_TABLE
 from remedy.history.trouble import HistoryError, mapped
 
@@ -37,9 +37,11 @@ class Database:
     `place` names it for people, without a password. Usable from several threads.
     """
 
-    def __init__(self, engine: Engine, place: str) -> None:
+    def __init__(self, engine: Engine, place: str, file: Path | None = None) -> None:
         self.engine = engine
         self.place = place
+        self.file = file
+        self.identity = None if file is None else identity(file)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -83,6 +85,22 @@ def open_database(state: Path, url: str | None = None, *, notice: Callable[[str]
     return _open_server(parsed)
 
 
+def renew(database: Database, notice: Callable[[str], None] = _silent) -> Database:
+    """Return an empty database in the place of one whose file is damaged, which is renamed; raises HistoryError.
+
+    Where another process has done so meanwhile, that one's is returned.
+    """
+    database.close()
+    path = database.file
+    if path is None:
+        raise HistoryError(f"the history database {database.place} is damaged", hint="its server knows how to mend it")
+    with locked(path):
+        if identity(path) == database.identity:
+            _move(path, notice)
+            return _made(path)
+    return _open_file(path, notice)
+
+
 def in_memory() -> Database:
     """Return an empty history database that lives as long as the program: for when there can be none on disk."""
     engine = _sqlite("sqlite://", poolclass=StaticPool)
@@ -114,32 +132,43 @@ def _open_server(url: URL) -> Database:
 
 
 def _open_file(path: Path, notice: Callable[[str], None]) -> Database:
-    database = Database(_sqlite(f"sqlite:///{path}"), str(path))
+    if path.exists():
+        database = _at(path)
+        try:
+            if _version(database) == HEAD:
+                return database
+        except HistoryError as error:
+            if not error.broken:
+                raise
+        database.close()
+    with locked(path):
+        try:
+            return _made(path)
+        except HistoryError as error:
+            if not error.broken:
+                raise
+        _move(path, notice)
+        return _made(path)
+
+
+def _at(path: Path) -> Database:
+    return Database(_sqlite(f"sqlite:///{path}"), str(path), path)
+
+
+def _made(path: Path) -> Database:
+    make_file(path)
+    database = _at(path)
     try:
-        if path.exists() and _version(database) == HEAD:
-            return database
-    except HistoryError as error:
-        if not error.broken:
-            database.close()
-            raise
-    try:
-        with locked(path):
-            try:
-                make_file(path)
-                _begin_wal(database)
-                return _ready(database)
-            except HistoryError as error:
-                if not error.broken:
-                    raise
-            database.close()
-            moved = set_aside(path)
-            notice(f"the history database {path} was damaged: it is now {moved}, and filled anew from the journals")
-            make_file(path)
-            _begin_wal(database)
-            return _ready(database)
+        _begin_wal(database)
+        return _ready(database)
     except BaseException:
         database.close()
         raise
+
+
+def _move(path: Path, notice: Callable[[str], None]) -> None:
+    moved = set_aside(path)
+    notice(f"the history database {path} was damaged: it is now {moved}, and filled anew from the journals")
 
 
 def _sqlite(url: str, **more: Any) -> Engine:

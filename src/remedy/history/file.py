@@ -42,6 +42,15 @@ def locked(path: Path) -> Iterator[None]:
         os.close(opened)
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells this file from another of its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def make_file(path: Path) -> None:
     """Make the file, empty and 0600, unless it is there; what SQLite puts beside it takes its mode."""
     try:

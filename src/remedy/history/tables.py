@@ -91,6 +91,8 @@ runs = Table(
     Column("mode", Plain, nullable=False),  # apply, check, diagnose, rollback
     Column("user", Plain, nullable=False),
     Column("arguments", Plain, nullable=False),  # a JSON list, without the values of extra variables
+    Column("sources", Plain, nullable=False),  # a JSON list: the inventories as absolute paths
+    Column("started_in", Plain, nullable=False),
     Column("project", Plain),  # its root; NULL where the journal does not say
     Column("started", Utc, nullable=False),
     Column("seconds", Double),  # NULL where the end is missing
@@ -100,6 +102,7 @@ runs = Table(
     Column("changes", Integer, nullable=False),
     Column("predicted", Integer, nullable=False),
     Column("intents", Integer, nullable=False),
+    Column("lent", Integer, nullable=False),
     Column("findings", Integer, nullable=False),
     Column("unresolved", Integer, nullable=False),
     Column("journal_bytes", Integer, nullable=False),  # how much of the journal was read
@@ -114,7 +117,7 @@ run_hosts = Table(
     metadata,
     _of_run(),
     Column("host", Plain, nullable=False),
-    Column("status", Plain, nullable=False),  # failed, unreachable, changed, pending, ok, or none: not reached
+    Column("status", Plain, nullable=False),  # failed, unreachable, refused, changed, pending, ok; none: not reached
     Column("reason", Plain),  # why it was left out: a key of errors.REASONS
     Column("message", Plain),
     *(
