@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from remedy.errors import InputError
 
-_AGO = re.compile(r"(\d+)\s*([mhdw])")
+_AGO = re.compile(r"([0-9]+)\s*([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _EXPECTED = "expected how long ago (30m, 12h, 7d, 2w), or a time: 2026-11-01, '2026-11-01 03:30'"
 

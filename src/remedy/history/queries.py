@@ -20,6 +20,7 @@ from remedy.journal import CUT_OFF, RunSummary, named_few
 _OUTCOMES = ("ok", "failed", "refused", "unreachable", "interrupted", "running")
 STATUSES = (*_OUTCOMES, "changed", "pending", "findings", "unresolved", "cut-off")
 """What runs can be asked for by: an outcome, or what there was in them."""
+_SHOWN = 8
 _AT_ONCE = 1000  # numbers in one question; databases have limits of their own, above 30 000
 
 
@@ -139,10 +140,19 @@ def _matching(
     for pattern in patterns:
         matches = [one for one in known if any(fnmatchcase(name, pattern) for name in called(one))]
         if not matches:
-            hint = nearest(pattern, {called(one)[0] for one in known}) if known else "there are no runs yet"
+            hint = _near(what, pattern, known, called)
             raise InputError(f"no run of a {what} '{pattern}' is in the history", hint=hint)
         found.update(dict.fromkeys(matches))
     return list(found)
+
+
+def _near(what: str, pattern: str, known: list[str], called: Callable[[str], tuple[str, ...]]) -> str:
+    names = sorted({called(one)[0] for one in known})
+    if not names:
+        return "there are no runs yet"
+    hint = nearest(pattern, names)
+    few = hint.startswith("did you mean") or len(names) <= _SHOWN
+    return hint if few else f"{len(names)} {what}s are known: {', '.join(names[:_SHOWN])}, ..."
 
 
 def _of_hosts(hosts: list[str], condition: ColumnElement[bool] | None = None) -> ColumnElement[bool]:
