@@ -133,7 +133,8 @@ def test_the_list_is_chosen_by_host_playbook_time_and_status(state: Path) -> Non
     def runs(*arguments: str) -> list[str]:
         return [line.split()[0][-1] for line in told(*arguments).splitlines()]
 
-    telling.write(state, "20250107-g", [telling.done(host="cache1", status="failed")], playbook="redis-down.yml", hosts=["cache1"])
+    failed = telling.done(host="cache1", status="failed")
+    telling.write(state, "20250107-g", [failed], playbook="redis-down.yml", hosts=["cache1"])
     assert runs("--host", "cache1") == ["g"]
     assert runs("--host", "db2") == ["c", "a"]
     assert runs("--playbook", "redis-down", "--playbook", "disk-*", "--since", "1h") == ["g"]

@@ -44,6 +44,7 @@ def test_the_migrations_lead_to_the_tables_and_to_the_head() -> None:
         context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
         assert compare_metadata(context, tables.metadata) == []
         names = {name: inspect(connection).get_indexes(name) for name in tables.metadata.tables}
+    database.close()
     known = {name: {index.name for index in table.indexes} for name, table in tables.metadata.tables.items()}
     assert {name: {index["name"] for index in found if not index["unique"]} for name, found in names.items()} == known
     scripts = ScriptDirectory(str(Path(history.__file__).parent / "migrations"))

@@ -217,9 +217,9 @@ def filling_process(state: Path) -> subprocess.Popen[str]:
 
 
 def told_by_one(state: Path) -> dict[str, list[tuple[object, ...]]]:
-    alone = in_memory()
-    catch_up(alone, state)
-    return made.content(alone)
+    with in_memory() as alone:
+        catch_up(alone, state)
+        return made.content(alone)
 
 
 def test_kill_9_in_the_middle_leaves_whole_runs_and_the_next_goes_on(tmp_path: Path) -> None:
@@ -285,13 +285,15 @@ def test_one_that_is_locked_is_not_waited_for_long(tmp_path: Path, monkeypatch: 
     with pytest.raises(HistoryError, match="cannot be used: another program has held it locked for too long"):
         kept_up(tmp_path, None, lambda text: None)
     notices: list[str] = []
-    instead = filled(tmp_path, None, notices.append)
-    assert made.content(instead) == told_by_one(tmp_path)
+    with filled(tmp_path, None, notices.append) as instead:
+        assert made.content(instead) == told_by_one(tmp_path)
     assert len(notices) == 1
     assert notices[0].endswith(f"locked for too long; this is told from the journals of {tmp_path}")
     raw.execute("ROLLBACK")
     raw.close()
-    assert kept_up(tmp_path, None, notices.append)[1].stored == 2
+    opened, done = kept_up(tmp_path, None, notices.append)
+    assert done.stored == 2
+    opened.close()
 
 
 FULL = """

@@ -103,7 +103,8 @@ def list_(
         project=project.root if here else None,
         number=number,
     )
-    runs = list_past(_filled(project), asked)
+    with _filled(project) as database:
+        runs = list_past(database, asked)
     if shape == "json":
         click.echo(past.runs_as_json(runs))
     else:
@@ -155,7 +156,8 @@ def _show(run: str, *, verbose: bool, shape: str) -> int:
     except InputError as unknown:
         from remedy.history.queries import find_past
 
-        kept = find_past(_filled(project), run)
+        with _filled(project) as database:
+            kept = find_past(database, run)
         if kept is None:
             raise unknown from None
         click.echo(past.kept_as_json(kept) if shape == "json" else past.kept_as_text(kept))

@@ -62,6 +62,12 @@ class Database:
         """Close its connections."""
         self.engine.dispose()
 
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:
         try:
@@ -138,6 +144,7 @@ def _open_file(path: Path, notice: Callable[[str], None]) -> Database:
             if _version(database) == HEAD:
                 return database
         except HistoryError as error:
+            database.close()
             if not error.broken:
                 raise
         database.close()
@@ -160,10 +167,10 @@ def _made(path: Path) -> Database:
     database = _at(path)
     try:
         _begin_wal(database)
-        return _ready(database)
     except BaseException:
         database.close()
         raise
+    return _ready(database)
 
 
 def _move(path: Path, notice: Callable[[str], None]) -> None:
@@ -200,15 +207,18 @@ def _begin_wal(database: Database) -> None:
 
 
 def _ready(database: Database) -> Database:
-    """Bring the schema up to date, one process at a time."""
-    if _version(database) == HEAD:
-        return database
-    with database.writing() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        found = _read_version(connection)
-        if found != HEAD:
-            _upgrade(connection, found, database.place)
+    """Bring the schema up to date, one process at a time; a database that cannot be used is closed."""
+    try:
+        if _version(database) != HEAD:
+            with database.writing() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+                found = _read_version(connection)
+                if found != HEAD:
+                    _upgrade(connection, found, database.place)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

@@ -42,10 +42,13 @@ def kept_up(
     fill = rebuild if anew else catch_up
     database = open_database(state, url, notice=notice)
     try:
+        try:
+            return database, fill(database, state, progress)
+        except HistoryError as error:
+            if not error.broken:
+                raise
+        database = renew(database, notice)
         return database, fill(database, state, progress)
-    except HistoryError as error:
-        if not error.broken:
-            database.close()
-            raise
-    database = renew(database, notice)
-    return database, fill(database, state, progress)
+    except BaseException:
+        database.close()
+        raise
