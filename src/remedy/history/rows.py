@@ -45,7 +45,10 @@ def rows_of(folder: Path, origin: str) -> Rows | None:
         if summing.started is None:
             raise
         trouble = str(error)
-    summary = summing.summary(folder, running=is_active(folder))
+    if summing.started is None:
+        return None
+    # Asked only of a journal that has lines and no end: to ask is to lock it, and a run that begins locks its own.
+    summary = summing.summary(folder, running=summing.ended is None and is_active(folder))
     if summary is None:
         return None
     run = {
