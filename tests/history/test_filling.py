@@ -197,6 +197,18 @@ def test_two_machines_share_one_and_leave_each_other_alone(tmp_path: Path, monke
     opened.close()
 
 
+def test_a_machine_with_another_name_reads_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some(tmp_path, 3)
+    opened = open_database(tmp_path)
+    catch_up(opened, tmp_path)
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    assert catch_up(opened, tmp_path) == (0, 0, ())
+    assert set(column(opened, "origin")) == {f"another:{tmp_path}"}
+    shutil.rmtree(tmp_path / "runs/2026-0001")
+    assert catch_up(opened, tmp_path) == (0, 1, ())
+    opened.close()
+
+
 FILLING = """
 import sys
 from pathlib import Path

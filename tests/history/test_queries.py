@@ -11,7 +11,7 @@ import pytest
 from remedy.errors import InputError
 from remedy.history import Database, open_database
 from remedy.history.filling import catch_up
-from remedy.history.queries import STATUSES, Asked, find_past, list_past
+from remedy.history.queries import STATUSES, Asked, Point, find_past, list_past, measured
 from tests.history import made
 from tests.journal import telling
 
@@ -124,3 +124,19 @@ def test_several_that_begin_so_are_named(database: Database, tmp_path: Path) -> 
     catch_up(database, tmp_path)
     with pytest.raises(InputError, match=r"'5-' could be 2 runs\n  write more of one: 5-more, 5-cut"):
         find_past(database, "5-")
+
+
+def test_what_was_measured_is_a_series_by_host_and_object(database: Database) -> None:
+    def at(second: int) -> datetime:
+        return datetime.fromtimestamp(second, UTC)
+
+    points = measured(database, ["disk.used"], hosts=["db1"], since=at(101))
+    assert set(points) == {Point("db1", "disk.used", "/var", at(103), 300.0)}
+    assert len(points) == 2  # in two runs
+    everything = measured(database, ["disk.used", "disk.size"])
+    assert [(point.name, point.value) for point in everything] == [
+        *[("disk.size", 1000.0)] * 2,
+        *[("disk.used", 900.0)] * 2,
+        *[("disk.used", 300.0)] * 2,
+    ]
+    assert measured(database, ["memory.total"]) == []

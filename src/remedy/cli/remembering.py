@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from contextlib import suppress
 
 import click
 
@@ -42,10 +44,17 @@ def _start(project: Project) -> None:
         environment["REMEDY_HISTORY_URL"] = project.history  # not an argument: everybody sees those
     null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
     # -P: the folder that remedy was called in is none to import from.
-    os.posix_spawn(
+    process = os.posix_spawn(
         sys.executable,
         [sys.executable, "-P", "-m", "remedy.history", str(project.state), str(project.state / _TROUBLE)],
         environment,
         file_actions=null,
         setsid=True,
     )
+    # A daemon that makes many runs would gather its remains.
+    threading.Thread(target=_bury, args=(process,), name="history", daemon=True).start()
+
+
+def _bury(process: int) -> None:
+    with suppress(ChildProcessError):
+        os.waitpid(process, 0)

@@ -22,6 +22,7 @@ Progress = Callable[[int, int], None]
 
 _BATCH_SECONDS = 0.3  # of reading; then what was read is stored, so that one who is killed has not read for nothing
 _BATCH_ROWS = 20_000
+AT_ONCE = 1000  # names or numbers in one question; databases have limits of their own, above 30 000
 _LOCK = 7_236_340  # of PostgreSQL's advisory locks: one who stores at a time
 
 
@@ -44,10 +45,10 @@ def catch_up(database: Database, state: Path, progress: Progress | None = None) 
     A run whose journal has been deleted stays, marked so. May be cut off anywhere, and run by many at once: what is
     missing then is stored the next time.
     """
-    known = _known(database, origin_of(state))
     found = _journals(state)
+    known = _known(database, origin_of(state), list(found))
     stale = [folder for name, folder in found.items() if _is_stale(known.get(name), folder)]
-    return _fill(database, state, stale, [name for name in known if name not in found], progress)
+    return _fill(database, state, stale, known, found, progress)
 
 
 def rebuild(database: Database, state: Path, progress: Progress | None = None) -> Filled:
@@ -55,22 +56,35 @@ def rebuild(database: Database, state: Path, progress: Progress | None = None) -
 
     Runs whose journals are gone, those of other state folders, and what schedules keep are left as they are.
     """
-    known = _known(database, origin_of(state))
     found = _journals(state)
-    missed = [name for name in known if name not in found]
-    return _fill(database, state, list(found.values()), missed, progress)
+    known = _known(database, origin_of(state), list(found))
+    return _fill(database, state, list(found.values()), known, found, progress)
 
 
 class _Known(NamedTuple):
+    origin: str
     size: int
     outcome: str
     gone: datetime | None
 
 
-def _known(database: Database, origin: str) -> dict[str, _Known]:
-    asked = select(runs.c.run, runs.c.journal_bytes, runs.c.outcome, runs.c.gone).where(runs.c.origin == origin)
+def _known(database: Database, origin: str, names: list[str]) -> dict[str, _Known]:
+    """Return what is known of an origin's runs, and of those whose journals are here by now.
+
+    A container has another name each time, and a state folder may be moved: that is no reason to read it all again.
+    """
+    asked = select(runs.c.run, runs.c.origin, runs.c.journal_bytes, runs.c.outcome, runs.c.gone)
     with database.reading() as connection:
-        return {name: _Known(*about) for name, *about in connection.execute(asked)}
+        found = {name: _Known(*about) for name, *about in connection.execute(asked.where(runs.c.origin == origin))}
+        for some in _chunks([name for name in names if name not in found]):
+            elsewhere = connection.execute(asked.where(runs.c.run.in_(some)))
+            found.update((name, _Known(*about)) for name, *about in elsewhere)
+    return found
+
+
+def _chunks(names: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(names), AT_ONCE):
+        yield names[start : start + AT_ONCE]
 
 
 def _journals(state: Path) -> dict[str, Path]:
@@ -94,7 +108,12 @@ def _is_stale(known: _Known | None, folder: Path) -> bool:
 
 
 def _fill(
-    database: Database, state: Path, folders: list[Path], missed: list[str], progress: Progress | None
+    database: Database,
+    state: Path,
+    folders: list[Path],
+    known: dict[str, _Known],
+    found: dict[str, Path],
+    progress: Progress | None,
 ) -> Filled:
     origin = origin_of(state)
     unreadable: list[str] = []
@@ -104,8 +123,11 @@ def _fill(
         done += read
         if progress is not None:
             progress(done, len(folders))
-    # A folder that is not there at all is one that is not mounted, or a new one.
-    gone = _mark(database, missed) if missed and (state / RUNS).is_dir() else 0
+    moved = [name for name, about in known.items() if about.origin != origin]
+    missed = [name for name, about in known.items() if name not in found and about.gone is None]
+    if not (state / RUNS).is_dir():
+        missed = []  # not mounted, or a new one
+    gone = _mark(database, moved, origin, missed) if moved or missed else 0
     return Filled(stored, gone, tuple(unreadable))
 
 
@@ -163,11 +185,13 @@ def _put(connection: Connection, rows: Rows) -> bool:
     return True
 
 
-def _mark(database: Database, missed: list[str]) -> int:
-    """Mark the runs whose journals are missed, once."""
+def _mark(database: Database, moved: list[str], origin: str, missed: list[str]) -> int:
+    """Note whose journals are here by now, and since when others are missed; return how many newly are."""
+    marked = 0
     with database.writing() as connection:
-        marked = 0
-        for name in missed:
-            now_gone = update(runs).where(runs.c.run == name, runs.c.gone.is_(None))
+        for some in _chunks(moved):
+            connection.execute(update(runs).where(runs.c.run.in_(some)).values(origin=origin))
+        for some in _chunks(missed):
+            now_gone = update(runs).where(runs.c.run.in_(some), runs.c.gone.is_(None))
             marked += connection.execute(now_gone.values(gone=datetime.now(UTC))).rowcount
     return marked

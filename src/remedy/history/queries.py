@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from remedy.errors import InputError, nearest
 from remedy.history.database import Database
-from remedy.history.tables import changes, findings, run_hosts, runs
+from remedy.history.filling import AT_ONCE
+from remedy.history.tables import changes, findings, measures, run_hosts, runs
 from remedy.journal import CUT_OFF, RunSummary, named_few
 
 _OUTCOMES = ("ok", "failed", "refused", "unreachable", "interrupted", "running")
 STATUSES = (*_OUTCOMES, "changed", "pending", "findings", "unresolved", "cut-off")
 """What runs can be asked for by: an outcome, or what there was in them."""
 _SHOWN = 8
-_AT_ONCE = 1000  # numbers in one question; databases have limits of their own, above 30 000
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -103,6 +103,30 @@ def find_past(database: Database, name: str) -> Kept | None:
             findings=_rows(connection, findings, number),
             changes=_rows(connection, changes, number),
         )
+
+
+class Point(NamedTuple):
+    """A number that a run saw: of `name` and `object` as in history.measures; bytes or a count."""
+
+    host: str
+    name: str
+    object: str
+    time: datetime
+    value: float
+
+
+def measured(
+    database: Database, names: Iterable[str], *, hosts: Iterable[str] = (), since: datetime | None = None
+) -> list[Point]:
+    """Return what was measured under these names, by host, name, object and time; without hosts of all."""
+    columns = (measures.c.host, measures.c.name, measures.c.object, measures.c.time, measures.c.value)
+    asked = select(*columns).where(measures.c.name.in_(list(names))).order_by(*columns[:4])
+    if hosts := list(hosts):
+        asked = asked.where(measures.c.host.in_(hosts))
+    if since is not None:
+        asked = asked.where(measures.c.time >= since)
+    with database.reading() as connection:
+        return [Point(*row) for row in connection.execute(asked)]
 
 
 def _rows(connection: Connection, table: Any, number: int) -> list[dict[str, Any]]:
@@ -193,10 +217,10 @@ def _of_host(status: str) -> ColumnElement[bool]:
 
 def _fared(connection: Connection, numbers: list[int], hosts: list[str] | None) -> dict[int, dict[str, str]]:
     found: dict[int, dict[str, str]] = {}
-    for start in range(0, len(numbers) if hosts else 0, _AT_ONCE):
+    for start in range(0, len(numbers) if hosts else 0, AT_ONCE):
         asked = (
             select(run_hosts.c.run_id, run_hosts.c.host, run_hosts.c.status)
-            .where(run_hosts.c.run_id.in_(numbers[start : start + _AT_ONCE]), run_hosts.c.host.in_(hosts or ()))
+            .where(run_hosts.c.run_id.in_(numbers[start : start + AT_ONCE]), run_hosts.c.host.in_(hosts or ()))
             .order_by(run_hosts.c.host)
         )
         for number, host, status in connection.execute(asked):
