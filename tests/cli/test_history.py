@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from remedy.cli.history import history
+from tests.history import made
 from tests.journal import telling
 
 ITEMS = [{"item": f"/var/log/{number}.gz", "reason": "old", "size": number * 1024} for number in range(25)]
@@ -120,3 +122,80 @@ def test_what_has_no_size_says_why_it_went_instead(state: Path) -> None:
     text = told("20250106")
     assert "      session 7 of app@db2  idle for 900 s\n" in text
     assert "0 B" not in text
+
+
+def test_show_and_a_bare_run_are_the_same() -> None:
+    for more in ((), ("-v",), ("--format", "json")):
+        assert told("show", "20250101", *more) == told("20250101", *more) == told(*more, "20250101")
+
+
+def test_the_list_is_chosen_by_host_playbook_time_and_status(state: Path) -> None:
+    def runs(*arguments: str) -> list[str]:
+        return [line.split()[0][-1] for line in told(*arguments).splitlines()]
+
+    failed = telling.done(host="cache1", status="failed")
+    telling.write(state, "20250107-g", [failed], playbook="redis-down.yml", hosts=["cache1"])
+    assert runs("--host", "cache1") == ["g"]
+    assert runs("--host", "db2") == ["c", "a"]
+    assert runs("--playbook", "redis-down", "--playbook", "disk-*", "--since", "1h") == ["g"]
+    assert runs("--since", "2025-01-01") == ["g"]
+    assert runs("--status", "changed") == ["a"]
+    assert runs("--status", "cut-off", "--status", "pending") == ["c", "b"]
+    assert told("--host", "db*", "--status", "changed").splitlines()[0].endswith("2 changes  db1: changed, db2: none")
+    assert json.loads(told("--host", "cache1", "--format", "json"))["runs"][0]["asked"] == {"cache1": "failed"}
+
+
+def test_findings_are_counted_and_what_is_left_of_them(state: Path) -> None:
+    two = [made.found("db1"), made.found("db2"), made.resolved("db1"), made.found("db2", again=True)]
+    telling.write(state, "20250108-h", two)
+    assert told("-n", "1").rstrip().endswith("ok (0), 2 findings (1 left), 0 changes")
+
+
+def test_a_run_whose_journal_is_gone_is_told_from_what_was_kept(state: Path) -> None:
+    events = [*made.healed("db1"), made.found("db2", title="no backup")]
+    telling.write(state, "20250109-i", events, time=900.0)
+    told()
+    shutil.rmtree(state / "runs/20250109-i")
+    assert told("-n", "1").rstrip().endswith("2 findings (1 left), 1 change  journal gone")
+    text = told("show", "20250109").splitlines()
+    assert text[0] == "20250109-i: apply, ok (0) after 1.5 s, 1 change"
+    assert text[5].startswith("  journal    gone (missed since 20")
+    assert text[6:] == [
+        "  db1: P1 /var above 85 % (resolved)",
+        "  db2: P1 no backup",
+        "  db1: Write it: file:/etc/motd, 600 B freed",
+    ]
+    document = json.loads(told("20250109", "--format", "json"))
+    assert (document["schema"], document["run"]["journal"], document["tasks"]) == ("remedy.report/1", None, None)
+    assert document["hosts"]["db1"]["changed"] == 1
+    assert [finding["id"] for finding in document["findings"]] == ["disk-full", "disk-full"]
+
+
+def test_rebuild_says_what_it_did_and_what_it_could_not_read(state: Path) -> None:
+    (state / "runs/20250110-j").mkdir()
+    (state / "runs/20250110-j/journal.jsonl").write_bytes(b"")
+    result = CliRunner().invoke(history, ["rebuild"], catch_exceptions=False)
+    assert result.stdout == f"{state}/history.db: 3 runs from {state}/runs\n"
+    assert result.stderr == "warning: the journal of 20250110-j does not say which run it is of\n"
+
+
+def test_a_damaged_database_is_replaced_and_said(state: Path) -> None:
+    (state / "history.db").write_text("nonsense " * 999)
+    result = CliRunner().invoke(history, [], catch_exceptions=False)
+    assert len(result.stdout.splitlines()) == 3
+    assert "was damaged: it is now" in result.stderr
+    assert CliRunner().invoke(history, [], catch_exceptions=False).stderr == ""
+
+
+def test_a_server_that_is_away_keeps_nobody_from_the_journals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REMEDY_HISTORY_URL", "postgresql://ops:s3cret@127.0.0.1:9/history")
+    result = CliRunner().invoke(history, [], catch_exceptions=False)
+    assert len(result.stdout.splitlines()) == 3
+    assert result.stderr.startswith("warning: the history database postgresql://ops:***@127.0.0.1:9/history cannot be")
+    assert "s3cret" not in result.output
+
+
+def test_help_shows_what_can_be_asked() -> None:
+    text = told("--help")
+    for words in ("--host", "--playbook", "--since", "--status", "rebuild", "show", "history --host db1 --since 7d"):
+        assert words in text

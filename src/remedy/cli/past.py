@@ -6,8 +6,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remedy.cli.telling import as_json
 from remedy.events import Changed, Intent, RunStarted, TaskDone
@@ -15,33 +16,48 @@ from remedy.journal import RunRecord, RunSummary
 from remedy.report import JsonReport
 from remedy.report.text import count, duration, pad, safe, size
 
+if TYPE_CHECKING:
+    from remedy.history.queries import Kept, Past
+
 _ITEMS = 20
 
 
-def runs_as_text(runs: Sequence[RunSummary], project: Path) -> str:
-    """Return a line for each run; those of another project say which."""
+def runs_as_text(runs: Sequence[Past], project: Path, origin: str) -> str:
+    """Return a line for each run; those of another project, state folder or machine say which."""
     rows = [
         (
-            each.id,
-            _when(each.started),
-            each.mode,
-            safe(Path(each.playbook).stem),
-            safe(each.user),
-            count(each.hosts, "host"),
-            f"{_outcome(each)}, {_changes(each)}",
-            _elsewhere(each, project),
+            each.run.id,
+            _when(each.run.started),
+            each.run.mode,
+            safe(Path(each.run.playbook).stem),
+            safe(each.run.user),
+            count(each.run.hosts, "host"),
+            ", ".join([_outcome(each.run), *_found(each), _changes(each.run)]),
+            ", ".join(safe(f"{host}: {status}") for host, status in each.hosts.items()),
+            "; ".join(_elsewhere(each, project, origin)),
         )
         for each in runs
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(pad, row, widths)).rstrip() for row in rows)
+    filled = [number for number, width in enumerate(widths) if width]
+    lines = ("  ".join(pad(row[number], widths[number]) for number in filled).rstrip() for row in rows)
     return "".join(f"{line}\n" for line in lines)
 
 
-def runs_as_json(runs: Sequence[RunSummary]) -> str:
-    """Return the runs as a document, newest first; the fields are RunSummary's, and `project`, its root."""
+def runs_as_json(runs: Sequence[Past]) -> str:
+    """Return the runs as a document, newest first; the fields are RunSummary's, with what else the history knows."""
     rows = [
-        {**asdict(each), "folder": str(each.folder), "project": each.project and str(each.project)}
+        {
+            **asdict(each.run),
+            "folder": str(each.run.folder),
+            "project": each.run.project and str(each.run.project),
+            "origin": each.origin,
+            "findings": each.findings,
+            "unresolved": each.unresolved,
+            "asked": each.hosts,
+            "gone": each.gone and each.gone.isoformat(),
+            "trouble": each.trouble,
+        }
         for each in runs
     ]
     return json.dumps({"schema": "remedy.history/1", "runs": rows}, indent=2)
@@ -79,6 +95,64 @@ def run_as_text(record: RunRecord, *, every: bool) -> str:
         *_objects(record, every=every),
     ]
     return "\n".join(map(safe, lines))
+
+
+def kept_as_json(kept: Kept) -> str:
+    """Return what is left of a run whose journal is gone, in the shape of its report: what is not known is null."""
+    run = kept.past.run
+    ended = None if run.seconds is None else run.started + run.seconds
+    return as_json(
+        {
+            "schema": "remedy.report/1",
+            "run": {
+                **{name: getattr(run, name) for name in ("id", "playbook", "inventory", "mode")},
+                "started": _instant(run.started),
+                "finished": None if ended is None else _instant(ended),
+                **{name: getattr(run, name) for name in ("seconds", "outcome", "exit_code", "user")},
+                "journal": None,
+                "origin": kept.past.origin,
+                "gone": kept.past.gone and kept.past.gone.isoformat(),
+            },
+            "hosts": {each["host"]: each for each in kept.hosts},
+            "findings": [
+                {**each, "id": each["finding"], "raised": each["raised"].isoformat()} for each in kept.findings
+            ],
+            "changes": [{**each, "time": each["time"].isoformat()} for each in kept.changes],
+            "tasks": None,
+        }
+    )
+
+
+def kept_as_text(kept: Kept) -> str:
+    """Return what is left of a run whose journal is gone."""
+    past, run = kept.past, kept.past.run
+    took = "" if run.seconds is None else f" after {duration(run.seconds)}"
+    if past.gone is not None:
+        since = f"gone (missed since {_when(past.gone.timestamp())}): this is what the history has kept of it"
+    else:
+        since = f"{run.folder} on {past.origin.partition(':')[0]}"
+    lines = [
+        f"{run.id}: {run.mode}, {_outcome(run)}{took}, {_changes(run)}",
+        f"  playbook   {run.playbook}",
+        f"  inventory  {run.inventory}",
+        *([f"  project    {run.project}"] if run.project else []),
+        f"  by         {run.user}, {_when(run.started)}",
+        f"  hosts      {', '.join(each['host'] for each in kept.hosts)}",
+        f"  journal    {since}",
+        *(f"  {each['host']}: {each['severity']} {each['title']}{_resolved(each)}" for each in kept.findings),
+        *(_kept_change(each) for each in kept.changes),
+    ]
+    return "\n".join(map(safe, lines))
+
+
+def _kept_change(row: Mapping[str, Any]) -> str:
+    foreseen = "would change " if row["predicted"] else ""
+    freed = f", {size(row['bytes_freed'])} freed" if row["bytes_freed"] and not row["predicted"] else ""
+    return f"  {foreseen}{row['host']}: {row['task']}: {row['object']}{freed}"
+
+
+def _resolved(row: Mapping[str, Any]) -> str:
+    return {True: " (resolved)", False: " (not resolved)"}.get(row["resolved"], "")
 
 
 def _objects(record: RunRecord, *, every: bool) -> Iterator[str]:
@@ -134,8 +208,29 @@ def _when(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
 
 
-def _elsewhere(run: RunSummary, project: Path) -> str:
-    return f"in {safe(str(run.project))}" if run.project not in (None, project) else ""
+def _instant(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _found(past: Past) -> list[str]:
+    left = f" ({past.unresolved} left)" if past.unresolved and past.run.mode == "apply" else ""
+    return [f"{count(past.findings, 'finding')}{left}"] if past.findings else []
+
+
+def _elsewhere(past: Past, project: Path, origin: str) -> Iterator[str]:
+    """Yield where a run is from, if not from here, and what has become of its journal."""
+    machine, _, state = past.origin.partition(":")
+    here = origin.partition(":")[0]
+    if machine != here:
+        yield f"on {safe(machine)}"
+    elif past.origin != origin:
+        yield f"journal in {safe(state)}"
+    if past.run.project not in (None, project):
+        yield f"in {safe(str(past.run.project))}"
+    if past.gone is not None:
+        yield "journal gone"
+    elif past.trouble is not None:
+        yield "journal damaged"
 
 
 def _outcome(run: RunSummary) -> str:

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from remedy.cli.asking import ask_password, extra_vars, vault_passwords
 from remedy.cli.mistyped import look_for_slips
+from remedy.cli.remembering import remember
 from remedy.cli.telling import as_json, tell
 from remedy.document import Map, Text, load_yaml
 from remedy.engine.bus import Bus
@@ -217,6 +218,8 @@ class Session(Struct, frozen=True, kw_only=True):
             trouble = Interrupted("interrupted")
         finally:
             late = _close(report, connections, journal)
+            if bus.begun:
+                remember(self.project)
         trouble = trouble or late
         if trouble is None:
             if self.shape == "json":

@@ -58,7 +58,7 @@ def read_run(folder: Path) -> RunRecord:
     summing = Summing()
     lines = []
     torn = False
-    for found in _lines(folder):
+    for found in lines_of(folder):
         if found is None:
             torn = True
         else:
@@ -75,7 +75,7 @@ def read_run(folder: Path) -> RunRecord:
 def sum_up(folder: Path) -> RunSummary | None:
     """Return a run's summary from its journal; None before its first line."""
     summing = Summing()
-    for found in _lines(folder):
+    for found in lines_of(folder):
         if found is not None:
             summing(found.event)
     return summing.summary(folder, running=is_active(folder))
@@ -96,8 +96,8 @@ def is_active(folder: Path) -> bool:
     return False
 
 
-def _lines(folder: Path) -> Iterator[Line | None]:
-    """Yield the lines; None for a torn last one."""
+def lines_of(folder: Path) -> Iterator[Line | None]:
+    """Yield a journal's lines, None for a torn last one; RemedyError, at its place, for one that is damaged."""
     path = folder / FILE
     try:
         with path.open("rb") as file:

@@ -1,0 +1,210 @@
+"""The history database in a real PostgreSQL: filled by several machines at once, cut off, restarted, gone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from remedy.history import Database, HistoryError, in_memory, open_database, tables
+from remedy.history.filling import catch_up, rebuild
+from remedy.history.opening import filled, kept_up
+from remedy.history.queries import Asked, list_past
+from remedy.lab import Lab
+from tests.conftest_lab import HostFactory
+from tests.history import made
+from tests.journal import telling
+from tests.services_lab.postgres import Postgres
+
+pytestmark = pytest.mark.lab
+
+FILLING = """
+import sys
+from pathlib import Path
+from remedy.history import open_database, filling
+filling._BATCH_SECONDS = 0.0
+filling.socket.gethostname = lambda: sys.argv[3]
+def tell(done, total):
+    sys.stdout.write(f"{done}\\n")
+    sys.stdout.flush()
+filling.catch_up(open_database(Path(sys.argv[1]), sys.argv[2]), Path(sys.argv[1]), tell)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(lab: Lab, host_factory: HostFactory) -> Postgres:
+    host_factory("pg1", role="postgres")
+    found = Postgres(lab, "pg1")
+    found.begin()
+    found.account("ops", "a/secret")
+    return found
+
+
+@pytest.fixture
+def url(server: Postgres) -> str:
+    """An empty database."""
+    server.sql("DROP DATABASE IF EXISTS ops WITH (FORCE)")
+    server.sql("CREATE DATABASE ops OWNER ops")
+    return f"postgresql://ops:a%2Fsecret@{server.address}/ops"
+
+
+@pytest.fixture
+def opened(url: str, tmp_path: Path) -> Iterator[Database]:
+    database = open_database(tmp_path, url)
+    yield database
+    database.close()
+
+
+def filler(state: Path, url: str, machine: str = socket.gethostname()) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", FILLING, str(state), url, machine]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def some(state: Path, number: int, name: str = "2026") -> None:
+    for each in range(number):
+        telling.write(state, f"{name}-{each:04}", made.healed("db1"), time=1000.0 + each)
+
+
+def told_alone(state: Path) -> dict[str, list[tuple[object, ...]]]:
+    with in_memory() as alone:
+        catch_up(alone, state)
+        return made.content(alone)
+
+
+def test_the_migrations_lead_to_the_tables(opened: Database) -> None:
+    with opened.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_it_holds_what_sqlite_holds_and_a_rebuild_the_same(opened: Database, tmp_path: Path) -> None:
+    some(tmp_path, 20)
+    telling.write(tmp_path, "odd", [made.found("db1", title="nul \0 and half \udcff")], hosts=["db1"])
+    assert catch_up(opened, tmp_path).stored == 21
+    expected = told_alone(tmp_path)
+    assert made.content(opened) == expected
+    assert catch_up(opened, tmp_path).stored == 0
+    assert rebuild(opened, tmp_path).stored == 21
+    assert made.content(opened) == expected
+    assert expected["findings"][-1][5] == "nul ? and half ?"
+
+
+def test_it_answers_as_sqlite_does(opened: Database, tmp_path: Path) -> None:
+    some(tmp_path, 3)
+    telling.write(tmp_path, "failed", [telling.done(status="failed")], time=5000.0)
+    alone = in_memory()
+    for database in (opened, alone):
+        catch_up(database, tmp_path)
+    for asked in (
+        Asked(),
+        Asked(hosts=("db?",), statuses=("failed",)),
+        Asked(playbooks=("disk-full",), since=datetime.fromtimestamp(1001, UTC), number=2),
+        Asked(statuses=("changed", "findings")),
+    ):
+        answers = [[(past.run, past.hosts) for past in list_past(database, asked)] for database in (opened, alone)]
+        assert answers[0] == answers[1]
+        assert answers[0]
+    alone.close()
+
+
+def test_machines_that_make_and_fill_it_at_once_make_it_once(url: str, tmp_path: Path) -> None:
+    for machine in "abc":
+        some(tmp_path / machine, 20, machine)
+    children = [filler(tmp_path / machine, url, machine) for machine in "aabbcc"]
+    for child in children:
+        _, errors = child.communicate(timeout=200)
+        assert (child.returncode, errors) == (0, "")
+    database = open_database(tmp_path, url)
+    held = made.content(database)
+    database.close()
+    assert [row[0] for row in held["runs"]] == [f"{machine}-{number:04}" for machine in "abc" for number in range(20)]
+    for machine in "abc":
+        alone = told_alone(tmp_path / machine)
+        for name in ("run_hosts", "findings", "changes", "measures"):
+            assert [row for row in held[name] if row[0][0] == machine] == alone[name]
+
+
+def test_kill_9_in_the_middle_and_the_next_goes_on(url: str, tmp_path: Path) -> None:
+    some(tmp_path, 80)
+    with filler(tmp_path, url) as child:
+        assert child.stdout is not None
+        while child.stdout.readline() != "20\n":
+            assert child.poll() is None, child.communicate()
+        child.kill()
+    database, done = kept_up(tmp_path, url, lambda text: None)
+    assert 0 < done.stored <= 60
+    assert made.content(database) == told_alone(tmp_path)
+    database.close()
+
+
+def test_a_server_that_was_restarted_is_found_again_and_one_that_is_down_is_done_without(
+    server: Postgres, url: str, opened: Database, tmp_path: Path
+) -> None:
+    some(tmp_path, 2)
+    catch_up(opened, tmp_path)
+    server.restart()
+    assert catch_up(opened, tmp_path).stored == 0
+    server.shell("systemctl stop postgresql@15-main")
+    try:
+        some(tmp_path, 1, "later")
+        with pytest.raises(HistoryError, match="cannot be used"):
+            catch_up(opened, tmp_path)
+        notices: list[str] = []
+        with filled(tmp_path, url, notices.append) as instead:
+            assert [past.run.id for past in list_past(instead, Asked())] == ["2026-0001", "later-0000", "2026-0000"]
+        assert "secret" not in "".join(notices)
+        assert f"postgresql://ops:***@{server.address}/ops cannot be used" in notices[0]
+    finally:
+        server.shell("systemctl start postgresql@15-main")
+        server.begin()
+    assert catch_up(opened, tmp_path).stored == 1
+
+
+def test_a_due_time_is_claimed_once_by_many(opened: Database, tmp_path: Path) -> None:
+    claim = {"schedule": "a", "due": datetime(2026, 11, 29, tzinfo=UTC), "state": "claimed", "holder": "x"}
+    row = tables.schedule_times.insert().values(updated=datetime.now(UTC), **claim)
+    with opened.writing() as connection:
+        connection.execute(row)
+    with pytest.raises(IntegrityError), opened.writing() as connection:
+        connection.execute(row)
+    with opened.reading() as connection:
+        assert connection.execute(select(tables.schedule_times.c.due)).scalars().all() == [claim["due"]]
+
+
+def test_a_newer_schema_is_refused(server: Postgres, url: str, opened: Database, tmp_path: Path) -> None:
+    server.sql(f"UPDATE {tables.VERSION_TABLE} SET version_num = '9999'", database="ops")
+    with pytest.raises(HistoryError, match="is of a newer remedy"):
+        open_database(tmp_path, url)
+
+
+def test_a_wrong_password_is_said_without_it(server: Postgres, url: str, tmp_path: Path) -> None:
+    with pytest.raises(HistoryError, match="password authentication failed") as caught:
+        open_database(tmp_path, url.replace("a%2Fsecret", "wr0ng-secret"))
+    assert "wr0ng" not in str(caught.value)
+
+
+def test_a_run_of_the_command_line_is_there_soon(url: str, opened: Database, tmp_path: Path) -> None:
+    environment = {**os.environ, "REMEDY_STATE": str(tmp_path / "state")}
+    del environment["REMEDY_HISTORY_FILL"]
+    (tmp_path / "remedy.yml").write_text(f"history: {url}\n")
+    remedy = [sys.executable, "-c", "from remedy.cli import main; main()"]
+    run = ["run", "all", "-i", "here,", "-c", "local", "-m", "ping"]
+    done = subprocess.run([*remedy, *run], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    end = time.monotonic() + 60
+    while not (runs := list_past(opened, Asked())):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert [(past.run.playbook, past.run.outcome) for past in runs] == [("ping", "ok")]
+    assert not (tmp_path / "state/history.db").exists()
