@@ -19,6 +19,7 @@ _FINDINGS = 10
 @click.option(
     "--html", "page", type=click.Path(dir_okay=False), help="Write a page with a plot of each to this file."
 )
+@click.option("-v", "--verbose", is_flag=True, help="Also that of which less than a tenth is used.")
 @click.option(
     "--format",
     "shape",
@@ -32,6 +33,7 @@ def capacity(
     start: str,
     below: float | None,
     page: str | None,
+    verbose: bool,
     shape: str,
 ) -> int:
     """Tell how fast disks, memory, connections and databases grow, and in how many days each is full.
@@ -79,5 +81,5 @@ def capacity(
     if shape == "json":
         click.echo(growing.as_json(short, moment, now))
     else:
-        click.echo(growing.as_text(short, any_at_all=bool(found), below=below), nl=False)
+        click.echo(growing.as_text(short, any_at_all=bool(found), below=below, every=verbose), nl=False)
     return _FINDINGS if below is not None and short else 0

@@ -16,30 +16,39 @@ from remedy.report.sparkline import sparkline
 from remedy.report.text import cells, count, pad, safe, size
 
 _HEAD = ("host", "what", "used", "of", "", "a day", "days left", "")
+_QUIET = 0.1  # of a limit that is not coming nearer: shown only where it is asked for
 _RIGHT = (False, False, True, True, True, True, True, False)
 _WIDE, _HIGH = 640.0, 160.0  # a plot, without its labels
 _AHEAD = 0.25  # of the plot's width is to come
 
 
-def as_text(found: Sequence[Growth], *, any_at_all: bool, below: float | None) -> str:
-    """Return a line for each thing that is measured, with its curve."""
+def as_text(found: Sequence[Growth], *, any_at_all: bool, below: float | None, every: bool) -> str:
+    """Return a line for each thing that is measured, with its curve; `every`: also those of which little is used."""
     if not found and below is not None and any_at_all:
         return f"nothing is full within {count(int(below), 'day') if below == int(below) else f'{below:g} days'}\n"
     if not found:
         return (
             "nothing was measured yet: `remedy diagnose capacity-report -i NAME` measures, best once a day\n"
         )
-    rows = [_HEAD, *map(_row, found)]
+    shown = [each for each in found if every or not _is_quiet(each)]
+    rows = [_HEAD, *map(_row, shown)]
     widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
-    lines = (
+    lines = [
         "  ".join(
             pad(text, width, right=right) for text, width, right in zip(row, widths, _RIGHT, strict=True)
         )
         for row in rows
-    )
-    notes = sorted({each.reason for each in found if each.reason})
+    ]
+    notes = sorted({each.reason for each in shown if each.reason})
+    if len(shown) < len(found):
+        lines += ["", f"{len(found) - len(shown)} more of which little is used (-v lists them)"]
     why = notes[0] if len(notes) == 1 else "too few measures for a trend"
     return "".join([*(f"{line.rstrip()}\n" for line in lines), *([f"\n-: {why}\n"] if notes else [])])
+
+
+def _is_quiet(each: Growth) -> bool:
+    used = each.last.used if each.share is None else each.share
+    return each.days_left is None and used < (_QUIET if each.share is not None else 1)
 
 
 def as_json(found: Sequence[Growth], since: datetime, now: datetime) -> str:

@@ -20,6 +20,7 @@ _DAY = timedelta(days=1)
 _LEAST_SPAN = timedelta(hours=20)  # less is one day's tide
 _LEAST_POINTS = 3
 _BUCKETS = 60  # of the trend: the number of pairs grows with its square
+_OF_THE_KERNEL = ("/dev/", "/proc/", "/sys/", "/run/")  # nothing is kept there; /run itself can fill
 _FAR = 3650.0  # days; further away is never
 _STEADY = 0.001  # of the limit a day: less is noise
 
@@ -145,6 +146,8 @@ def _series(
             moments = told.setdefault((row.host, row.object), {})
             moments.setdefault(row.time, {})[row.name] = row.value
     for (host, about), moments in told.items():
+        if f"{about}/".startswith(_OF_THE_KERNEL) and about != "/run":
+            continue
         for kind in kinds:
             points = [
                 _point(kind, moment, values)
