@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.journal import telling
 
 from remedy.lab import Disk, Lab
 from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
+from tests.journal import telling
 
 pytestmark = pytest.mark.lab
 
