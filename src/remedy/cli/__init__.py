@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": "Run one module on hosts.",
     "rollback": "Take back what a run changed.",
     "history": "The runs of this machine, and what they changed.",
+    "capacity": "What grows, and in how many days it is full.",
     "inventory": "Show hosts and groups, and who set a variable.",
     "doc": "Describe a module or a runbook.",
     "drill": "Break a real host, heal it, prove it.",

@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from remedy.cli.asking import ask_password, extra_vars, vault_passwords
+from remedy.cli.measured import Measured
 from remedy.cli.mistyped import look_for_slips
 from remedy.cli.remembering import remember
 from remedy.cli.telling import as_json, tell
@@ -199,6 +200,7 @@ class Session(Struct, frozen=True, kw_only=True):
             connector=connections,
             loans=Loans(self.project.state),
             journals=Journals(self.project.state),
+            growing=Measured(self.project.state, self.project.history),
             approver=Question(page if somebody_is_there() else None, stop, self.secrets.mask),
             stop=stop,
             decrypt=self.vault.open if self.vault else None,

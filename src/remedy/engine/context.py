@@ -124,6 +124,22 @@ class NoJournals:
         return None
 
 
+class Growing(Protocol):
+    """What grows on hosts, by what earlier runs measured."""
+
+    def of(self, host: str, days: float, warn: Callable[[str], None]) -> list[dict[str, Any]]:
+        """Return what was measured of a host in the last days: resource, object, used, limit, days_left and more."""
+        ...
+
+
+class NothingGrows:
+    """Nothing was measured."""
+
+    def of(self, host: str, days: float, warn: Callable[[str], None]) -> list[dict[str, Any]]:
+        """Return none."""
+        return []
+
+
 class RunContext(Struct, frozen=True, kw_only=True):
     """What one run consists of."""
 
@@ -139,6 +155,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
     connector: Connector
     loans: Loans = field(default_factory=NoLoans)
     journals: Journals = field(default_factory=NoJournals)
+    growing: Growing = field(default_factory=NothingGrows)
     decrypt: Any = None
     sources: tuple[str, ...] = ()
     approver: Approver = nobody

@@ -252,6 +252,10 @@ class HostSite(_Place):
             return {"run": None, "before": None, "want": None}
         return {"run": found.run, "before": found.before, "want": found.want}
 
+    def growing(self, days: float) -> list[dict[str, Any]]:
+        """Return what earlier runs measured of this host in the last days, and how it grows."""
+        return self._carrier.run.growing.of(self.name, days, self.warn)
+
     def _carry(
         self, name: str, params: dict[str, Any], *, more: dict[str, Any], finishing: bool = False
     ) -> dict[str, Any]:
