@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from remedy.errors import InputError, nearest
 from remedy.history.database import Database
+from remedy.history.queries import measured
 from remedy.history.tables import measures
 
 _DAY = timedelta(days=1)
@@ -137,21 +138,17 @@ def _series(
     database: Database, since: datetime, kinds: list[_Kind], hosts: list[str] | None
 ) -> Iterator[tuple[tuple[_Kind, str, str], list[Point]]]:
     wanted = {name for kind in kinds for name in kind.names}
-    asked = select(measures).where(measures.c.time >= since, measures.c.name.in_(wanted))
-    if hosts is not None:
-        asked = asked.where(measures.c.host.in_(hosts))
     told: dict[tuple[str, str], dict[datetime, dict[str, float]]] = {}
-    with database.reading() as connection:
-        for row in connection.execute(asked.order_by(measures.c.time)):
-            moments = told.setdefault((row.host, row.object), {})
-            moments.setdefault(row.time, {})[row.name] = row.value
+    for each in measured(database, wanted, hosts=hosts or (), since=since):
+        moments = told.setdefault((each.host, each.object), {})
+        moments.setdefault(each.time, {})[each.name] = each.value
     for (host, about), moments in told.items():
         if f"{about}/".startswith(_OF_THE_KERNEL) and about != "/run":
             continue
         for kind in kinds:
             points = [
                 _point(kind, moment, values)
-                for moment, values in moments.items()
+                for moment, values in sorted(moments.items())
                 if values.keys() >= {*kind.used, *kind.less}
             ]
             if points:
