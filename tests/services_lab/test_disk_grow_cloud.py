@@ -1,15 +1,14 @@
 """disk-grow with grow_cloud: a lab host whose disk is a volume by its inventory, a moto server for EC2, and the cloud.
 
 What Amazon does to the disk, once its volume has been changed, is done here by a thread that watches moto: its volumes
-are no disks. tests/soak/test_qemu.py does the same to a machine that shows the volume's serial.
+are no disks. tests/soak/test_disk_grow_lvm.py does the same to a machine that shows the volume's serial.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,33 +51,12 @@ class Cloud:
 
     @property
     def size(self) -> int:
-        return int(self.ec2.describe_volumes(VolumeIds=[self.volume])["Volumes"][0]["Size"])
+        return moto_ec2.size(self.ec2, self.volume)
 
     @property
     def snapshots(self) -> int:
         found = self.ec2.describe_snapshots(Filters=[{"Name": "volume-id", "Values": [self.volume]}])
         return len(found["Snapshots"])
-
-    @contextmanager
-    def following(self, enlarge: Callable[[int], None]) -> Iterator[None]:
-        """Give the disk what its volume has, a moment after it was asked for."""
-        over = threading.Event()
-
-        def watch() -> None:
-            had = self.size
-            while not over.wait(0.2):
-                if self.size != had:
-                    had = self.size
-                    over.wait(1)
-                    enlarge(had)
-
-        thread = threading.Thread(target=watch)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
 
 
 @pytest.fixture
@@ -123,7 +101,10 @@ def test_a_volume_grows_when_and_only_when_it_was_asked_for(
     assert finding["advice"] == "the volume costs more from then on, and never becomes smaller again"
     assert (cloud.size, machine.about("/data")) == (1, before)
 
-    with cloud.following(lambda size: machine.shell('truncate -s "$1" "$2"', f"{size}G", FILE) and None):
+    def enlarge(size: int) -> None:
+        machine.shell("truncate -s $1G $2", str(size), FILE)
+
+    with moto_ec2.followed(cloud.ec2, cloud.volume, enlarge):
         done = play(operator, size="1200M", grow_cloud=True, grow_snapshot=True)
     assert (done.code, objects(done)) == (0, ["ebs", "disk", "partition", "filesystem"]), said(done)
     assert [each["reversible"] for each in done.report["changes"]] == [False] * 4
@@ -145,11 +126,10 @@ def test_a_volume_that_did_not_reach_the_host_is_told_and_gone_on_with(
     cloud.ec2.modify_volume(VolumeId=cloud.volume, Size=3)  # by somebody else, or by a run that was cut off
     machine.shell("truncate -s 1G $1", FILE)
     # The host sees 512M, its disk has 1G, Amazon says 3G: it is not made smaller, and not asked for again.
-    with cloud.following(lambda size: None):
-        grown = threading.Timer(6, lambda: machine.shell("truncate -s 3G $1", FILE))
-        grown.start()
-        done = play(operator, size="1500M", grow_cloud=True)
-        grown.join()
+    grown = threading.Timer(6, lambda: machine.shell("truncate -s 3G $1", FILE))
+    grown.start()
+    done = play(operator, size="1500M", grow_cloud=True)
+    grown.join()
     assert (done.code, objects(done)) == (0, ["disk", "partition", "filesystem"]), said(done)
     assert cloud.size == 3
 

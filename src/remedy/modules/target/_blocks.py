@@ -98,6 +98,7 @@ class Block(object):
             return "partition"
         if os.path.isdir(os.path.join(self.folder, "dm")):
             uuid = self.read("dm/uuid") or ""
+            uuid = re.sub(r"^part\d+-", "", uuid)  # kpartx: a partition on a multipath device or a RAID
             return next((kind for start, kind in _DM if uuid.startswith(start)), "dm")
         if os.path.isdir(os.path.join(self.folder, "md")):
             return "md"

@@ -53,6 +53,12 @@ def kind(params):
     return BlockChain
 
 
+def _on_disks(entries):
+    """Return the mounts on disks of the host, as their sources tell; pools of ZFS have names of their own."""
+    entries = [each for each in entries if each["source"].startswith("/dev/") or each["type"] == "zfs"]
+    return [each for each in entries if each["type"] not in _mounts.IMAGES]
+
+
 class BlockChain(Probe):
     def read(self):
         if os.geteuid() != 0:
@@ -62,8 +68,7 @@ class BlockChain(Probe):
         if self.params["mount"]:
             entries = [_chain.mounted(self.host, self.params["mount"], self.params["timeout"])]
         else:
-            entries = [each for each in _mounts.real(_mounts.mounts()) if each["source"].startswith("/dev/")]
-            entries = [each for each in entries if each["type"] not in _mounts.IMAGES]
+            entries = _on_disks(_mounts.real(_mounts.mounts()))
         survey = _chain.Survey(self.host, self.params["cloud_volume"])
         found = _mounts.usage(self.host, entries, self.params["timeout"])
         return {"chains": [self._chain(survey, *each) for each in found]}
