@@ -99,6 +99,7 @@ mkfs.ext4 -q /dev/data/plain; mkdir -p /twin; mount /dev/data/plain /twin
 _TWO = """
 - hosts: all
   become: true
+  gather_facts: false
   tasks:
     - lvm_lv: {device: /dev/data/lv}
     - lvm_lv: {device: /dev/data/lv}
