@@ -77,7 +77,8 @@ class Operator:
     def add_guest(self, guest: Guest) -> None:
         """Put an emulated machine into the inventory."""
         self._trust(f"[{guest.address}]:{guest.port}", guest.host_key)
-        self.place(guest.name, ansible_host=guest.address, ansible_port=guest.port)
+        # Emulated on a busy machine, it takes more than the usual ten seconds to let somebody in.
+        self.place(guest.name, ansible_host=guest.address, ansible_port=guest.port, ansible_ssh_timeout=60)
 
     def _trust(self, label: str, key: str) -> None:
         with self._known.open("a") as known:

@@ -145,6 +145,55 @@ def test_what_is_shipped_is_what_a_parser_would_have_left(package: ModuleType) -
         assert wanted <= set(shipped), name
 
 
+AWKWARD = r'''"""Prose."""
+_A = """
+one # "
+"""
+_B = r"""
+two \\"""
+_C = """
+three \""" not yet "quoted"
+"""  # """
+x = '"""'; y = "it's"  # isn't """ either
+def f(a="\""):
+    """Prose
+    of two lines: `"` and it's \""".
+    """
+    return dict(
+        a="""kept
+""",
+        b=[
+            """
+            too
+            """,
+            """and
+            """
+        ],
+    )
+class K(object):
+    """Prose."""
+
+    text = """
+""" + """
+"""
+_D = """
+"""
+EXAMPLES = """
+- copy: {}
+"""
+'''
+
+
+def test_texts_that_are_no_prose_travel_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "awkward_module.py").write_text(AWKWARD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    shipped, _ = bootstrap._source("awkward_module")
+    assert parsed(shipped) == parsed(AWKWARD)
+    assert shipped.count("\n") == AWKWARD.count("\n")
+    assert "Prose" not in shipped
+    assert "- copy" not in shipped
+
+
 def parsed(source: str) -> str:
     """Return the code without what the host has no use for."""
     tree = ast.parse(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,6 +53,33 @@ def attached(ec2: Any, size: int = 8, device: str = "/dev/sdf") -> tuple[str, st
     volume = str(ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=size, VolumeType="gp3")["VolumeId"])
     ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
     return instance, volume
+
+
+def size(ec2: Any, volume: str) -> int:
+    """Return the GiB of a volume."""
+    return int(ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"])
+
+
+@contextmanager
+def followed(ec2: Any, volume: str, enlarge: Callable[[int], None]) -> Iterator[None]:
+    """Do to a disk what Amazon would, a moment after its volume was asked for: moto's are no disks."""
+    over, had = threading.Event(), size(ec2, volume)
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            now = size(ec2, volume)
+            if now != had:
+                over.wait(1)
+                enlarge(now)
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @dataclass

@@ -54,7 +54,7 @@ def dev(tmp_path: Path) -> Path:
 
 
 def test_serials_are_volumes_where_they_look_like_one(sys: str):
-    assert _ebs_host.disks(sys) == {VOLUME: "nvme1n1", "vol-12345678": "vdb"}
+    assert _blocks.volumes(sys) == {VOLUME: "nvme1n1", "vol-12345678": "vdb"}
 
 
 @pytest.mark.parametrize("text", ["S3Z8NB0K", "vol", "vol-xyz", "vol0a1b2c3d4e5f607189", ""])

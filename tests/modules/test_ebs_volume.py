@@ -206,6 +206,10 @@ def test_a_disk_of_xen_is_told_by_its_letter_and_an_nvme_disk_never_is(ec2: Any)
     assert found["result"]["volume_id"] == volume
     refused = run(Site(known(instance=instance, disk=("nvme1n1", None))), device="/dev/nvme1n1", size="20G")
     assert "which volume nvme1n1 of web1 is cannot be told" in refused["reason"]
+    both = run(
+        Site(known(instance=instance, disk=("xvda", None))), device="/dev/xvda", volume_id=volume, size="20G"
+    )
+    assert f"{volume} is attached as /dev/sdf, and xvda of web1 is another: nothing was changed" in both["reason"]
     assert size(ec2, volume) == 8
 
 

@@ -229,6 +229,7 @@ def device(sys: Path, number: str, name: str, **files: str) -> None:
     [
         ("dm-0", {"dm/uuid": "CRYPT-LUKS2-ab-home", "dm/name": "home"}, "crypt", "LUKS"),
         ("dm-0", {"dm/uuid": "mpath-3600", "dm/name": "mpatha"}, "multipath", "multipathd resize map"),
+        ("dm-1", {"dm/uuid": "part1-mpath-3600", "dm/name": "mpatha-part1"}, "multipath", "resize map"),
         ("dm-0", {"dm/uuid": "", "dm/name": "x"}, "dm", "no LVM volume"),
         ("md0", {"md/level": "raid1"}, "md", "mdadm --grow"),
         ("zd0", {}, "zd", "a volume of ZFS"),

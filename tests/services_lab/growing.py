@@ -67,7 +67,7 @@ class Machine:
 
     def ended(self) -> None:
         """Wait until nothing that makes something grow runs any more."""
-        busy = "pgrep -x 'sfdisk|partx|resize2fs|e2fsck|xfs_growfs|slow-.*' > /dev/null"
+        busy = "pgrep -x 'sfdisk|partx|resize2fs|e2fsck|xfs_growfs|btrfs|slow-.*' > /dev/null"
         self.shell(f"for k in $(seq 400); do {busy} || exit 0; sleep .05; done; ps ax; exit 1")
 
     def chain(self, mount: str = "/data", **params: Any) -> dict[str, Any]:

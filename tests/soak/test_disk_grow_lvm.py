@@ -11,6 +11,7 @@ from remedy.lab import Lab
 from remedy.lab.qemu import Guest, Guests
 from tests.acceptance.operator import Operator, Result
 from tests.conftest_lab import GuestFactory
+from tests.modules import moto_ec2
 from tests.services_lab.growing import Machine, objects, words
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
@@ -61,9 +62,44 @@ mkdir -p /data; modprobe dm-crypt; key=$(printf '%0128d' 7)
 dmsetup create odd --uuid CRYPT-PLAIN-odd --table "0 200000 crypt aes-xts-plain64 $key 0 $(readlink -f "$1") 0"
 udevadm settle; mkfs.ext4 -q /dev/mapper/odd; mount /dev/mapper/odd /data
 """
+# By the kernel's own means: mdadm and multipathd would not be asked for more.
+_MULTIPATH = """
+mkdir -p /data; modprobe -a dm-multipath dm-round-robin
+dmsetup create odd --uuid mpath-36001405remedy \\
+    --table "0 200000 multipath 0 0 1 1 round-robin 0 1 1 $(readlink -f "$1") 1000"
+udevadm settle; mkfs.ext4 -q /dev/mapper/odd; mount /dev/mapper/odd /data
+"""
+_RAID = """
+mkdir -p /data; modprobe -a md-mod raid1; disk=$(readlink -f "$1"); name=${disk#/dev/}
+echo md127 > /sys/module/md_mod/parameters/new_array; cd /sys/block/md127/md
+echo none > metadata_version; echo raid1 > level; echo 1 > raid_disks; cat "/sys/block/$name/dev" > new_dev
+echo 100000 > "dev-$name/size"; echo 100000 > component_size; echo 0 > "dev-$name/slot"; echo active > array_state
+udevadm settle
+"""
+_ON_RAID = """
+mkfs.ext4 -q /dev/md127; mount /dev/md127 /data
+"""
+_GROUP_ON_RAID = """
+umount /data; wipefs -q -a /dev/md127; pvcreate -q -y /dev/md127; vgcreate -q data /dev/md127
+lvcreate -q -y -L 40M -n lv data; mkfs.ext4 -q /dev/data/lv; mount /dev/data/lv /data
+"""
+_NO_RAID = """
+umount /data; vgremove -q -f data; echo clear > /sys/block/md127/md/array_state; udevadm settle
+"""
+# The guest has no thin_check, which LVM would run at each start of a pool.
+_THIN = """
+printf 'global { thin_check_executable = "" }\\n' > /etc/lvm/lvmlocal.conf; mkdir -p /data
+pvcreate -q -y "$1"; vgcreate -q data "$1"; lvcreate -q -y -L 200M -T data/pool
+lvcreate -q -y -V 150M -T data/pool -n lv; lvcreate -q -y -L 100M -n plain data
+mkfs.ext4 -q /dev/data/lv; mount /dev/data/lv /data
+"""
+_BESIDE = """
+mkfs.ext4 -q /dev/data/plain; mkdir -p /twin; mount /dev/data/plain /twin
+"""
 _TWO = """
 - hosts: all
   become: true
+  gather_facts: false
   tasks:
     - lvm_lv: {device: /dev/data/lv}
     - lvm_lv: {device: /dev/data/lv}
@@ -214,6 +250,80 @@ def test_layouts_that_are_not_understood_are_named_and_left_alone(
     machine.shell(_CLEAN, DISK, TWIN)
     machine.shell(_MAPPED, DISK)
     assert "is a device-mapper target that is no LVM volume" in stops()
+
+
+def test_thin_pools_raid_and_multipath_are_named_and_left_alone(operator: Operator, machine: Machine) -> None:
+    def stops(about: str) -> str:
+        before = machine.shell(about)
+        done = play(operator)
+        assert (done.code, done.report["changes"]) == (2, [])
+        assert machine.shell(about) == before
+        [finding] = done.report["findings"]
+        return str(finding["title"])
+
+    sizes = "lsblk -bno NAME,SIZE; df -B1 /data; "
+    machine.shell(_THIN, DISK)
+    assert "the logical volume data/lv: it lies in the thin pool pool" in stops(sizes + "vgs -o seqno,vg_free data")
+    # A plain volume in the group of a thin pool is as any other, and takes nothing of the pool.
+    machine.shell(_BESIDE)
+    grown = play(operator, mount="/twin", size="160M")
+    assert (grown.code, objects(grown)) == (0, ["lvm_lv", "filesystem"]), grown.stderr
+    assert machine.shell("lvs --noheadings --units m --nosuffix -o lv_size data/pool data/lv").split() == [
+        "150.00",
+        "200.00",
+    ]
+    machine.shell(_CLEAN, DISK, TWIN)
+    machine.shell(_MULTIPATH, DISK)
+    assert "dm-" in (said := stops(sizes + "dmsetup table odd"))
+    assert "is a multipath device: each path and the map must learn the size (multipathd resize map)" in said
+    machine.shell(_CLEAN, DISK, TWIN)
+    try:
+        machine.shell(_RAID, DISK)
+        machine.shell(_ON_RAID)
+        assert "md127 is a software RAID (md): enlarge its members and the array by hand" in stops(sizes)
+        machine.shell(_GROUP_ON_RAID)
+        assert "md127 is a software RAID (md)" in stops(sizes + "vgs -o seqno,vg_free data")
+    finally:
+        machine.shell(_NO_RAID)
+
+
+def test_the_clouds_volume_grows_first_where_it_was_asked_for(
+    tmp_path: Path, lab: Lab, guests: Guests, booted: Guest, machine: Machine
+) -> None:
+    """The volume by the serial that its disk shows; what Amazon does to the disk is done here."""
+    with moto_ec2.moto() as endpoint:
+        ec2 = moto_ec2.session(endpoint)
+        _, volume = moto_ec2.attached(ec2, size=1)
+        serial = volume.replace("-", "")
+        disk = f"/dev/disk/by-id/virtio-{serial}"
+        guests.add_disk("grow", serial, "1G")
+        machine.shell("for i in $(seq 300); do [ -e $1 ] && exit; sleep 0.1; done; exit 1", disk)
+        operator = Operator(tmp_path, lab, ansible_become=True, aws_region=moto_ec2.REGION, aws_endpoint_url=endpoint)
+        operator.add_guest(booted)
+
+        def cloud(*flags: str, **values: Any) -> Result:
+            keys = {"AWS_ACCESS_KEY_ID": moto_ec2.KEY, "AWS_SECRET_ACCESS_KEY": moto_ec2.SECRET}
+            flags = words(*flags, size="1500M", **values)
+            return operator.remedy("play", *flags, environment=keys, timeout=600)
+
+        try:
+            machine.shell("FS=ext4\n" + _CHAIN, disk, TWIN)
+            whole = machine.shell("head -c 200M /dev/urandom > /data/kept; sync; sha256sum /data/kept")
+            refused = cloud()
+            assert (refused.code, refused.report["changes"], moto_ec2.size(ec2, volume)) == (2, [], 1)
+            links = ["ebs", "partition", "lvm_pv", "lvm_lv", "filesystem"]
+            checked = cloud("--check", grow_cloud=True)
+            assert (checked.code, moto_ec2.size(ec2, volume)) == (0, 1), checked.stderr
+            assert objects(checked) == ["ebs", "disk", *links[1:]]  # virtio tells the kernel itself, once it is so
+            with moto_ec2.followed(ec2, volume, lambda size: guests.grow("grow", serial, f"{size}G")):
+                done = cloud(grow_cloud=True)
+            assert (done.code, objects(done)) == (0, links), done.stdout
+            assert moto_ec2.size(ec2, volume) == 2
+            assert int(machine.shell("blockdev --getsize64 /dev/data/lv")) == 1500 << 20
+            assert cloud(grow_cloud=True).report["changes"] == []
+            assert machine.shell("sha256sum /data/kept") == whole
+        finally:
+            machine.shell(_CLEAN, disk, TWIN)
 
 
 def test_a_root_that_is_full_to_the_last_byte_grows_mounted(

@@ -65,7 +65,18 @@ def full_name(name):
 
 # No parser: it would cost every run a tenth of a second. What is shipped is in one style, and a test compares what
 # these find with what the parser finds: texts in triple quotes, those that begin a line as docstrings, and imports.
-_TEXT = re.compile(r'^([ \t]*|EXAMPLES = )?"""(.*?)"""([ \t]*$)?', re.MULTILINE | re.DOTALL)
+# All other texts and comments are passed over whole: quotes in them, or at their ends, open nothing.
+_TEXT = re.compile(
+    r"""(?:(^[ \t]*|^EXAMPLES[ ]=[ ])\"""|\""")  # at the beginning of a line, or anywhere
+        ([^"\\]*(?:(?:\\[\s\S]|"(?!""))[^"\\]*)*)\"""
+        ([ \t]*$)?
+      | \#.*
+      | \'\'\'[\s\S]*?\'\'\'
+      | "[^"\\\n]*(?:\\[\s\S][^"\\\n]*)*"
+      | '[^'\\\n]*(?:\\[\s\S][^'\\\n]*)*'""",
+    re.MULTILINE | re.VERBOSE,
+)
+_INSIDE = ("(", "[", "{", ",", "=", "+", "%", "\\")  # what a text that goes on in the next line has before it
 _IMPORT = re.compile(
     r"^ *(?:from (remedy[\w.]*) import (\([^)]*\)|[\w ,]+)|import (remedy[\w.]+))", re.MULTILINE
 )
@@ -91,6 +102,9 @@ def _without_prose(found):
     """Replace a text that the host has no use for by as many empty lines."""
     before, text, end = found.groups()
     if before is None or end is None:
+        return found.group()
+    start = found.start()
+    if found.string[max(0, start - 200) : start].rstrip().endswith(_INSIDE):
         return found.group()
     return before + '""' + end + "\n" * text.count("\n")
 

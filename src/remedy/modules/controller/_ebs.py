@@ -231,6 +231,8 @@ def locate(site: Site, params: Mapping[str, Any]) -> tuple[Volume, dict[str, Any
     )
     name = str(described["VolumeId"])
     _belongs(site, name, described, instance, shown)
+    if wanted and disk and str(disk["name"]).startswith("xvd"):
+        _letter(site, name, described, disk["name"])
     volume = Volume(
         ec2,
         site,
@@ -293,6 +295,14 @@ def _by_instance(
     if len(places) != 1:
         raise Failed(f"{instance['id']} has {len(places)} volumes: {listed}; name one: volume_id, or device")
     return next(iter(places.values()))
+
+
+def _letter(site: Site, name: str, described: dict[str, Any], disk: str) -> None:
+    """Raise Failed where a volume and a disk were named, and the volume is attached as another one (Xen)."""
+    places = [str(place.get("Device")) for place in described.get("Attachments", [])]
+    if places and _letters(disk) not in [_letters(place) for place in places]:
+        where = f"{name} is attached as {', '.join(places)}, and {disk} of {site.name} is another"
+        raise Failed(f"{where}: nothing was changed")
 
 
 def _letters(device: str) -> str:

@@ -73,19 +73,11 @@ class Block(object):
     @property
     def cloud_volume(self):
         """The id of the cloud's volume that this disk is, as its serial tells it; None where it tells none."""
-        for name in ("serial", "device/serial"):
-            volume = volume_of(self.read(name) or "")
-            if volume:
-                return volume
-        return None
+        return volume_in(self.folder)
 
     def read(self, name):
         """Return one attribute's text, None where there is none."""
-        try:
-            with open(os.path.join(self.folder, name), errors="replace") as file:
-                return file.read().strip()
-        except OSError:
-            return None
+        return _read(os.path.join(self.folder, name))
 
     def node(self):
         """Return the path under /dev that leads to this device, None where none does."""
@@ -106,6 +98,7 @@ class Block(object):
             return "partition"
         if os.path.isdir(os.path.join(self.folder, "dm")):
             uuid = self.read("dm/uuid") or ""
+            uuid = re.sub(r"^part\d+-", "", uuid)  # kpartx: a partition on a multipath device or a RAID
             return next((kind for start, kind in _DM if uuid.startswith(start)), "dm")
         if os.path.isdir(os.path.join(self.folder, "md")):
             return "md"
@@ -121,6 +114,34 @@ def volume_of(serial):
     """Return the id of the volume of Amazon's block store that a serial is, None where it is none."""
     found = _VOLUME.match(serial.strip())
     return "vol-" + found.group(1) if found else None
+
+
+def volume_in(folder):
+    """Return the id of the volume that a disk is by its folder in /sys (NVMe, virtio), None where it shows none."""
+    for name in ("serial", "device/serial"):
+        volume = volume_of(_read(os.path.join(folder, name)) or "")
+        if volume:
+            return volume
+    return None
+
+
+def volumes(sys="/sys"):
+    """Return {volume: name of its disk} for all disks whose serial is that of a volume."""
+    folder = os.path.join(sys, "block")
+    found = {}
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        volume = volume_in(os.path.join(folder, name))
+        if volume:
+            found[volume] = name
+    return found
+
+
+def _read(path):
+    try:
+        with open(path, errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return None
 
 
 def number_of(path):

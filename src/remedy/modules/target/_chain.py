@@ -28,8 +28,10 @@ class Unclear(Exception):
 class Survey(object):
     """What the chains of one probe are read from, asked once: LVM, and the partition table of each disk."""
 
-    def __init__(self, host):
+    def __init__(self, host, volume=None):
+        """`volume`: the id of the cloud's volume that the disk is, for one that shows no serial."""
         self._host = host
+        self._volume = volume
         self._lvm = None
         self._tables = {}
 
@@ -39,6 +41,16 @@ class Survey(object):
         if self._lvm is None:
             self._lvm = _lvm.Lvm(self._host)
         return self._lvm
+
+    def volume(self, disk):
+        """Return the id of the cloud's volume that a disk is, None where it is not known; raises Unclear."""
+        shown = disk.cloud_volume
+        if shown is None and self._volume is not None:
+            other = _blocks.volumes(disk.sys).get(self._volume)
+            if other is not None:
+                text = "%s is named as the volume of %s, and %s is that"
+                raise Unclear(text % (self._volume, disk.name, other))
+        return shown or self._volume
 
     def table(self, disk, node):
         """Return the Table of a disk."""
@@ -142,7 +154,7 @@ def _below(survey, links, block, above):
     elif block.kind == "lvm_lv":
         _logical(survey, links, block, above)
     elif block.kind in ("disk", "loop"):
-        _disk(links, block, above)
+        _disk(survey, links, block, above)
     else:
         links.append(_link(block, block.kind, above))
         raise Unclear("%s is %s" % (block.name, _LAYOUTS.get(block.kind, "of a kind that is not known here")))
@@ -195,7 +207,7 @@ def _partition(survey, links, block, above):
     _below(survey, links, disk, block.name)
 
 
-def _disk(links, block, above):
+def _disk(survey, links, block, above):
     real = _disks.device_size(block)
     link = _link(block, block.kind, above, serial=block.serial, model=block.read("device/model"))
     link["free_behind_bytes"] = max(0, (real or 0) - block.size)
@@ -204,11 +216,12 @@ def _disk(links, block, above):
     links.append(link)
     if block.kind == "loop" and (block.read("loop/offset") or "0") != "0":
         raise Unclear("%s begins in the middle of its file" % block.name)
-    if block.cloud_volume:
+    volume = survey.volume(block)
+    if volume:
         links.append(
             {
                 "kind": "cloud_volume",
-                "name": block.cloud_volume,
+                "name": volume,
                 "path": None,
                 "above": block.name,
                 "provider": "aws",

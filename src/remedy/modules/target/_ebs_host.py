@@ -29,21 +29,11 @@ class EbsHost(Probe):
         device = self.params.get("device")
         identity, why = instance()
         return {
-            "disks": disks(),
+            "disks": _blocks.volumes(),
             "disk": disk_of(device) if device else None,
             "instance": identity,
             "no_instance": why,
         }
-
-
-def disks(sys=_SYS):
-    """Return {volume: name of its disk} for all disks whose serial is that of a volume."""
-    found = {}
-    for name in sorted(_listed(os.path.join(sys, "block"))):
-        volume = _blocks.volume_of(serial(name, sys))
-        if volume:
-            found[volume] = name
-    return found
 
 
 def disk_of(device, sys=_SYS):
@@ -60,16 +50,7 @@ def disk_of(device, sys=_SYS):
     below = _listed(os.path.join(sys, "class/block", name, "slaves"))
     if below:
         raise Failed("%s lies on %s: name the disk below it" % (device, ", ".join(sorted(below))))
-    return {"name": name, "volume": _blocks.volume_of(serial(name, sys))}
-
-
-def serial(name, sys=_SYS):
-    """Return the serial of a disk, "" where it shows none."""
-    for file in ("serial", "device/serial"):
-        text = _text(os.path.join(sys, "block", name, file))
-        if text:
-            return text
-    return ""
+    return {"name": name, "volume": _blocks.volume_in(os.path.join(sys, "block", name))}
 
 
 def instance(service=_SERVICE, port=80):
@@ -101,11 +82,3 @@ def _listed(folder):
         return os.listdir(folder)
     except OSError:
         return []
-
-
-def _text(path):
-    try:
-        with open(path) as file:
-            return file.read(256).strip()
-    except OSError:
-        return ""

@@ -2,20 +2,24 @@
 
 A plan is a dict: from_bytes and to_bytes (the file system now, and then), reach_bytes (the most that can be had),
 steps (in order; each module, device, from_bytes, to_bytes, what), refused (in words, None where it can be done), ends
-(what keeps the chain from becoming larger still).
+(what keeps the chain from becoming larger still). Where the cloud may be asked, and the chain itself has less than is
+wanted, a step makes its volume larger first.
 """
 
 from remedy.agent.kinds import Failed
 from remedy.modules.target import _amount
-from remedy.modules.target._amount import MIB, shown
+from remedy.modules.target._amount import ALL, MIB, shown
+
+_GIB = 1 << 30  # what volumes of a cloud are counted in
 
 
-def plan(chain, amount, grows_mounted=True, earlier=None):
+def plan(chain, amount, grows_mounted=True, earlier=None, cloud=False):
     """Return the plan for a chain of _chain.of; `grows_mounted`: False where ext4 must be unmounted to grow.
 
     `earlier`: {before, want} of the last run that let the file system grow: the same +amount is not added twice.
+    `cloud`: the volume that the chain ends in may be made larger, which costs money.
     """
-    links = chain["links"]
+    links = [dict(each) for each in chain["links"]]
     found = {"mount": chain["mount"], "steps": [], "refused": None, "ends": None, "done_before": False}
     if chain["stops_at"] is not None or len(links) < 2:
         found["refused"] = "%s is left alone: %s" % (chain["mount"], chain["stops_at"])
@@ -23,7 +27,7 @@ def plan(chain, amount, grows_mounted=True, earlier=None):
     if earlier and str(amount).strip().startswith("+") and _same(links, amount, earlier):
         found["done_before"] = True
         amount = str(links[0]["size_bytes"])
-    return _Plan(links, found, grows_mounted).make(amount)
+    return _Plan(links, found, grows_mounted, cloud).make(amount)
 
 
 def _same(links, amount, earlier):
@@ -37,11 +41,13 @@ def _same(links, amount, earlier):
 
 
 class _Plan(object):
-    def __init__(self, links, found, grows_mounted):
+    def __init__(self, links, found, grows_mounted, cloud):
         self._links = links
         self._found = found
         self._grows_mounted = grows_mounted
         self._steps = found["steps"]
+        self._cloud = cloud
+        self._enlarged = {}
         self._rescanned = set()
 
     def make(self, amount):
@@ -52,6 +58,11 @@ class _Plan(object):
         wanted = _amount.target(amount, have)
         relative = str(amount).strip().startswith("+")
         self._found.update(from_bytes=have, reach_bytes=reach, ends=self._ends(device))
+        if self._cloud and wanted is None:
+            text = "size %s asks nothing of the cloud: with grow_cloud name a size (200G), or what to add (+50G)"
+            return self._refuse(have, text % ALL)
+        if self._cloud and wanted > max(reach, have):
+            reach = self._found["reach_bytes"] = self._enlarge(device, wanted)
         if wanted is None:
             wanted = reach
         elif wanted < have - unit - top["slack_bytes"] and not relative:
@@ -153,8 +164,33 @@ class _Plan(object):
             self._step("lvm_lv", link, link["path"], size, after)
         elif link["name"] not in self._rescanned:
             self._rescanned.add(link["name"])
-            self._step("disk_rescan", link, link["path"], size, after)
+            more = {}
+            if link["name"] in self._enlarged:
+                volume, real = self._enlarged[link["name"]]
+                what = "cloud_volume %s: %s to %s" % (volume["name"], shown(real), shown(after))
+                more = {"volume": volume["name"], "gib": after // _GIB, "what": what}
+                self._step("ebs_volume", volume, link["path"], real, after, **more)
+                more = {"least_bytes": after}
+            self._step("disk_rescan", link, link["path"], size, after, **more)
         return after
+
+    def _enlarge(self, device, wanted):
+        """Let the disk of the only cloud's volume have what lacks, in whole GiB; return how far the device can come."""
+        volumes = self._volumes()
+        if len(volumes) == 1:
+            [disk] = [each for each in self._links if each["name"] == volumes[0]["above"]]
+            free = disk["free_behind_bytes"]
+            least = disk["size_bytes"] + free + wanted - self._reach(device)
+            for more in (0, _GIB):  # tables, and LVM's extents, take their share
+                disk["free_behind_bytes"] = _amount.up(least, _GIB) + more - disk["size_bytes"]
+                if self._reach(device) >= wanted:
+                    self._enlarged[disk["name"]] = (volumes[0], disk["size_bytes"] + free)
+                    return self._reach(device)
+            disk["free_behind_bytes"] = free  # what ends the chain is not the disk
+        return self._reach(device)
+
+    def _volumes(self):
+        return [each for each in self._links if each["kind"] == "cloud_volume"]
 
     def _room(self, logical, lack):
         """Add the steps that make a volume group larger by what lacks: what waits already first."""
@@ -181,8 +217,21 @@ class _Plan(object):
             return self._ends(self._disk(link))
         volume = [each for each in self._right_below(link) if each["kind"] == "cloud_volume"]
         name = "the disk " + link["name"]
-        if volume:
-            name = "the cloud's volume %s (%s)" % (volume[0]["name"], link["name"])
         if link["kind"] == "loop":
             name = "the file behind %s (%s)" % (link["name"], link["backing_file"])
-        return "%s ends there: make it larger, and play again" % name
+        if volume:
+            name = "the cloud's volume %s (%s)" % (volume[0]["name"], link["name"])
+        return "%s ends there: make it larger%s, and play again" % (name, self._by_the_cloud(volume))
+
+    def _by_the_cloud(self, volume):
+        """Say how the cloud would help with a disk, or why it does not."""
+        if not self._cloud:
+            return " (with a size, grow_cloud=true does)" if volume else ""
+        if not self._volumes():
+            return " (it is not known as a cloud's volume: ebs_volume_id in the inventory names it)"
+        number = len(self._volumes())
+        if number > 1:
+            return " (grow_cloud takes only one volume, and there are %d: name one to ebs_volume)" % number
+        # The volume would become as large as need be: something else ends the chain.
+        mbr = any(each.get("most_bytes") for each in self._links)
+        return " (but an MBR counts no further than 2 TiB)" if mbr else ""

@@ -13,7 +13,7 @@ refused (why it cannot be done), ends (what would help to have more) and done_be
 import os
 
 from remedy.agent.kinds import Failed, Param, Probe
-from remedy.modules.target import _amount, _chain, _filesystems, _growth, _mounts
+from remedy.modules.target import _amount, _blocks, _chain, _filesystems, _growth, _mounts
 
 PARAMS = (
     Param("mount", "path", help="Only this mount point; it must be one."),
@@ -25,21 +25,38 @@ PARAMS = (
         "want. The same +amount is not added twice.",
     ),
     Param("offline", "bool", default=False, help="The plan may unmount ext4 for a moment, where it must be."),
+    Param(
+        "cloud",
+        "bool",
+        default=False,
+        help="The plan may make the cloud's volume larger, where the chain ends in one and has less than is wanted.",
+    ),
+    Param("cloud_volume", help="The volume, vol-…, that a disk which shows no serial is."),
     Param("timeout", "duration", default=5, help="How long one mount may take to answer."),
 )
 
 EXAMPLES = """
 - block_chain: {mount: /data, size: +20%}
   register: disk
+- block_chain: {mount: /data, size: 200G, cloud: true}
 """
 
 
 def check_params(params):
+    named = params["cloud_volume"]
+    if named and "{{" not in str(named) and _blocks.volume_of(str(named)) != str(named):
+        return "cloud_volume '%s': expected vol- and 8 or 17 digits and letters a to f" % named
     return _amount.wrong(params["size"]) if params["size"] is not None else None
 
 
 def kind(params):
     return BlockChain
+
+
+def _on_disks(entries):
+    """Return the mounts on disks of the host, as their sources tell; pools of ZFS have names of their own."""
+    entries = [each for each in entries if each["source"].startswith("/dev/") or each["type"] == "zfs"]
+    return [each for each in entries if each["type"] not in _mounts.IMAGES]
 
 
 class BlockChain(Probe):
@@ -51,9 +68,8 @@ class BlockChain(Probe):
         if self.params["mount"]:
             entries = [_chain.mounted(self.host, self.params["mount"], self.params["timeout"])]
         else:
-            entries = [each for each in _mounts.real(_mounts.mounts()) if each["source"].startswith("/dev/")]
-            entries = [each for each in entries if each["type"] not in _mounts.IMAGES]
-        survey = _chain.Survey(self.host)
+            entries = _on_disks(_mounts.real(_mounts.mounts()))
+        survey = _chain.Survey(self.host, self.params["cloud_volume"])
         found = _mounts.usage(self.host, entries, self.params["timeout"])
         return {"chains": [self._chain(survey, *each) for each in found]}
 
@@ -74,5 +90,6 @@ class BlockChain(Probe):
         every = _growth.plan(chain, "all", True)
         chain["waiting_bytes"] = 0 if not every["steps"] else every["to_bytes"] - every["from_bytes"]
         size, earlier = self.params["size"], self.params["earlier"]
-        chain["plan"] = _growth.plan(chain, size, grows, earlier) if size else None
+        cloud = self.params["cloud"]
+        chain["plan"] = _growth.plan(chain, size, grows, earlier, cloud) if size else None
         return chain
