@@ -20,7 +20,7 @@ def booted(host_factory):
 def host(lab, booted):
     sh(lab, booted, "[ -e /root/rules ] || cp -a /etc/logrotate.d /root/rules; cp -a /etc/logrotate.conf /root/main")
     yield booted
-    sh(lab, booted, "systemctl stop 'w-*' 2>/dev/null || :; systemctl reset-failed; rm -rf /var/log/app /srv/app; "
+    sh(lab, booted, "systemctl stop 'w-*' 2>/dev/null || :; systemctl reset-failed; rm -rf /var/log/app /srv/app*; "
                     "rm -rf /etc/logrotate.d; cp -a /root/rules /etc/logrotate.d; "
                     "cp -a /root/main /etc/logrotate.conf")  # fmt: skip
 
@@ -163,6 +163,35 @@ def test_a_folder_that_others_may_write_gets_su(lab, host):
     sh(lab, host, "chmod 777 /srv/app; echo x > /srv/app/roots.log")
     frame = rule(lab, host, paths=["/srv/app/roots.log"])
     assert "can be written by everybody, and the log is root's: chmod o-w /srv/app first" in frame["reason"]
+
+
+def test_su_is_not_given_to_a_rule_that_it_would_keep_from_rotating_other_logs(lab, host):
+    """logrotate's dry run does not try what the user may do: the rule looked well, and every night failed."""
+    sh(lab, host, "install -d -m 2775 -o app -g app /srv/app; install -d /srv/app2 /srv/app3; "
+                  "install -o app -g app /etc/services /srv/app/a.log")  # fmt: skip
+    for other, make, why in (
+        ("/srv/app2/*.log", "rm -f /srv/app2/*", "the rule is for /srv/app2 too, where app may not write"),
+        ("/srv/app/r.log", "cp /etc/services /srv/app/r.log", "the rule is for /srv/app/r.log too, which is root's"),
+    ):
+        sh(lab, host, make)
+        text = f"/srv/app/a.log {other} {{\n daily\n rotate 3\n}}\n"
+        lab.put(host, "/etc/logrotate.d/z-two", text.encode())
+        frame = rule(lab, host, paths=["/srv/app/a.log"], amend=["su"])
+        assert (frame["status"], frame["change"]) == ("failed", None), frame
+        assert why in frame["reason"]
+        assert sh(lab, host, "cat /etc/logrotate.d/z-two") == text
+    sh(lab, host, "rm /etc/logrotate.d/z-two; install -o app -g app /etc/services /srv/app3/b.log")
+    frame = rule(lab, host, paths=["/srv/app/a.log", "/srv/app3/b.log"])
+    assert "the rule is for /srv/app3 too, where app may not write" in frame["reason"]
+    assert rules(lab, host) == ""
+
+
+def test_a_log_with_hard_links_gets_no_rule_that_logrotate_would_not_follow(lab, host):
+    sh(lab, host, "mkdir -p /var/log/app; head -c 2000000 /dev/zero > /var/log/app/a.log; "
+                  "ln /var/log/app/a.log /var/log/app/b.log")  # fmt: skip
+    frame = rule(lab, host, paths=["/var/log/app/a.log"])
+    assert frame["reason"] == "/var/log/app/a.log has 2 names (hard links), and logrotate leaves such logs alone"
+    assert rules(lab, host) == ""
 
 
 def test_two_rotations_on_one_day_with_dateext(lab, host):

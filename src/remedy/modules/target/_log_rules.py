@@ -93,6 +93,34 @@ def su(path, owner, group):
     return "root %s" % group_name(about.st_gid)
 
 
+def fits(su, patterns):
+    """Refuse `su` ("USER GROUP") for a rule with a folder, or a log, that this user may not rotate; raises Failed.
+
+    `su` holds for all that a rule is for, and logrotate's dry run does not try what it may do.
+    """
+    user, group = su.split()
+    if user == "root":
+        return
+    for pattern in patterns:
+        for folder in glob.glob(os.path.dirname(pattern)):
+            if not _writable(os.stat(folder), user, group):
+                raise Failed("the rule is for %s too, where %s may not write: give the logs of each folder a rule of "
+                             "their own, with su" % (folder, user))  # fmt: skip
+        for path in glob.glob(pattern):
+            owner = user_name(os.stat(path).st_uid)
+            if owner != user:
+                raise Failed("the rule is for %s too, which is %s's: give the logs of each owner a rule of their own, "
+                             "with su" % (path, owner))  # fmt: skip
+
+
+def _writable(about, user, group):
+    if user_name(about.st_uid) == user:
+        return bool(about.st_mode & stat.S_IWUSR)
+    if group_name(about.st_gid) == group:
+        return bool(about.st_mode & stat.S_IWGRP)
+    return bool(about.st_mode & stat.S_IWOTH)
+
+
 def unfit(path):
     """Say whether a path or pattern has what cannot stand in a rule."""
     return re.search(r"[\"\\{}\n\r]|\*\*", path) is not None

@@ -106,7 +106,7 @@ class LogRotation(Probe):
         return found
 
     def _files(self):
-        """Return ({path: [device, inode, size, bytes on disk, mtime, uid, gid, mode]} below the paths, all seen)."""
+        """Return ({path: what _about tells of it} of the files below the paths, whether all were seen)."""
         found = {}
         for top in self.params["paths"]:
             for folder, folders, names in os.walk(os.path.realpath(top)):
@@ -234,6 +234,8 @@ class LogRotation(Probe):
         about = self._files_seen[path]
         if _log_rules.unfit(path) or set(path) & set("*?["):
             way = _log_writers.Way("refused", "logrotate cannot take its name")
+        elif about[8] > 1:
+            way = _log_writers.Way("refused", "it has %d names (hard links): logrotate leaves it alone" % about[8])
         elif _log_names.log_of(path) is not None:
             way = _log_writers.Way(
                 "own", "its writer begins new logs by itself: old_files removes the old ones"
@@ -303,7 +305,7 @@ class LogRotation(Probe):
 
 
 def _about(path):
-    """Return what is known of a regular file as a list, None for anything else."""
+    """Return of a regular file [device, inode, size, bytes on disk, mtime, uid, gid, mode, names], None for others."""
     try:
         about = os.lstat(path)
     except OSError:
@@ -311,4 +313,4 @@ def _about(path):
     if not stat.S_ISREG(about.st_mode):
         return None
     return [about.st_dev, about.st_ino, about.st_size, about.st_blocks * 512, about.st_mtime, about.st_uid,
-            about.st_gid, "%04o" % stat.S_IMODE(about.st_mode)]  # fmt: skip
+            about.st_gid, "%04o" % stat.S_IMODE(about.st_mode), about.st_nlink]  # fmt: skip

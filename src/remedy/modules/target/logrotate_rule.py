@@ -219,6 +219,9 @@ class Rule(Content):
                 raise Failed("%s is not for logrotate: %s" % (path, why))
             if os.path.islink(path):
                 raise Failed("%s is a link: name the log itself, %s" % (path, os.path.realpath(path)))
+            names = os.stat(path).st_nlink if os.path.isfile(path) else 1
+            if names > 1:
+                raise Failed("%s has %d names (hard links), and logrotate leaves such logs alone" % (path, names))
 
     def _elsewhere(self):
         """Return another file's Rule that is for all these logs, None where there is none; raises Failed."""
@@ -269,7 +272,9 @@ class Rule(Content):
             lines.append("missingok")
         if "su" in asked and not known.get("su") and self._logs:
             su = _log_rules.su(self._logs[0], *_log_rules.created(self._logs[0]).split()[1:])
-            lines += ["su " + su] if su else []
+            if su:
+                _log_rules.fits(su, self._other.patterns)
+                lines.append("su " + su)
         if not lines:
             return None
         with open(self._other.file, encoding="utf-8", errors="surrogateescape") as file:
