@@ -258,6 +258,19 @@ def test_a_rule_gets_what_it_lacks_and_nothing_else(lab, host):
     assert lines(lab, host, log)[1:] == (0, 0)
 
 
+def test_a_link_to_a_file_of_rules_stays_one(lab, host):
+    """It was replaced by a file, and what its owner wrote into his own from then on had no effect."""
+    log = write(lab, host, "told", "told", folder="/srv/app")
+    lab.put(host, "/srv/app/rules", f"{log} {{\n  daily\n}}\n".encode())
+    sh(lab, host, "ln -s /srv/app/rules /etc/logrotate.d/shop")
+    frame = rule(lab, host, paths=[log], amend=["missingok"])
+    assert (frame["status"], frame["change"]) == ("failed", None)
+    assert "/etc/logrotate.d/shop is a link: add to its rule in /srv/app/rules by hand: missingok" in frame["reason"]
+    assert sh(lab, host, "readlink /etc/logrotate.d/shop; cat /srv/app/rules") == (
+        f"/srv/app/rules\n{log} {{\n  daily\n}}\n"
+    )
+
+
 def test_a_service_that_writes_what_was_rotated_opens_its_log_anew(lab, host):
     log = write(lab, host, "told", "told")
     lab.put(host, "/etc/logrotate.d/shop", f"{log} {{\n  daily\n  create\n}}\n".encode())

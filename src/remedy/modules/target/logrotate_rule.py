@@ -277,6 +277,9 @@ class Rule(Content):
                 lines.append("su " + su)
         if not lines:
             return None
+        if os.path.islink(self._other.file):
+            raise Failed("%s is a link: add to its rule in %s by hand: %s" % (
+                self._other.file, os.path.realpath(self._other.file), "; ".join(lines)))  # fmt: skip
         with open(self._other.file, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read()
         if text.count(self._other.text) != 1:
