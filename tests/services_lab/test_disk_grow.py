@@ -280,3 +280,31 @@ def test_a_unit_that_is_bound_to_the_mount_is_not_stopped_with_it(machine: Machi
     finally:
         machine.shell("systemctl stop bound")
     assert objects(bench.play(grow_offline=True)) == ["filesystem"]
+
+
+def test_what_is_added_is_not_added_twice_by_another_name_of_the_mount(machine: Machine, bench: Bench) -> None:
+    machine.short(fs="xfs", short="filesystem", grown="1G")
+    machine.shell("ln -sfn /data /run/data")
+    assert objects(bench.play(size="+50M")) == ["filesystem"]
+    for name in ("/data/", "/run/data"):
+        again = bench.play(mount=name, size="+50M")
+        assert (again.code, again.report["changes"]) == (2, [])
+        assert f"{name} leads to the mount point /data: name that" in said(again)
+    assert objects(bench.play(mount="/data/", size="all"))[-1] == "filesystem"
+
+
+def test_a_btrfs_whose_path_leads_to_another_device_by_now(machine: Machine, bench: Bench) -> None:
+    """As after lvrename: what it was mounted by is another's name."""
+    machine.short(fs="btrfs")
+    machine.short("/twin", fs="btrfs")
+    own, other = (machine.shell(f"findmnt -no SOURCE {path}") for path in ("/data", "/twin"))
+    before = machine.about("/twin")
+    machine.shell('mv "$1" /dev/moved; cp -a "$2" "$1"; mv "$2" /dev/others', own, other)
+    try:
+        chain = machine.chain()
+        assert (chain["links"][1]["name"], chain["links"][1]["path"]) == (own.removeprefix("/dev/"), "/dev/moved")
+        done = bench.play()
+        assert (done.code, objects(done)) == (0, ["partition", "filesystem"]), said(done)
+    finally:
+        machine.shell('mv /dev/moved "$1"; mv /dev/others "$2"', own, other)
+    assert machine.about("/twin") == before

@@ -155,6 +155,20 @@ def _btrfs(mount):
     }
 
 
+def btrfs_device(uuid, sys="/sys"):
+    """Return the "major:minor" of the one device of a mounted btrfs, None where /sys does not tell it.
+
+    The path that btrfs tells is the one it was mounted by, which may lead to another device since (lvrename).
+    """
+    folder = os.path.join(sys, "fs/btrfs", uuid, "devices")
+    try:
+        [name] = os.listdir(folder)
+        with open(os.path.join(folder, name, "dev")) as file:
+            return file.read().strip()
+    except (OSError, ValueError):
+        return None
+
+
 def _uuid(raw):
     # The module uuid of Python 3.6 looks for libuuid when it is imported: it runs ldconfig, or gcc.
     text = raw.hex()
