@@ -85,6 +85,16 @@ def test_a_log_with_hard_links_is_nobodys_whatever_rule_there_is(lab, host):
     assert done["reason"].endswith("/var/log/app/a.log: it has several names (hard links)")
 
 
+def test_a_dead_mount_that_a_rule_looks_at_is_named(lab, host):
+    lab.hang_mount(host, "/mnt/dead")
+    lab.put(host, "/etc/logrotate.d/z-dead", b"/mnt/dead/*.log {\n daily\n}\n")
+    frame = one(lab, host, "log_rotation", sample=0)
+    sh(lab, host, "rm /etc/logrotate.d/z-dead")
+    lab.revive_mount(host, "/mnt/dead")
+    assert frame["status"] == "failed"
+    assert "/mnt/dead, where a rule may look for logs, does not answer" in frame["reason"]
+
+
 def test_an_error_of_the_state_file_is_not_told_of_a_rule(lab, host):
     sh(lab, host, "echo garbage > /var/lib/logrotate/status")
     [error] = look(lab, host)["failing"]

@@ -124,6 +124,23 @@ def test_an_error_that_the_rule_would_bring_refuses_it(lab, host):
     assert "create 0640 app app" in rules(lab, host)
 
 
+def test_a_rule_that_cannot_be_proved_where_it_stands_goes_again(lab, host):
+    """logrotate answers before the write, and is gone after it."""
+    log = write(lab, host, "deaf", "deaf")
+    fake = "/usr/local/sbin/logrotate"
+    lab.put(host, fake, b"""#!/bin/sh
+/usr/sbin/logrotate "$@"; code=$?
+case $2 in /proc/*) [ -e /run/asked ] && chmod -x /usr/sbin/logrotate "$0"; echo > /run/asked;; esac
+exit $code
+""", 0o755)  # fmt: skip
+    frame = rule(lab, host, paths=[log])
+    sh(lab, host, f"chmod +x /usr/sbin/logrotate; rm {fake} /run/asked")
+    assert frame["status"] == "failed"
+    assert "cannot run logrotate" in frame["reason"]
+    assert frame["reason"].endswith("/etc/logrotate.d/remedy-app-deaf is as it was")
+    assert rules(lab, host) == ""
+
+
 @pytest.mark.parametrize(
     ("path", "why"),
     [

@@ -143,6 +143,13 @@ def test_who_must_rotate_where_others_may_write(tmp_path):
 @pytest.mark.parametrize(
     ("module", "given_params", "text"),
     [
+        ("log_rotation", {"signals": {"shop": "_DFL"}}, "expected a name such as HUP or USR1"),
+        ("log_rotation", {"signals": {"shop": "TERM"}}, "signal 'TERM' ends or halts a service"),
+        ("logrotate_rule", {"paths": ["/a.log"], "signals": {"shop": "KILL"}}, "signal 'KILL' ends or halts"),
+        ("log_rotation", {"paths": ["/var/log", "/var/"]}, "path '/var/' holds more than logs"),
+        ("log_rotation", {"paths": ["/"]}, "path '/' holds more than logs"),
+        ("log_rotation", {"min_size": -1}, "min_size is 0 or more"),
+        ("log_rotation", {"min_growth": -5}, "min_growth is 0 or more"),
         ("logrotate_rule", {"paths": ["app.log"]}, "paths must be absolute"),
         ("logrotate_rule", {"paths": []}, "give at least one path"),
         ("logrotate_rule", {"paths": ['/a"b.log']}, "cannot take quotes"),

@@ -6,6 +6,7 @@ import re
 import shlex
 
 from remedy.agent.kinds import Failed
+from remedy.modules.target import _mounts
 
 MAIN = "/etc/logrotate.conf"
 FOLDER = "/etc/logrotate.d"
@@ -307,7 +308,14 @@ class Dry(object):
 
 def dry(host, main):
     """Return what logrotate would do with the configuration as it stands."""
-    done = host.run(["logrotate", "-d", main], ok=None, timeout=60, c_locale=True)
+    dead = _mounts.silent(host, ["/"])
+    try:
+        done = host.run(["logrotate", "-d", main], ok=None, timeout=10 if dead else 60, c_locale=True)
+    except Failed as error:
+        if error.cause != "timeout" or not dead:
+            raise
+        raise Failed("logrotate -d does not come to its end: %s, where a rule may look for logs, does not answer"
+                     % ", ".join(dead), cause="timeout")  # fmt: skip
     return Dry(output(done).strip() or "rc %d" % done.rc, main)
 
 

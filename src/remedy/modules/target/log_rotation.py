@@ -63,6 +63,7 @@ EXAMPLES = """
   register: logs
 """
 
+_TOPS = ("/", "//", "/var", "/var/lib", "/var/cache", "/var/spool", "/usr", "/etc", "/home")
 _MOST = 50000  # files that are looked at
 _STATES = ("/var/lib/logrotate/status", "/var/lib/logrotate/logrotate.status", "/var/lib/logrotate.status")
 
@@ -70,6 +71,12 @@ _STATES = ("/var/lib/logrotate/status", "/var/lib/logrotate/logrotate.status", "
 def check_params(params):
     if any(not path.startswith("/") for path in params["paths"]):
         return "paths must be absolute"
+    for path in params["paths"]:
+        if os.path.normpath(path) in _TOPS:
+            return "path '%s' holds more than logs, and all that lies there would count as one: name its folder" % path
+    for name in ("min_size", "min_growth", "min_packed"):
+        if isinstance(params[name], int) and params[name] < 0:
+            return "%s is 0 or more" % name
     if isinstance(params["sample"], (int, float)) and not 0 <= params["sample"] <= 60:
         return "sample is 0 to 60 seconds"
     return _log_writers.wrong_signals(params)

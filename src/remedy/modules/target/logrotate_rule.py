@@ -162,7 +162,10 @@ class Rule(Content):
             return
         before = self.files.read(self.path) if have is not None and have["type"] == "file" else None
         Content.write(self, have, want)
-        wrong = _rule_proof.wrong(self.host, self.params["config"], self.path, self._logs)
+        try:
+            wrong = _rule_proof.wrong(self.host, self.params["config"], self.path, self._logs)
+        except Failed as error:  # not proved: it goes, too
+            wrong = error.message
         if wrong is not None:
             if before is None:
                 os.unlink(native(self.path))
