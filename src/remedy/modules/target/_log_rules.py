@@ -75,13 +75,14 @@ def created(path):
 def su(path, owner, group):
     """Return "USER GROUP" where logrotate needs `su` for a log's folder, None where root may do it; raises Failed.
 
-    logrotate refuses a folder that others than root may write: they could put a link where root writes.
+    Who may write a folder can put a link where root writes. logrotate refuses one that others than root may write, and
+    not one that belongs to somebody.
     """
     folder = os.path.dirname(path)
     about = os.stat(folder)
     mode = stat.S_IMODE(about.st_mode)
     if not mode & stat.S_IWOTH and not (mode & stat.S_IWGRP and about.st_gid != 0):
-        return None
+        return "%s %s" % (owner, group) if owner != "root" and user_name(about.st_uid) == owner else None
     if owner != "root":
         if user_name(about.st_uid) == owner or mode & stat.S_IWOTH or group_name(about.st_gid) == group:
             return "%s %s" % (owner, group)
