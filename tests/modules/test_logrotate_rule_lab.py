@@ -182,6 +182,21 @@ def test_a_folder_that_others_may_write_gets_su(lab, host):
     assert "can be written by everybody, and the log is root's: chmod o-w /srv/app first" in frame["reason"]
 
 
+def test_root_does_not_write_in_a_folder_that_belongs_to_a_service(lab, host):
+    """Its owner could swap it for a link between logrotate's steps, and have root make a file elsewhere."""
+    sh(lab, host, "install -d -m 755 -o app -g app /srv/app")
+    log = write(lab, host, "told", "told", folder="/srv/app", user="app", fill=1_000_000)
+    frame = rule(lab, host, paths=[log], signals=HUP)
+    assert frame["status"] == "changed", frame["reason"]
+    assert "\tsu app app\n" in rules(lab, host)
+    for _ in range(2):
+        done = one(lab, host, "logrotate_run", paths=[log], reopened=True)
+        assert done["status"] == "changed", done["reason"]
+    sh(lab, host, "systemctl stop w-told")
+    assert sh(lab, host, f"stat -c '%U %G' {log} {log}.1 {log}.2.gz | uniq") == "app app\n"
+    assert lines(lab, host, log)[1:] == (0, 0)
+
+
 def test_su_is_not_given_to_a_rule_that_it_would_keep_from_rotating_other_logs(lab, host):
     """logrotate's dry run does not try what the user may do: the rule looked well, and every night failed."""
     sh(lab, host, "install -d -m 2775 -o app -g app /srv/app; install -d /srv/app2 /srv/app3; "
@@ -256,6 +271,20 @@ def test_only_remedys_own_drop_in_is_changed_or_removed(lab, host):
     assert gone["status"] == "changed", gone["reason"]
     assert rule(lab, host, paths=[log], state="absent")["status"] == "ok"
     assert sh(lab, host, "ls /etc/logrotate.d | grep remedy") == "remedy-x\n"
+
+
+def test_a_drop_in_is_found_again_though_its_name_would_be_another_today(lab, host):
+    """It was told to be gone, and stood."""
+    sh(lab, host, "echo x | tee /var/log/dup.log > /var/log/dup-.log")
+    try:
+        made = [rule(lab, host, paths=[path]) for path in ("/var/log/dup.log", "/var/log/dup-.log")]
+        assert [frame["status"] for frame in made] == ["changed", "changed"], made
+        assert made[0]["result"]["file"] == "/etc/logrotate.d/remedy-dup"
+        gone = [rule(lab, host, paths=[path], state="absent") for path in ("/var/log/dup.log", "/var/log/dup-.log")]
+        assert [frame["status"] for frame in gone] == ["changed", "changed"], gone
+        assert rules(lab, host) == ""
+    finally:
+        sh(lab, host, "rm -f /var/log/dup.log /var/log/dup-.log")
 
 
 def test_a_rule_gets_what_it_lacks_and_nothing_else(lab, host):

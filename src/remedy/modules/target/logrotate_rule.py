@@ -203,12 +203,16 @@ class Rule(Content):
 
     def _named(self):
         """Return the drop-in's path; a name that is made from the logs' is theirs alone."""
-        path = os.path.join(
-            _rotation.FOLDER, "remedy-" + (self.params["name"] or _log_rules.slug(self._paths[0]))
-        )
-        if not self.params["name"]:
-            if any(rule.file == path and rule.patterns != self._paths for rule in self._rules):
-                path += "-" + digest([self._paths[0].encode("utf-8", "surrogateescape")])[:8]
+        start = os.path.join(_rotation.FOLDER, "remedy-")
+        if self.params["name"]:
+            return start + self.params["name"]
+        # It may have got another name than it would get today: the one that was taken then may be free by now.
+        ours = [rule.file for rule in self._rules if rule.file.startswith(start) and rule.patterns == self._paths]
+        if ours:
+            return ours[0]
+        path = start + _log_rules.slug(self._paths[0])
+        if any(rule.file == path for rule in self._rules):
+            path += "-" + digest([self._paths[0].encode("utf-8", "surrogateescape")])[:8]
         return path
 
     def _refuse(self):
