@@ -44,7 +44,8 @@ def test_amounts():
         (" ALL ", 7, None),
     ):
         assert _amount.target(text, base) == wanted
-    for text in ("20%", "-5G", "+-5G", "G", "", "5 apples", "0", "+0%", "nan", "1e9"):
+    for text in ("20%", "-5G", "+-5G", "G", "", "5 apples", "0", "+0%", "nan", "1e9", "9" * 5000,
+                 "+" + "9" * 400 + "%", "1." + "1" * 5000, "\uff12G"):  # fmt: skip
         assert _amount.wrong(text), text
         with pytest.raises(Failed, match="size '"):
             _amount.target(text, GIB)
@@ -78,6 +79,19 @@ def test_the_room_behind_a_partition():
     # An MBR counts no further than 32 bits, however large the disk.
     far = judged(table("dos", (2048, 2048)), sectors=1 << 34)
     assert far.size + far.room == ((1 << 32) - 1 - 2048) * 512 == far.most
+
+
+def test_partitions_that_overlap_are_left_alone():
+    """What begins inside one, or reaches into it, was not seen behind it: it would have been written over."""
+    inside = table("dos", (2048, 2048), (3000, 10000))
+    assert judged(inside).trouble == "partition 2 overlaps it: the table must be repaired first"
+    assert judged(inside, 2).trouble == "partition 1 overlaps it: the table must be repaired first"
+    around = table("gpt", (2048, 2048), (1024, 100000))
+    assert judged(around).trouble == "partition 2 overlaps it: the table must be repaired first"
+    extended = table("dos", (2048, 2048), (4096, 8192), (6144, 1024))
+    extended["partitions"][1]["type"] = "5"
+    extended["partitions"][2]["node"] = "/dev/sdx5"
+    assert judged(extended).trouble is None, "logical partitions lie in an extended one"
 
 
 def test_tables_that_are_left_alone():

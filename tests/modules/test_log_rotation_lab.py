@@ -70,6 +70,38 @@ def test_a_name_that_logrotate_cannot_take_and_one_with_a_date(lab, host):
     ]
 
 
+def test_a_log_with_hard_links_is_nobodys_whatever_rule_there_is(lab, host):
+    """logrotate leaves it out, without an error: it grew on, and was told to be looked after."""
+    sh(lab, host, "mkdir -p /var/log/app; head -c 2000000 /dev/zero > /var/log/app/a.log; "
+                  "ln /var/log/app/a.log /var/log/app/b")  # fmt: skip
+    lab.put(host, "/etc/logrotate.d/z-linked", b"/var/log/app/*.log {\n daily\n}\n")
+    found = look(lab, host)["uncovered"]
+    assert [(row["path"], row["reopen"]["kind"]) for row in found] == [
+        ("/var/log/app/a.log", "refused"),
+        ("/var/log/app/b", "refused"),
+    ]
+    assert found[0]["reopen"]["why"] == "it has 2 names (hard links): logrotate leaves it alone"
+    done = one(lab, host, "logrotate_run", rules=["z-linked"])
+    assert done["reason"].endswith("/var/log/app/a.log: it has several names (hard links)")
+
+
+def test_a_dead_mount_that_a_rule_looks_at_is_named(lab, host):
+    lab.hang_mount(host, "/mnt/dead")
+    lab.put(host, "/etc/logrotate.d/z-dead", b"/mnt/dead/*.log {\n daily\n}\n")
+    frame = one(lab, host, "log_rotation", sample=0)
+    sh(lab, host, "rm /etc/logrotate.d/z-dead")
+    lab.revive_mount(host, "/mnt/dead")
+    assert frame["status"] == "failed"
+    assert "/mnt/dead, where a rule may look for logs, does not answer" in frame["reason"]
+
+
+def test_an_error_of_the_state_file_is_not_told_of_a_rule(lab, host):
+    sh(lab, host, "echo garbage > /var/lib/logrotate/status")
+    [error] = look(lab, host)["failing"]
+    sh(lab, host, "rm /var/lib/logrotate/status")
+    assert (error["file"], error["log"], error["mend"]) == ("/var/lib/logrotate/status", None, None)
+
+
 @pytest.mark.parametrize(
     ("rule", "text", "mend"),
     [

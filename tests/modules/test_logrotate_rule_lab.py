@@ -20,7 +20,7 @@ def booted(host_factory):
 def host(lab, booted):
     sh(lab, booted, "[ -e /root/rules ] || cp -a /etc/logrotate.d /root/rules; cp -a /etc/logrotate.conf /root/main")
     yield booted
-    sh(lab, booted, "systemctl stop 'w-*' 2>/dev/null || :; systemctl reset-failed; rm -rf /var/log/app /srv/app; "
+    sh(lab, booted, "systemctl stop 'w-*' 2>/dev/null || :; systemctl reset-failed; rm -rf /var/log/app /srv/app*; "
                     "rm -rf /etc/logrotate.d; cp -a /root/rules /etc/logrotate.d; "
                     "cp -a /root/main /etc/logrotate.conf")  # fmt: skip
 
@@ -124,6 +124,23 @@ def test_an_error_that_the_rule_would_bring_refuses_it(lab, host):
     assert "create 0640 app app" in rules(lab, host)
 
 
+def test_a_rule_that_cannot_be_proved_where_it_stands_goes_again(lab, host):
+    """logrotate answers before the write, and is gone after it."""
+    log = write(lab, host, "deaf", "deaf")
+    fake = "/usr/local/sbin/logrotate"
+    lab.put(host, fake, b"""#!/bin/sh
+/usr/sbin/logrotate "$@"; code=$?
+case $2 in /proc/*) [ -e /run/asked ] && chmod -x /usr/sbin/logrotate "$0"; echo > /run/asked;; esac
+exit $code
+""", 0o755)  # fmt: skip
+    frame = rule(lab, host, paths=[log])
+    sh(lab, host, f"chmod +x /usr/sbin/logrotate; rm {fake} /run/asked")
+    assert frame["status"] == "failed"
+    assert "cannot run logrotate" in frame["reason"]
+    assert frame["reason"].endswith("/etc/logrotate.d/remedy-app-deaf is as it was")
+    assert rules(lab, host) == ""
+
+
 @pytest.mark.parametrize(
     ("path", "why"),
     [
@@ -163,6 +180,50 @@ def test_a_folder_that_others_may_write_gets_su(lab, host):
     sh(lab, host, "chmod 777 /srv/app; echo x > /srv/app/roots.log")
     frame = rule(lab, host, paths=["/srv/app/roots.log"])
     assert "can be written by everybody, and the log is root's: chmod o-w /srv/app first" in frame["reason"]
+
+
+def test_root_does_not_write_in_a_folder_that_belongs_to_a_service(lab, host):
+    """Its owner could swap it for a link between logrotate's steps, and have root make a file elsewhere."""
+    sh(lab, host, "install -d -m 755 -o app -g app /srv/app")
+    log = write(lab, host, "told", "told", folder="/srv/app", user="app", fill=1_000_000)
+    frame = rule(lab, host, paths=[log], signals=HUP)
+    assert frame["status"] == "changed", frame["reason"]
+    assert "\tsu app app\n" in rules(lab, host)
+    for _ in range(2):
+        done = one(lab, host, "logrotate_run", paths=[log], reopened=True)
+        assert done["status"] == "changed", done["reason"]
+    sh(lab, host, "systemctl stop w-told")
+    assert sh(lab, host, f"stat -c '%U %G' {log} {log}.1 {log}.2.gz | uniq") == "app app\n"
+    assert lines(lab, host, log)[1:] == (0, 0)
+
+
+def test_su_is_not_given_to_a_rule_that_it_would_keep_from_rotating_other_logs(lab, host):
+    """logrotate's dry run does not try what the user may do: the rule looked well, and every night failed."""
+    sh(lab, host, "install -d -m 2775 -o app -g app /srv/app; install -d /srv/app2 /srv/app3; "
+                  "install -o app -g app /etc/services /srv/app/a.log")  # fmt: skip
+    for other, make, why in (
+        ("/srv/app2/*.log", "rm -f /srv/app2/*", "the rule is for /srv/app2 too, where app may not write"),
+        ("/srv/app/r.log", "cp /etc/services /srv/app/r.log", "the rule is for /srv/app/r.log too, which is root's"),
+    ):
+        sh(lab, host, make)
+        text = f"/srv/app/a.log {other} {{\n daily\n rotate 3\n}}\n"
+        lab.put(host, "/etc/logrotate.d/z-two", text.encode())
+        frame = rule(lab, host, paths=["/srv/app/a.log"], amend=["su"])
+        assert (frame["status"], frame["change"]) == ("failed", None), frame
+        assert why in frame["reason"]
+        assert sh(lab, host, "cat /etc/logrotate.d/z-two") == text
+    sh(lab, host, "rm /etc/logrotate.d/z-two; install -o app -g app /etc/services /srv/app3/b.log")
+    frame = rule(lab, host, paths=["/srv/app/a.log", "/srv/app3/b.log"])
+    assert "the rule is for /srv/app3 too, where app may not write" in frame["reason"]
+    assert rules(lab, host) == ""
+
+
+def test_a_log_with_hard_links_gets_no_rule_that_logrotate_would_not_follow(lab, host):
+    sh(lab, host, "mkdir -p /var/log/app; head -c 2000000 /dev/zero > /var/log/app/a.log; "
+                  "ln /var/log/app/a.log /var/log/app/b.log")  # fmt: skip
+    frame = rule(lab, host, paths=["/var/log/app/a.log"])
+    assert frame["reason"] == "/var/log/app/a.log has 2 names (hard links), and logrotate leaves such logs alone"
+    assert rules(lab, host) == ""
 
 
 def test_two_rotations_on_one_day_with_dateext(lab, host):
@@ -212,6 +273,20 @@ def test_only_remedys_own_drop_in_is_changed_or_removed(lab, host):
     assert sh(lab, host, "ls /etc/logrotate.d | grep remedy") == "remedy-x\n"
 
 
+def test_a_drop_in_is_found_again_though_its_name_would_be_another_today(lab, host):
+    """It was told to be gone, and stood."""
+    sh(lab, host, "echo x | tee /var/log/dup.log > /var/log/dup-.log")
+    try:
+        made = [rule(lab, host, paths=[path]) for path in ("/var/log/dup.log", "/var/log/dup-.log")]
+        assert [frame["status"] for frame in made] == ["changed", "changed"], made
+        assert made[0]["result"]["file"] == "/etc/logrotate.d/remedy-dup"
+        gone = [rule(lab, host, paths=[path], state="absent") for path in ("/var/log/dup.log", "/var/log/dup-.log")]
+        assert [frame["status"] for frame in gone] == ["changed", "changed"], gone
+        assert rules(lab, host) == ""
+    finally:
+        sh(lab, host, "rm -f /var/log/dup.log /var/log/dup-.log")
+
+
 def test_a_rule_gets_what_it_lacks_and_nothing_else(lab, host):
     log = write(lab, host, "told", "told")
     own = "# ours\n/var/log/app/told.log {\n  daily   # each night\n  rotate 5\n}\n/srv/none.log {\n  missingok\n}\n"
@@ -227,6 +302,19 @@ def test_a_rule_gets_what_it_lacks_and_nothing_else(lab, host):
     assert one(lab, host, "logrotate_run", paths=[log], reopened=True)["status"] == "changed"
     sh(lab, host, "systemctl stop w-told")
     assert lines(lab, host, log)[1:] == (0, 0)
+
+
+def test_a_link_to_a_file_of_rules_stays_one(lab, host):
+    """It was replaced by a file, and what its owner wrote into his own from then on had no effect."""
+    log = write(lab, host, "told", "told", folder="/srv/app")
+    lab.put(host, "/srv/app/rules", f"{log} {{\n  daily\n}}\n".encode())
+    sh(lab, host, "ln -s /srv/app/rules /etc/logrotate.d/shop")
+    frame = rule(lab, host, paths=[log], amend=["missingok"])
+    assert (frame["status"], frame["change"]) == ("failed", None)
+    assert "/etc/logrotate.d/shop is a link: add to its rule in /srv/app/rules by hand: missingok" in frame["reason"]
+    assert sh(lab, host, "readlink /etc/logrotate.d/shop; cat /srv/app/rules") == (
+        f"/srv/app/rules\n{log} {{\n  daily\n}}\n"
+    )
 
 
 def test_a_service_that_writes_what_was_rotated_opens_its_log_anew(lab, host):

@@ -199,6 +199,19 @@ def test_a_rule_with_an_error_is_refused_alone(lab, host):
     assert "brace is not closed" in one(lab, host, "logrotate_run", rules=["t-open"])["reason"]
 
 
+def test_a_script_that_hangs_is_ended_and_every_line_stays(lab, host):
+    sh(lab, host, "mkdir -p /var/log/app; seq 2000 > /var/log/app/hung.log")
+    text = "/var/log/app/hung.log {\n rotate 3\n postrotate\n  echo > /run/hung; sleep 1000.25\n endscript\n}\n"
+    lab.put(host, "/etc/logrotate.d/t-hung", text.encode())
+    frame = one(lab, host, "logrotate_run", rules=["t-hung"], wait=2)
+    assert (frame["status"], frame["result"]["cause"]) == ("failed", "timeout")
+    assert frame["reason"].startswith("logrotate took longer than 2 seconds and was ended: a script of a rule hangs")
+    left = sh(lab, host, "rm /run/hung; pgrep -f '[l]ogrotate -v|[s]leep 1000.25' || :; "
+                         "cat /var/log/app/hung.log* | sort -n | uniq | wc -l")  # fmt: skip
+    assert left == "2000\n"
+    sh(lab, host, "rm /etc/logrotate.d/t-hung")
+
+
 def test_what_no_rule_is_for_is_said(lab, host):
     frame = one(lab, host, "logrotate_run", rules=["ngix"])
     assert frame["reason"].startswith(

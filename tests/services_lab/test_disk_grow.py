@@ -222,3 +222,89 @@ def test_without_a_mount_it_only_looks(machine: Machine, bench: Bench) -> None:
     assert (done.code, done.report["changes"]) == (0, [])
     assert "/data could grow by 191.0 MiB" in said(done)
     assert machine.about("/data") == before
+
+
+def test_a_superblock_that_outlived_its_file_system_is_not_grown(machine: Machine) -> None:
+    """e2fsck would repair it, and destroy what lies in the partition by now."""
+    disk = machine.short(fs="ext4", table="mbr", short="disk")
+    machine.shell("head -c 60M /dev/urandom > /data/kept; sha1sum /data/kept > /run/sum; sync -f /data")
+    old = machine.shell(
+        "truncate -s 320M /run/old.img; mkfs.ext4 -q -b 1024 /run/old.img; "
+        "dd if=/run/old.img of=$1 bs=1024 skip=1 seek=1 count=1 conv=notrunc status=none; rm /run/old.img; "
+        "blkid -p -o export $1 | grep -E '^(TYPE|PTTYPE)='",
+        disk["disk"],
+    )
+    assert old.split() == ["TYPE=ext4", "PTTYPE=dos"]
+    name = disk["device"].removeprefix("/dev/")
+    refused = machine.one("filesystem_grow", device=disk["disk"])
+    assert (refused["status"], refused["change"]) == ("failed", None), refused
+    assert f"it has partitions ({name}): name the one that is meant" in refused["reason"]
+    # A kernel that was not told of the partitions knows of none.
+    machine.shell("systemd-run -q --unit=hold sh -c 'exec sleep 1000 < $1'".replace("$1", disk["disk"]))
+    try:
+        machine.shell("sleep .3; umount /data; partx -d $1", disk["disk"])
+        refused = machine.one("filesystem_grow", device=disk["disk"])
+        assert (refused["status"], refused["change"]) == ("failed", None), refused
+        assert "it carries a partition table (dos), too" in refused["reason"]
+        machine.shell("partx -a $1; mount $2 /data", disk["disk"], disk["device"])
+        assert machine.shell("sha1sum -c /run/sum") == "/data/kept: OK"
+    finally:
+        machine.shell("systemctl stop hold")
+
+
+def test_one_that_is_mounted_in_a_namespace_of_its_own_too_is_told(machine: Machine, bench: Bench) -> None:
+    machine.short(fs="ext4", short="filesystem", table="none")
+    machine.shell(
+        "systemd-run -q --unit=apart unshare -m --propagation private sh -c 'echo > /run/apart; exec sleep 100'; "
+        "until [ -e /run/apart ]; do sleep .05; done"
+    )
+    try:
+        before = machine.about("/data")
+        done = bench.play(grow_offline=True)
+        assert (done.code, objects(done)) == (2, [])
+        assert "a container, or a unit with mounts of its own, may have it mounted" in said(done)
+        assert "run e2fsck" not in said(done)
+        assert machine.about("/data") == before
+    finally:
+        machine.shell("systemctl stop apart; rm /run/apart")
+
+
+def test_a_unit_that_is_bound_to_the_mount_is_not_stopped_with_it(machine: Machine, bench: Bench) -> None:
+    machine.short(fs="ext4", short="filesystem", table="none")
+    machine.shell("systemd-run -q --unit=bound -p BindsTo=data.mount -p After=data.mount sleep 1000")
+    try:
+        done = bench.play(grow_offline=True)
+        assert (done.code, objects(done)) == (2, [])
+        assert "bound.service would be stopped with the mount of /data (BindsTo)" in said(done)
+        assert machine.shell("systemctl is-active bound") == "active"
+    finally:
+        machine.shell("systemctl stop bound")
+    assert objects(bench.play(grow_offline=True)) == ["filesystem"]
+
+
+def test_what_is_added_is_not_added_twice_by_another_name_of_the_mount(machine: Machine, bench: Bench) -> None:
+    machine.short(fs="xfs", short="filesystem", grown="1G")
+    machine.shell("ln -sfn /data /run/data")
+    assert objects(bench.play(size="+50M")) == ["filesystem"]
+    for name in ("/data/", "/run/data"):
+        again = bench.play(mount=name, size="+50M")
+        assert (again.code, again.report["changes"]) == (2, [])
+        assert f"{name} leads to the mount point /data: name that" in said(again)
+    assert objects(bench.play(mount="/data/", size="all"))[-1] == "filesystem"
+
+
+def test_a_btrfs_whose_path_leads_to_another_device_by_now(machine: Machine, bench: Bench) -> None:
+    """As after lvrename: what it was mounted by is another's name."""
+    machine.short(fs="btrfs")
+    machine.short("/twin", fs="btrfs")
+    own, other = (machine.shell(f"findmnt -no SOURCE {path}") for path in ("/data", "/twin"))
+    before = machine.about("/twin")
+    machine.shell('mv "$1" /dev/moved; cp -a "$2" "$1"; mv "$2" /dev/others', own, other)
+    try:
+        chain = machine.chain()
+        assert (chain["links"][1]["name"], chain["links"][1]["path"]) == (own.removeprefix("/dev/"), "/dev/moved")
+        done = bench.play()
+        assert (done.code, objects(done)) == (0, ["partition", "filesystem"]), said(done)
+    finally:
+        machine.shell('mv /dev/moved "$1"; mv /dev/others "$2"', own, other)
+    assert machine.about("/twin") == before

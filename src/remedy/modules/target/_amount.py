@@ -6,7 +6,7 @@ from remedy.agent.kinds import Failed
 
 ALL = "all"
 MIB = 1 << 20
-_TEXT = re.compile(r"(\+?)(\d+(?:\.\d+)?)\s*(?:(%)|([kmgtpe]?)(?:i?b)?)$", re.I)
+_TEXT = re.compile(r"(\+?)(\d{1,18}(?:\.\d{1,9})?)\s*(?:(%)|([kmgtpe]?)(?:i?b)?)$", re.I | re.A)
 HELP = "expected a size (20G), what to add (+5G, +20%), or all"
 
 

@@ -62,6 +62,18 @@ class Block(object):
         return found
 
     @property
+    def partitions(self):
+        """The names of the partitions that the kernel knows on this device."""
+        names = sorted(os.listdir(self.folder))
+        return [each for each in names if os.path.exists(os.path.join(self.folder, each, "partition"))]
+
+    @property
+    def holders(self):
+        """The names of the devices that are made of this one, such as dm-0 or md127."""
+        folder = os.path.join(self.folder, "holders")
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+    @property
     def serial(self):
         """The disk's serial number ("vol0abc..." of an EBS volume), None where it tells none."""
         for name in ("serial", "device/serial", "wwid", "device/wwid"):

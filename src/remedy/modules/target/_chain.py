@@ -86,7 +86,11 @@ def device(entry):
         about = _filesystems.of(kind, entry["mount"], None)
         if about["devices"] != 1:
             raise Unclear("the btrfs of %s is on %d devices" % (entry["mount"], about["devices"]))
-        number = _blocks.number_of(about["device"]) or _blocks.number_of(entry["source"])
+        number = (
+            _filesystems.btrfs_device(about["uuid"])
+            or _blocks.number_of(about["device"])
+            or _blocks.number_of(entry["source"])
+        )
         if number is None:
             raise Unclear(
                 "the device %s of %s is not to be seen from here" % (about["device"], entry["mount"])

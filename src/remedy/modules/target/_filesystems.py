@@ -43,6 +43,26 @@ def found_on(node):
     return "ext4" if _piece(node, 1024 + 56, 2) == b"\x53\xef" else None
 
 
+def why_not_alone(host, block, node):
+    """Return why an unmounted device is more, or other, than the file system whose superblock it carries, else None.
+
+    A superblock outlives what it belonged to: e2fsck would repair it, and destroy what lies there by now.
+    """
+    if block.partitions:
+        return "it has partitions (%s): name the one that is meant" % ", ".join(block.partitions)
+    if block.holders:
+        return "it is in use by %s" % ", ".join(block.holders)
+    told = host.run(["blkid", "--probe", "--output", "export", node], c_locale=True, timeout=30, ok=None)
+    lines = told.stdout.decode("utf-8", "replace").splitlines()
+    known = dict(line.split("=", 1) for line in lines if "=" in line)
+    if known.get("PTTYPE"):
+        return "it carries a partition table (%s), too: name the partition that is meant" % known["PTTYPE"]
+    if told.rc or known.get("USAGE") != "filesystem" or known.get("TYPE") not in KNOWN:
+        said = known.get("TYPE") or told.stderr.decode("utf-8", "replace").strip() or "rc %d" % told.rc
+        return "blkid does not find that file system alone on it (%s): look what it is" % said
+    return None
+
+
 def may_grow_online(status="/proc/self/status"):
     """Say whether this process may grow an ext file system while it is mounted: the kernel asks for a capability."""
     with open(status) as file:
@@ -133,6 +153,20 @@ def _btrfs(mount):
         "device": path,
         "devid": devid,
     }
+
+
+def btrfs_device(uuid, sys="/sys"):
+    """Return the "major:minor" of the one device of a mounted btrfs, None where /sys does not tell it.
+
+    The path that btrfs tells is the one it was mounted by, which may lead to another device since (lvrename).
+    """
+    folder = os.path.join(sys, "fs/btrfs", uuid, "devices")
+    try:
+        [name] = os.listdir(folder)
+        with open(os.path.join(folder, name, "dev")) as file:
+            return file.read().strip()
+    except (OSError, ValueError):
+        return None
 
 
 def _uuid(raw):

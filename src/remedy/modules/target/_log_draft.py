@@ -38,7 +38,9 @@ class Draft(object):
         if above.get("dateext") is True:
             lines.append("dateformat -%Y%m%d%H%M%S")  # two rotations on one day must not want one name
         su = None if above.get("su") else _log_rules.su(self._every[0], *create.split()[1:])
-        lines += ["su " + su] if su else []
+        if su:
+            _log_rules.fits(su, self._paths)
+            lines.append("su " + su)
         if copied:
             lines.append("copytruncate")
         else:

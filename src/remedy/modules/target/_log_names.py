@@ -7,9 +7,11 @@ import re
 # and not worker-3.log: that is the third worker's, not the third of a row.
 _DATE = r"(?:19|20)\d\d-?\d\d-?\d\d(?:[-_.T]?\d{2,6})?|1\d{9}"
 _PACKED = r"(?:\.(?:gz|xz|bz2|zst|lz4|lzma|Z))"
+# What stood in logrotate's way, such as a copy that was cut off: app.log.1-2024013117.backup.
+_ASIDE = r"(?:-(?:19|20)\d{8}\.backup%s?)?" % _PACKED
 ROTATED = re.compile(
-    r"(?P<log>.+?)(?:[.-](?:%s)(?:\.log)?%s?|\.\d{1,3}%s?|\.log%s|\.log[.-]old%s?)"
-    % (_DATE, _PACKED, _PACKED, _PACKED, _PACKED)
+    r"(?P<log>.+?)(?:[.-](?:%s)(?:\.log)?%s?|\.\d{1,3}%s?|\.log%s|\.log[.-]old%s?)%s"
+    % (_DATE, _PACKED, _PACKED, _PACKED, _PACKED, _ASIDE)
 )
 _SUFFIX = re.compile(r".+" + _PACKED + "|.+[.](zip|tar|tgz)")
 SHRINKS = 4

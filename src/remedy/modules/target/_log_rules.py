@@ -75,13 +75,14 @@ def created(path):
 def su(path, owner, group):
     """Return "USER GROUP" where logrotate needs `su` for a log's folder, None where root may do it; raises Failed.
 
-    logrotate refuses a folder that others than root may write: they could put a link where root writes.
+    Who may write a folder can put a link where root writes. logrotate refuses one that others than root may write, and
+    not one that belongs to somebody.
     """
     folder = os.path.dirname(path)
     about = os.stat(folder)
     mode = stat.S_IMODE(about.st_mode)
     if not mode & stat.S_IWOTH and not (mode & stat.S_IWGRP and about.st_gid != 0):
-        return None
+        return "%s %s" % (owner, group) if owner != "root" and user_name(about.st_uid) == owner else None
     if owner != "root":
         if user_name(about.st_uid) == owner or mode & stat.S_IWOTH or group_name(about.st_gid) == group:
             return "%s %s" % (owner, group)
@@ -91,6 +92,34 @@ def su(path, owner, group):
             "%s can be written by everybody, and the log is root's: chmod o-w %s first" % (folder, folder)
         )
     return "root %s" % group_name(about.st_gid)
+
+
+def fits(su, patterns):
+    """Refuse `su` ("USER GROUP") for a rule with a folder, or a log, that this user may not rotate; raises Failed.
+
+    `su` holds for all that a rule is for, and logrotate's dry run does not try what it may do.
+    """
+    user, group = su.split()
+    if user == "root":
+        return
+    for pattern in patterns:
+        for folder in glob.glob(os.path.dirname(pattern)):
+            if not _writable(os.stat(folder), user, group):
+                raise Failed("the rule is for %s too, where %s may not write: give the logs of each folder a rule of "
+                             "their own, with su" % (folder, user))  # fmt: skip
+        for path in glob.glob(pattern):
+            owner = user_name(os.stat(path).st_uid)
+            if owner != user:
+                raise Failed("the rule is for %s too, which is %s's: give the logs of each owner a rule of their own, "
+                             "with su" % (path, owner))  # fmt: skip
+
+
+def _writable(about, user, group):
+    if user_name(about.st_uid) == user:
+        return bool(about.st_mode & stat.S_IWUSR)
+    if group_name(about.st_gid) == group:
+        return bool(about.st_mode & stat.S_IWGRP)
+    return bool(about.st_mode & stat.S_IWOTH)
 
 
 def unfit(path):

@@ -29,6 +29,8 @@ _COLLECTOR = (
     "PostgreSQL's collector rotates its logs itself: set log_rotation_age, log_rotation_size and a log_filename "
     "that comes round"
 )
+# Also a service that has a handler for one of these would be ended by it, each night.
+_ENDING = frozenset("KILL STOP TERM INT QUIT ABRT IOT TSTP TTIN TTOU SEGV BUS FPE ILL SYS".split())
 _MYSQL = ("mariadbd", "mysqld")
 _DEBIAN = "/etc/mysql/debian.cnf"
 _LATELY = 600  # seconds
@@ -80,8 +82,12 @@ def handles(pid, name):
 def wrong_signals(params):
     """Return what is wrong with the parameter `signals`, else None."""
     for name in (params["signals"] or {}).values():
-        if not hasattr(signal, "SIG" + str(name)):
+        if "{{" in str(name):
+            continue
+        if "SIG" + str(name) not in signal.Signals.__members__:
             return "signal '%s': expected a name such as HUP or USR1" % name
+        if name in _ENDING:
+            return "signal '%s' ends or halts a service: expected one for which it opens its logs anew" % name
     return None
 
 

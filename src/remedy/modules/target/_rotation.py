@@ -6,6 +6,7 @@ import re
 import shlex
 
 from remedy.agent.kinds import Failed
+from remedy.modules.target import _mounts
 
 MAIN = "/etc/logrotate.conf"
 FOLDER = "/etc/logrotate.d"
@@ -15,6 +16,7 @@ _SWITCHES = frozenset(
     "compress delaycompress copytruncate copy create missingok sharedscripts dateext olddir".split()
 )
 _INSECURE = "parent directory has insecure permissions"
+_LINKED = "has multiple ("  # "log X has multiple (2) hard links. Rotation of files with ... is not allowed"
 
 
 class Rule(object):
@@ -168,6 +170,8 @@ class Plan(object):
                 self.skipped[considered] = line.partition("(")[2].rstrip(")") or "nothing to rotate"
             elif considered and line.startswith("log %s does not exist" % considered):
                 self.skipped[considered] = "it does not exist"
+            elif considered and line.startswith("log %s %s" % (considered, _LINKED)):
+                self.skipped[considered] = "it has several names (hard links)"
             elif line.startswith("rotating log "):
                 current = line[len("rotating log ") :].rpartition(", log->rotateCount")[0]
             elif line.startswith("copying "):
@@ -225,10 +229,11 @@ def output(done):
     return (done.stdout + done.stderr).decode("utf-8", "surrogateescape")
 
 
-def run(host, words, found, chosen=None):
+def run(host, words, found, chosen=None, timeout=60):
     """Run logrotate on these parts: all global options, and all rules or the `chosen` ones; return Completed.
 
-    Its configuration is a file without a name: a full disk has no room for one.
+    Its configuration is a file without a name: a full disk has no room for one. Raises Failed where it takes longer
+    than `timeout` (seconds): it and the script that it waits for are ended.
     """
     text = "".join(
         part if isinstance(part, str) else part.text
@@ -238,7 +243,7 @@ def run(host, words, found, chosen=None):
     descriptor = _nameless(text.encode("utf-8", "surrogateescape"))
     try:
         place = "/proc/%d/fd/%d" % (os.getpid(), descriptor)
-        return host.run(["logrotate"] + list(words) + [place], ok=None, c_locale=True)
+        return host.run(["logrotate"] + list(words) + [place], ok=None, c_locale=True, timeout=timeout)
     finally:
         os.close(descriptor)
 
@@ -260,9 +265,9 @@ def _nameless(content):
 class Dry(object):
     """What `logrotate -d` says of a whole configuration.
 
-    text: all of it; files: those that it reads; considered: the logs that it looks at; due: those that it would
-    rotate now; errors: [{file, log, text, mend}], where `mend` names the directive that would help (su, missingok),
-    None: it is for a person.
+    text: all of it; files: those that it reads; considered: the logs that it looks at, without those that it leaves
+    out for their hard links; due: those that it would rotate now; errors: [{file, log, text, mend}], where `mend` names
+    the directive that would help (su, missingok), None: it is for a person.
     """
 
     def __init__(self, text, main=MAIN):
@@ -279,6 +284,8 @@ class Dry(object):
             elif line.startswith("considering log "):
                 log = line[len("considering log ") :]
                 self.considered.append(log)
+            elif log is not None and line.startswith("log %s %s" % (log, _LINKED)):
+                self.considered.remove(log)
             elif line == "log needs rotating":
                 self.due.append(log)
             elif line.startswith("error: ") and "error: found error in " not in line:
@@ -286,8 +293,9 @@ class Dry(object):
 
     def _error(self, text, file, folder, log):
         ignored = re.match(r"Ignoring (.+) because ", text)
-        if ignored:
-            file, log = os.path.join(folder, ignored.group(1)), None
+        state = re.search(r"state file:? (/\S+)", text)
+        if ignored or state:
+            file, log = os.path.join(folder, ignored.group(1)) if ignored else state.group(1), None
         elif log is not None:
             file = None
         mend = None
@@ -300,7 +308,14 @@ class Dry(object):
 
 def dry(host, main):
     """Return what logrotate would do with the configuration as it stands."""
-    done = host.run(["logrotate", "-d", main], ok=None, timeout=60, c_locale=True)
+    dead = _mounts.silent(host, ["/"])
+    try:
+        done = host.run(["logrotate", "-d", main], ok=None, timeout=10 if dead else 60, c_locale=True)
+    except Failed as error:
+        if error.cause != "timeout" or not dead:
+            raise
+        raise Failed("logrotate -d does not come to its end: %s, where a rule may look for logs, does not answer"
+                     % ", ".join(dead), cause="timeout")  # fmt: skip
     return Dry(output(done).strip() or "rc %d" % done.rc, main)
 
 

@@ -83,6 +83,11 @@ def judge(table, start, sector, disk_size, number):
         trouble = "it is a logical partition within an extended one"
     elif label == "dos" and _type(entry) in _EXTENDED:
         trouble = "it is an extended partition"
+    else:
+        inside = [each for each in every if each["start"] < end and each["start"] + each["size"] > entry["start"]]
+        inside = [each for each in inside if each is not entry and not (label == "dos" and _type(each) in _EXTENDED)]
+        if inside:
+            trouble = "partition %d overlaps it: the table must be repaired first" % _index(inside[0], None)
     edge = min(limit, behind[0]["start"]) if behind else limit
     return Partition(
         index=_index(entry, number),

@@ -67,11 +67,19 @@ class BlockChain(Probe):
             )
         if self.params["mount"]:
             entries = [_chain.mounted(self.host, self.params["mount"], self.params["timeout"])]
+            self._refuse_another_name(entries[0]["mount"])
         else:
             entries = _on_disks(_mounts.real(_mounts.mounts()))
         survey = _chain.Survey(self.host, self.params["cloud_volume"])
         found = _mounts.usage(self.host, entries, self.params["timeout"])
         return {"chains": [self._chain(survey, *each) for each in found]}
+
+    def _refuse_another_name(self, mount):
+        """Refuse +size by a name that is not the mount point's own: what earlier runs added is known by that one."""
+        asked, size = self.params["mount"], str(self.params["size"] or "")
+        if asked != mount and size.strip().startswith("+"):
+            raise Failed("%s leads to the mount point %s: name that, or what an earlier run added would be added twice"
+                         % (asked, mount))  # fmt: skip
 
     def _chain(self, survey, entry, sizes):
         if sizes is None or "error" in sizes:

@@ -2,9 +2,10 @@
 
 All grow while they are mounted. `offline` is for ext where the kernel does not let that happen (a container's root has
 no CAP_SYS_RESOURCE): it is unmounted, checked by e2fsck, grown, and mounted with the same options, in one go that ends
-with the mount whatever happens in between. An ext file system that is not mounted is named by its `device`. Refused: a
-read-only mount, one with errors, btrfs on several devices, a size below the present one. Returns `device`, `bytes`,
-`free` (for ordinary users; None where it is not mounted).
+with the mount whatever happens in between; refused where a unit of systemd would be stopped with the mount. An ext file
+system that is not mounted is named by its `device`, which must carry nothing else: no partitions, no table, no RAID.
+Refused: a read-only mount, one with errors, btrfs on several devices, a size below the present one. Returns `device`,
+`bytes`, `free` (for ordinary users; None where it is not mounted).
 """
 
 import os
@@ -13,6 +14,7 @@ from remedy.agent.kinds import Failed, Param
 from remedy.modules.target import _blocks, _chain, _filesystems, _mounts
 from remedy.modules.target._amount import wrong
 from remedy.modules.target._growing import SIZE, Growing
+from remedy.modules.target._systemd import RUNNING, Units, booted
 
 PARAMS = (
     Param("mount", "path", help="Where it is mounted."),
@@ -35,7 +37,10 @@ EXAMPLES = """
 _PROGRAMS = {"xfs": ("xfs_growfs", "xfsprogs"), "btrfs": ("btrfs", "btrfs-progs")}
 _CHECKED = """
 e2fsck -f -p "$1"
-[ $? -le 1 ] || { echo "e2fsck found what it does not repair by itself: run e2fsck -f $1" >&2; exit 11; }
+code=$?
+[ $code -lt 8 ] ||
+    { echo "e2fsck cannot begin: a container, or a unit with mounts of its own, may have it mounted" >&2; exit 14; }
+[ $code -le 1 ] || { echo "e2fsck found what it does not repair by itself: run e2fsck -f $1" >&2; exit 11; }
 resize2fs "$1" $2 || exit 12"""
 # The open descriptor keeps an automatic loop device (mount -o loop) from going away between umount and mount.
 _AROUND = """
@@ -83,6 +88,9 @@ class Grow(Growing):
             self._type = _filesystems.found_on(self._node)
             if self._type is None:
                 raise Failed("%s carries no file system that is known here" % self._node)
+            why = _filesystems.why_not_alone(self.host, self._block, self._node)
+            if why:
+                raise Failed("%s is left alone: %s" % (self._node, why))
         if self._node is None:
             raise Failed(
                 "%s, the device of %s, has no node under /dev here" % (self._block.name, self.params["mount"])
@@ -204,6 +212,18 @@ class Offline(Grow):
             )
         if inside:
             raise Failed("%s is mounted inside %s: unmount that first" % (inside[0], mount))
+        bound = self._bound(mount)
+        if bound:
+            raise Failed("%s would be stopped with the mount of %s (BindsTo): stop it first, and start it after"
+                         % (", ".join(bound), mount))  # fmt: skip
+
+    def _bound(self, mount):
+        """Return the units that run, and that systemd would stop, and not start again, with the mount."""
+        if not booted():
+            return []
+        units = Units(self.host)
+        _, told, _ = units.call("show", "--property=BoundBy", "--value", "--", mount)
+        return [each for each in told.split() if units.show(each).get("ActiveState") in RUNNING]
 
     def _grow_ext(self, size):
         if self._entry is None:

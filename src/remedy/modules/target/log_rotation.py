@@ -63,6 +63,7 @@ EXAMPLES = """
   register: logs
 """
 
+_TOPS = ("/", "//", "/var", "/var/lib", "/var/cache", "/var/spool", "/usr", "/etc", "/home")
 _MOST = 50000  # files that are looked at
 _STATES = ("/var/lib/logrotate/status", "/var/lib/logrotate/logrotate.status", "/var/lib/logrotate.status")
 
@@ -70,6 +71,12 @@ _STATES = ("/var/lib/logrotate/status", "/var/lib/logrotate/logrotate.status", "
 def check_params(params):
     if any(not path.startswith("/") for path in params["paths"]):
         return "paths must be absolute"
+    for path in params["paths"]:
+        if os.path.normpath(path) in _TOPS:
+            return "path '%s' holds more than logs, and all that lies there would count as one: name its folder" % path
+    for name in ("min_size", "min_growth", "min_packed"):
+        if isinstance(params[name], int) and params[name] < 0:
+            return "%s is 0 or more" % name
     if isinstance(params["sample"], (int, float)) and not 0 <= params["sample"] <= 60:
         return "sample is 0 to 60 seconds"
     return _log_writers.wrong_signals(params)
@@ -106,7 +113,7 @@ class LogRotation(Probe):
         return found
 
     def _files(self):
-        """Return ({path: [device, inode, size, bytes on disk, mtime, uid, gid, mode]} below the paths, all seen)."""
+        """Return ({path: what _about tells of it} of the files below the paths, whether all were seen)."""
         found = {}
         for top in self.params["paths"]:
             for folder, folders, names in os.walk(os.path.realpath(top)):
@@ -234,6 +241,8 @@ class LogRotation(Probe):
         about = self._files_seen[path]
         if _log_rules.unfit(path) or set(path) & set("*?["):
             way = _log_writers.Way("refused", "logrotate cannot take its name")
+        elif about[8] > 1:
+            way = _log_writers.Way("refused", "it has %d names (hard links): logrotate leaves it alone" % about[8])
         elif _log_names.log_of(path) is not None:
             way = _log_writers.Way(
                 "own", "its writer begins new logs by itself: old_files removes the old ones"
@@ -303,7 +312,7 @@ class LogRotation(Probe):
 
 
 def _about(path):
-    """Return what is known of a regular file as a list, None for anything else."""
+    """Return of a regular file [device, inode, size, bytes on disk, mtime, uid, gid, mode, names], None for others."""
     try:
         about = os.lstat(path)
     except OSError:
@@ -311,4 +320,4 @@ def _about(path):
     if not stat.S_ISREG(about.st_mode):
         return None
     return [about.st_dev, about.st_ino, about.st_size, about.st_blocks * 512, about.st_mtime, about.st_uid,
-            about.st_gid, "%04o" % stat.S_IMODE(about.st_mode)]  # fmt: skip
+            about.st_gid, "%04o" % stat.S_IMODE(about.st_mode), about.st_nlink]  # fmt: skip

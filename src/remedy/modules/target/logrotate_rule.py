@@ -162,7 +162,10 @@ class Rule(Content):
             return
         before = self.files.read(self.path) if have is not None and have["type"] == "file" else None
         Content.write(self, have, want)
-        wrong = _rule_proof.wrong(self.host, self.params["config"], self.path, self._logs)
+        try:
+            wrong = _rule_proof.wrong(self.host, self.params["config"], self.path, self._logs)
+        except Failed as error:  # not proved: it goes, too
+            wrong = error.message
         if wrong is not None:
             if before is None:
                 os.unlink(native(self.path))
@@ -200,12 +203,16 @@ class Rule(Content):
 
     def _named(self):
         """Return the drop-in's path; a name that is made from the logs' is theirs alone."""
-        path = os.path.join(
-            _rotation.FOLDER, "remedy-" + (self.params["name"] or _log_rules.slug(self._paths[0]))
-        )
-        if not self.params["name"]:
-            if any(rule.file == path and rule.patterns != self._paths for rule in self._rules):
-                path += "-" + digest([self._paths[0].encode("utf-8", "surrogateescape")])[:8]
+        start = os.path.join(_rotation.FOLDER, "remedy-")
+        if self.params["name"]:
+            return start + self.params["name"]
+        # It may have got another name than it would get today: the one that was taken then may be free by now.
+        ours = [rule.file for rule in self._rules if rule.file.startswith(start) and rule.patterns == self._paths]
+        if ours:
+            return ours[0]
+        path = start + _log_rules.slug(self._paths[0])
+        if any(rule.file == path for rule in self._rules):
+            path += "-" + digest([self._paths[0].encode("utf-8", "surrogateescape")])[:8]
         return path
 
     def _refuse(self):
@@ -219,6 +226,9 @@ class Rule(Content):
                 raise Failed("%s is not for logrotate: %s" % (path, why))
             if os.path.islink(path):
                 raise Failed("%s is a link: name the log itself, %s" % (path, os.path.realpath(path)))
+            names = os.stat(path).st_nlink if os.path.isfile(path) else 1
+            if names > 1:
+                raise Failed("%s has %d names (hard links), and logrotate leaves such logs alone" % (path, names))
 
     def _elsewhere(self):
         """Return another file's Rule that is for all these logs, None where there is none; raises Failed."""
@@ -269,9 +279,14 @@ class Rule(Content):
             lines.append("missingok")
         if "su" in asked and not known.get("su") and self._logs:
             su = _log_rules.su(self._logs[0], *_log_rules.created(self._logs[0]).split()[1:])
-            lines += ["su " + su] if su else []
+            if su:
+                _log_rules.fits(su, self._other.patterns)
+                lines.append("su " + su)
         if not lines:
             return None
+        if os.path.islink(self._other.file):
+            raise Failed("%s is a link: add to its rule in %s by hand: %s" % (
+                self._other.file, os.path.realpath(self._other.file), "; ".join(lines)))  # fmt: skip
         with open(self._other.file, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read()
         if text.count(self._other.text) != 1:

@@ -7,10 +7,11 @@ an error in it, and one for which there is no room: copytruncate (and copy) need
 compressing at once a quarter of the log. The oldest rotated log of a row may go, as the rule says. It counts
 only if every log that logrotate said it would rotate is another file, or shorter, afterwards, and the rotated one
 holds all that the log held; with `reopened` also only if nobody who wrote a log still writes its old file. With
-`min_size` nothing happens where no log of the rules is that big, so that a second run does nothing. Works only as
-root. Returns `rotated` (path, size; lines: renamed, the file itself, or copied, what was written in between is lost;
-to: where they are, None: it could not be found, such as where it was packed at once), `held` (path, writers: who still
-writes the old file), `removed`, `refused` (rule, reason), `skipped` (log: why) and `bytes_freed`.
+`min_size` nothing happens where no log of the rules is that big, so that a second run does nothing. Where a script of
+a rule hangs, it is ended together with logrotate. Works only as root. Returns `rotated` (path, size; lines: renamed,
+the file itself, or copied, what was written in between is lost; to: where they are, None: it could not be found, such
+as where it was packed at once), `held` (path, writers: who still writes the old file), `removed`, `refused` (rule,
+reason), `skipped` (log: why) and `bytes_freed`.
 """
 
 import os
@@ -28,6 +29,12 @@ PARAMS = (
     Param(
         "reopened", "bool", default=False, help="Fail where a service still writes the old file afterwards."
     ),
+    Param(
+        "wait",
+        "duration",
+        default=240,
+        help="How long the rules' scripts may take; copying and packing get their time besides.",
+    ),
     Param("config", "path", default=_rotation.MAIN, help="The main configuration."),
 )
 
@@ -38,6 +45,7 @@ EXAMPLES = """
 
 _PATIENCE = 10  # seconds for services to open their logs anew
 _PAUSE = 0.1
+_PER_SECOND = 1 << 20  # bytes, at the least, that are copied or packed
 
 
 def check_params(params):
@@ -102,7 +110,7 @@ class Rotation(Action):
         self._writers = {
             path: held for path, held in _log_writers.holders(self.host, self._plan.logs).items() if held
         }
-        done = _rotation.run(self.host, ["-v", "-f"], self._parts, self._rules)
+        done = self._rotate()
         self._said = _rotation.output(done)
         if done.rc:
             why = [line.strip() for line in self._said.splitlines() if line.strip()]
@@ -119,6 +127,18 @@ class Rotation(Action):
             "skipped": self._plan.skipped,
             "bytes_freed": max(0, before - self._all()),
         }
+
+    def _rotate(self):
+        """Run logrotate, for as long as copying and packing what it works on may take at the most; return Completed."""
+        work = sum(max(_log_rules.taken(path), _log_rules.taken(path + ".1")) for path in self._plan.logs)
+        patience = self.params["wait"] + work // _PER_SECOND
+        try:
+            return _rotation.run(self.host, ["-v", "-f"], self._parts, self._rules, patience)
+        except Failed as error:
+            if error.cause != "timeout":
+                raise
+            raise Failed("logrotate took longer than %d seconds and was ended: a script of a rule hangs; what was "
+                         "rotated until then stays, with every line" % patience, cause="timeout")  # fmt: skip
 
     def proof(self, before):
         after = {path: _mark(path) for path in before["logs"]}
