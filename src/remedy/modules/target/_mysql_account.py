@@ -9,10 +9,12 @@ import os
 from remedy.modules.target import _mysql_tools
 
 # What a dump and a binary log set beside their rows; of each server those that it knows.
-_LOADS = (
-    "super set_user binlog_replay binlog_admin set_user_id set_any_definer allow_nonexistent_definer"
-    " session_variables_admin system_variables_admin replication_applier connection_admin system_user"
-).split()
+_LOADS = tuple(
+    (
+        "super set_user binlog_replay binlog_admin set_user_id set_any_definer allow_nonexistent_definer"
+        " session_variables_admin system_variables_admin replication_applier connection_admin system_user"
+    ).split()
+)
 _CHECK_SECONDS = 3600
 
 
@@ -21,7 +23,7 @@ class Account(object):
 
     name = ""
     here = "ALL"  # in the database
-    everywhere = ()  # names of privileges, with _ for spaces; a server need not know them all
+    everywhere = tuple("")  # names of privileges, with _ for spaces; a server need not know them all
 
     def __init__(self, client, database):
         self._client = client
