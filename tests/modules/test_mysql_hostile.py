@@ -166,7 +166,7 @@ class KeyOfItsOwn(Impostor):
             number = self._hear(link)
         self._say(link, number + 1, b"\x01" + self.pem)
         self._hear(link)
-        padded = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303, as MySQL does it
+        padded = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # as MySQL does it
         with suppress(ValueError):  # it is for another key
             text = self.key.decrypt(self.heard[-256:], padded)
             self.read = bytes(each ^ ord("x") for each in text)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from tests.modules.test_mysql_hostile import LocalConnected
 
 from remedy.agent.kinds import Failed
 from remedy.modules.controller._postgres import Login, Session, _allowed
 from remedy.transport.line import Line
 from remedy.transport.tunnel import TcpTunnel, Tunnel
-from tests.modules.test_mysql_hostile import LocalConnected
 
 SECRET = "of the directory"
 SOCKET = "/var/run/postgresql/.s.PGSQL.5432"
@@ -26,7 +26,7 @@ _CLEARTEXT = b"R" + struct.pack(">II", 8, 3)
 
 
 class Impostor:
-    """Lets whoever comes begin, by TLS where it has a certificate, asks for the password; `heard` is all it was sent."""
+    """Lets whoever comes begin, by TLS if it has a certificate, and asks for the password; `heard`: what it was sent."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.context, self.heard = context, b""

@@ -28,7 +28,7 @@ _NOT_LOADED = 2061  # CR_AUTH_PLUGIN_ERR: what MySQL's own client says of a plug
 
 
 class Client(Connection):
-    """A client on an open stream; `address` is where that leads to, as seen from the host; `key` the server's, if known."""
+    """A client on an open stream; `address` is where that leads to, as seen from the host; `key` the server's own."""
 
     def __init__(self, address: str, key: bytes = b"", **how: Any) -> None:
         self._address = address

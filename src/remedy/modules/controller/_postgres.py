@@ -345,10 +345,7 @@ def _door(site: Site, login: Login) -> tuple[Tunnel | TcpTunnel, dict[str, Any]]
 
 
 def _allowed(login: Login, libpq: int) -> dict[str, str]:
-    """Return how libpq may log in: whoever lies asks for the password itself, and gets it where it is known who answers.
-
-    Else a hash that is good once has to do.
-    """
+    """Return how libpq may log in: a password in clear is for whom it is known, for others a hash that is good once."""
     if libpq >= _REQUIRES_AUTH:
         # An empty list would allow nothing: "!sspi", which is Windows' own, allows all.
         return {"require_auth": "!sspi" if _proven(login) else "!password"}
@@ -361,7 +358,7 @@ def _allowed(login: Login, libpq: int) -> dict[str, str]:
 
 
 def _proven(login: Login) -> bool:
-    """Say whether it is known who answers: by a certificate that was verified, or by a socket that nobody else makes."""
+    """Say whether it is known who answers: by a verified certificate, or by a socket that nobody else makes."""
     if login.tls is not None:
         return login.tls in _PROVEN or any(name == "sslrootcert" for name, _ in login.files)
     return all_private(login.addresses)
