@@ -26,7 +26,7 @@ _CLEARTEXT = b"R" + struct.pack(">II", 8, 3)
 
 
 class Impostor:
-    """Lets whoever comes begin, by TLS if it has a certificate, and asks for the password; `heard`: what it was sent."""
+    """Lets whoever comes begin, by TLS if it has a certificate, and asks for the password; `heard` is all it got."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.context, self.heard = context, b""
