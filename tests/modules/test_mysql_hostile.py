@@ -6,11 +6,13 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from remedy.agent.kinds import Failed
 from remedy.modules.controller._mysql import Login, Session
@@ -42,14 +44,17 @@ class Impostor:
             self._say(link, 0, greeting)
             number = self._hear(link)
             self._say(link, number + 1, b"\xfe" + self.plugin + b"\x00" + self.prompt)
-            number = self._hear(link)
-            self._say(link, number + 1, _OK)
-            for answer in self.answers:
-                self._say(link, self._hear(link) + 1, answer)
+            self.after(link, self._hear(link))
         except (OSError, IndexError):
             pass  # it was left
         finally:
             link.close()
+
+    def after(self, link: socket.socket, number: int) -> None:
+        """Go on after the answer to the plugin's question."""
+        self._say(link, number + 1, _OK)
+        for answer in self.answers:
+            self._say(link, self._hear(link) + 1, answer)
 
     def _hear(self, link: socket.socket) -> int:
         head = link.recv(4, socket.MSG_WAITALL)
@@ -86,12 +91,12 @@ class LocalConnected(LocalConnection):
             yield
 
 
-def login(impostor: Impostor, address: str) -> Any:
+def login(impostor: Impostor, address: str, key: bytes = b"") -> Any:
     ours, theirs = socket.socketpair()
     at_work = threading.Thread(target=impostor.serve, args=(theirs,), daemon=True)
     at_work.start()
     try:
-        return Session(Site(ours, address), Login("app", SECRET))  # type: ignore[arg-type]
+        return Session(Site(ours, address), Login("app", SECRET, key=key))  # type: ignore[arg-type]
     finally:
         ours.close()
         at_work.join(5)
@@ -142,3 +147,59 @@ def test_nonsense_is_told_as_such() -> None:
     impostor = Impostor(b"mysql_native_password", b"x" * 20 + b"\x00", answers=(_OK, b"\xfc"))
     with pytest.raises(Failed, match="answers nonsense"):
         login(impostor, "127.0.0.1:3306")
+
+
+class KeyOfItsOwn(Impostor):
+    """Asks for the password by an RSA key, and reads it: `heard` is what it was sent, with what it could decrypt."""
+
+    def __init__(self, plugin: bytes) -> None:
+        super().__init__(plugin, b"x" * 20 + b"\x00")
+        self.key = rsa.generate_private_key(65537, 2048)
+        self.pem = self.key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        self.read: bytes | None = None
+
+    def after(self, link: socket.socket, number: int) -> None:
+        if self.plugin == b"caching_sha2_password":
+            self._say(link, number + 1, b"\x01\x04")  # no hash of it is remembered
+            number = self._hear(link)
+        self._say(link, number + 1, b"\x01" + self.pem)
+        self._hear(link)
+        padded = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # as MySQL does it
+        with suppress(ValueError):  # it is for another key
+            text = self.key.decrypt(self.heard[-256:], padded)
+            self.read = bytes(each ^ ord("x") for each in text)
+
+
+SHA2 = pytest.mark.parametrize("plugin", [b"caching_sha2_password", b"sha256_password"])
+
+
+@SHA2
+@pytest.mark.parametrize("address", ["10.0.0.7:3306", "db.example:3306", "127.0.0.1.example:3306"])
+def test_elsewhere_no_server_gets_the_password_by_a_key_of_its_own(address: str, plugin: bytes) -> None:
+    impostor = KeyOfItsOwn(plugin)
+    with pytest.raises(Failed) as told:
+        login(impostor, address)
+    assert f"by an RSA key of its own, and who answers at {address}" in told.value.message
+    assert "is not proven; it was not sent. Give the server's key (server_public_key)" in told.value.message
+    assert impostor.read is None
+
+
+@SHA2
+@pytest.mark.parametrize("address", ["127.0.0.1:3306", "[::1]:3306", "localhost:3306", "/run/mysqld/mysqld.sock"])
+def test_within_the_host_the_key_is_taken_on_trust(address: str, plugin: bytes) -> None:
+    impostor = KeyOfItsOwn(plugin)
+    with pytest.raises(Failed):  # the impostor answers nothing after the login
+        login(impostor, address)
+    assert impostor.read == SECRET.encode() + b"\x00"
+
+
+@SHA2
+@pytest.mark.parametrize("address", ["127.0.0.1:3306", "10.0.0.7:3306"])
+def test_with_the_key_that_the_operator_names_another_reads_nothing(address: str, plugin: bytes) -> None:
+    impostor, real = KeyOfItsOwn(plugin), KeyOfItsOwn(plugin)
+    with pytest.raises(Failed):
+        login(impostor, address, real.pem)
+    assert len(impostor.heard) > 256
+    assert impostor.read is None

@@ -124,9 +124,9 @@ class Bench:
         yes = ("--yes",) if command == "play" and not flags else ()
         return self.operator.here(command, name, "-l", on or self.caches[0].host, *yes, *flags, *extra)
 
-    def rollback(self, run: Result) -> Result:
-        """Take a run back."""
-        return self.operator.here("rollback", run.report["run"]["id"], "--yes")
+    def rollback(self, run: Result, *flags: str) -> Result:
+        """Take a run back, or look what that would be."""
+        return self.operator.here("rollback", run.report["run"]["id"], *(flags or ("--yes",)))
 
 
 def findings(result: Result) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 from remedy.lab import Lab
 from tests.conftest_lab import HostFactory
 from tests.services_lab import containers
-from tests.services_lab.containers import BUSYBOX, MARIADB_ACCOUNT, REDIS, Docks
+from tests.services_lab.containers import BUSYBOX, MARIADB_ACCOUNT, POSTGRES_ACCOUNT, PSQL, REDIS, Docks
 from tests.services_lab.redis_host import Bench, Cache, findings, reason
 
 pytestmark = pytest.mark.lab
@@ -297,3 +297,68 @@ def test_mysql_connections_works_where_it_is_told_the_container(bench: Bench, do
     docks.docker("stop", "sql")
     assert list(findings(bench.runbook("mysql-connections", command="diagnose", **at))) == ["mysql-down"]
     assert MARIADB_ACCOUNT[1] not in json.dumps(bench.one("mysql_info", **LOGIN))
+
+
+KEEPER = dict(zip(("login_user", "login_password"), POSTGRES_ACCOUNT, strict=True))
+
+
+def test_postgres_in_a_container_is_seen_and_asked(bench: Bench, docks: Docks) -> None:
+    docks.postgres("own")
+    docks.postgres("shop", "-p", "5433:5432")
+    found = {each["pid"]: each for each in bench.one("postgresql_servers")["result"]["servers"]}
+    assert set(found) == {docks.pid("own"), docks.pid("shop")}
+    assert all((each["container"], each["port"]) == (True, 5432) for each in found.values())
+    for name, at in {
+        "own": {"login_host": docks.address("own")},
+        "shop": {"login_host": "127.0.0.1", "login_port": 5433},
+    }.items():
+        told = bench.one("postgresql_info", **at, **KEEPER)
+        assert told["status"] == "ok", told["reason"]
+        assert (told["result"]["version"]["major"], told["result"]["connections"]["max"]) == (15, 20)
+        task = {"postgresql_set": {"name": "log_min_duration_statement", "value": "1s", **at, **KEEPER}}
+        run = bench.tasks(task)
+        assert run.report["tasks"][0]["status"] == "changed", reason(run)
+        assert bench.tasks(task).report["tasks"][0]["status"] == "ok"
+        docks.docker("restart", name)
+        docks.listens(name)
+        assert docks.psql(name, "SHOW log_min_duration_statement") == "1s"
+        if name == "shop":  # the other one may have got another address
+            assert bench.rollback(run).code == 0
+            assert docks.psql(name, "SHOW log_min_duration_statement") == "-1"
+    # Without a word where it is nobody is asked: the host has no socket of its own, and in there nobody knows its users.
+    assert "no service answers on" in bench.one("postgresql_info")["reason"]
+    assert POSTGRES_ACCOUNT[1] not in json.dumps(bench.one("postgresql_info", **KEEPER))
+
+
+def test_the_socket_of_a_container_is_reached_where_the_host_has_it(bench: Bench, docks: Docks) -> None:
+    """Peer login is for users of the container: the host's postgres is known there by its number, root is not postgres."""
+    docks.shell("install -d -m 1777 /srv/sockets")
+    docks.postgres("own", "-v", "/srv/sockets:/srv/sockets", serve=("-c", "unix_socket_directories=/tmp,/srv/sockets"))
+    at = {"login_unix_socket": "/srv/sockets"}
+    asked = bench.one("postgresql_query", query="SELECT current_user AS who", reads=True, **at, login_user="app")
+    assert asked["result"]["query_result"] == [{"who": "app"}], asked["reason"]
+    refused = bench.one("postgresql_query", query="SELECT 1", reads=True, **at)
+    assert "Peer authentication failed" in refused["reason"]
+
+
+def test_postgres_connections_works_where_it_is_told_the_container(bench: Bench, docks: Docks) -> None:
+    idle = "/root/idle.sql"
+    docks.shell("echo 'SELECT 1 \\watch 300' > $1", idle)
+    docks.postgres("shop", "-p", "5433:5432", "-v", f"{idle}:/idle.sql:ro")
+    at = {"postgres_login_host": "127.0.0.1", "postgres_login_port": 5433,
+          **{f"postgres_{name}": value for name, value in KEEPER.items()}}  # fmt: skip
+    assert bench.runbook("postgres-connections", **at).code == 0
+    held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle'"
+    docks.shell("for k in $(seq 17); do docker exec -d shop $1 -h /tmp -U app -f /idle.sql app; done", PSQL)
+    docks.shell("for k in $(seq 100); do [ $(echo \"$1\" | docker exec -i shop $2 -XAth /tmp) = 17 ] && exit 0; "
+                "sleep .1; done; exit 1", held, PSQL)  # fmt: skip
+    begun = docks.about("shop")["State"]["StartedAt"]
+    found = findings(bench.runbook("postgres-connections", command="diagnose", **at))
+    assert list(found) == ["postgres-connections"]
+    done = bench.runbook("postgres-connections", postgres_idle="0.1s", **at)
+    assert done.code == 0, reason(done)
+    assert docks.psql("shop", held) == "0"
+    assert docks.about("shop")["State"]["StartedAt"] == begun
+    docks.docker("stop", "shop")
+    gone = bench.runbook("postgres-connections", command="diagnose", **at)
+    assert list(findings(gone)) == ["postgres-unknown"]

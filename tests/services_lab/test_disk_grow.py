@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from remedy.lab import Lab
+from remedy.lab import Disk, Lab
+from tests.conftest_lab import HostFactory
 from tests.services_lab.growing import Bench, Machine, objects, said
 
 pytestmark = pytest.mark.lab
@@ -183,6 +184,24 @@ def test_the_fault_removes_no_folder_of_others(machine: Machine) -> None:
     for state, status in (("present", "changed"), ("present", "ok"), ("absent", "changed"), ("absent", "ok")):
         assert machine.one("fault_disk_short", folder="/srv/mine", state=state, **where)["status"] == status
     assert machine.shell("ls -A /srv/disks/mine; ls -d /srv/disks/mine /data || true") == "/srv/disks/mine"
+
+
+def test_the_disk_of_another_host_is_not_taken_for_ours(
+    machine: Machine, lab: Lab, host_factory: HostFactory
+) -> None:
+    """Hosts of one machine see each other's loop devices, and files of one name have one inode number there."""
+    host_factory("grows2", role="disks", disks={"/srv/disks": Disk("2G")})
+    other = Machine(lab, "grows2")
+    disk = other.short()["disk"]
+    image = "/srv/disks/remedy-drill-data.img"
+    machine.shell(': > "$1"; [ -e "$2" ] || mknod -m 600 "$2" b 7 "${2#/dev/loop}"', image, disk)
+    same = 'stat -c %i "$1"'
+    assert machine.shell(same, image) == other.shell(same, image)
+    machine.clean()
+    assert machine.shell('ls "$1" 2> /dev/null || echo none', image) == "none"
+    attached = 'findmnt -no SOURCE /data; losetup --noheadings --output BACK-FILE "$1"'
+    assert other.shell(attached, disk).splitlines() == [f"{disk}p1", image]
+    other.clean()
 
 
 def test_a_dead_mount_is_told_and_holds_nobody_up(machine: Machine, lab: Lab) -> None:

@@ -128,3 +128,20 @@ def test_errors_are_counted_by_the_server_itself(bench: Bench) -> None:
     assert "1146" in missing.stderr
     found = bench.diagnose("mysql-errors", "-e", "mysql_errors_since=60s")
     assert "raised" in str(found["mysql-error-1146"]["evidence"]["evidence"])
+
+
+def test_the_checks_of_a_restore_are_asked_by_an_account_that_only_reads(bench: Bench) -> None:
+    sql = "CREATE DATABASE shop; CREATE TABLE shop.orders (id INT PRIMARY KEY); INSERT INTO shop.orders VALUES (1), (2)"
+    bench.db.sql(sql)
+    path = bench.task("mysql_backup", name="shop")["result"]["path"]
+    counts = {"query": "SELECT COUNT(*) FROM orders", "expect": 2}
+    for query, said in (
+        ("SELECT CURRENT_USER()", "answers remedy_check@localhost, expected 1"),
+        ("DELETE FROM orders", "DELETE command denied"),
+        ("SELECT COUNT(*) FROM mysql.user", "SELECT command denied"),
+    ):
+        done = bench.task("mysql_restore", name="shop", backup=path, checks=[counts, {"query": query, "expect": 1}])
+        assert said in done["reason"]
+    assert bench.task("mysql_restore", name="shop", backup=path, checks=[counts])["status"] == "changed"
+    assert bench.db.sql("SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'remedy%'") == "0"
+    bench.db.sql("DROP DATABASE shop; DROP DATABASE shop_restored")

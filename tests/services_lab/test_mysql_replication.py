@@ -305,3 +305,19 @@ def test_a_source_that_is_gone_and_one_that_has_lost_what_is_needed_are_told_apa
     done = bench.book()
     assert done.code == 2, problems(done)
     assert "build the replica anew" in bench.book(command="diagnose").report["findings"][0]["advice"]
+
+
+def test_what_would_be_skipped_later_is_said_not_to_be_known(hosts: None, lab: Lab, tmp_path: Path) -> None:
+    """Each of several skips was shown as the first one: three times the same, and never those that follow it."""
+    pair = pair_of(lab, "mariadb-gtid")
+    pair.begin()
+    pair.duplicate(2, 3)
+    pair.insert(2, 3)
+    pair.stopped(1062)
+    several = json.dumps({"mysql_skip_errors": [1062], "mysql_skip_most": 3})
+    asked = Bench(tmp_path, pair).operator.here("play", "mysql-replication", "-l", pair.replica.host, "-e", several)
+    assert asked.code == 3
+    assert "would destroy 1 item and perhaps more: 2 steps that nobody can tell before" in asked.stderr
+    assert asked.stderr.count("destroy replicated transaction") == 1
+    assert "the next that fails with a listed error: which one that is shows only then" in asked.stderr
+    assert pair.error() == 1062

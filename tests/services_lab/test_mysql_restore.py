@@ -263,6 +263,41 @@ def test_a_dump_gives_the_client_no_commands(bench: Bench):
     assert bench.database.shell("ls /tmp/by-a-dump 2>/dev/null || echo none").strip() == "none"
 
 
+def test_what_a_check_calls_acts_with_the_rights_of_an_account_that_only_reads(bench: Bench):
+    """A function that runs with the rights of who asks would write as root, into the server's own tables, too."""
+    bench.database.sql("CREATE DATABASE shop_loot; CREATE TABLE shop_loot.got (who TEXT)")
+    bench.database.shell(
+        "printf '%s' \"$1\" | mariadb shop",
+        "CREATE FUNCTION seen() RETURNS INT DETERMINISTIC SQL SECURITY INVOKER RETURN (SELECT COUNT(*) FROM parent);"
+        "CREATE FUNCTION users() RETURNS INT DETERMINISTIC SQL SECURITY INVOKER "
+        "RETURN (SELECT COUNT(*) FROM mysql.user);"
+        "\nDELIMITER //\nCREATE FUNCTION takes() RETURNS INT DETERMINISTIC SQL SECURITY INVOKER "
+        "BEGIN INSERT INTO shop_loot.got VALUES (CURRENT_USER()); RETURN 1; END//\n"
+        "CREATE FUNCTION writes() RETURNS INT DETERMINISTIC BEGIN DELETE FROM parent WHERE id = 3; RETURN 1; END//\n",
+    )
+    path = backed_up(bench)
+    right = [
+        {"query": "SELECT COUNT(*) FROM parent;  -- all", "expect": 3},
+        {"query": "SELECT children FROM pairs WHERE id = 2", "expect": 1},
+        {"query": "SELECT seen()", "expect": 3},
+        {"query": "SELECT CURRENT_USER()", "expect": "remedy_check@localhost"},
+    ]
+    for query, why in (
+        ("SELECT takes()", "Cannot execute statement in a READ ONLY transaction"),
+        ("COMMIT; SELECT takes()", "command denied to user 'remedy_check'"),
+        ("SELECT users()", "command denied to user 'remedy_check'"),
+        ("DELETE FROM parent", "command denied to user 'remedy_check'"),
+        ("SELECT writes()", "Cannot execute statement in a READ ONLY transaction"),
+        ("SELECT 1, 2 FROM parent", "3 rows"),
+    ):
+        done = bench.play(restore(path, checks=[*right, {"query": query, "expect": 1}])[0])
+        assert why in done.report["tasks"][0]["reason"]
+    assert bench.play(restore(path, checks=right)[0]).code == 0
+    assert bench.database.sql("SELECT COUNT(*) FROM shop_loot.got") == "0"
+    assert bench.database.sql("SELECT COUNT(*) FROM shop_restored.parent") == "3"
+    assert bench.database.sql("SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'remedy%'") == "0"
+
+
 def test_what_names_the_damaged_database_by_itself_never_reaches_it(bench: Bench):
     """The account that replays may write to the new database alone, whatever the binary log says."""
     path = backed_up(bench)

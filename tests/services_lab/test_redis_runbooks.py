@@ -245,9 +245,11 @@ def test_a_limit_that_is_too_small_by_now_does_not_come_back(bench: Bench, cache
     raised, keys = cache.setting("maxmemory"), cache.keys("user:*")
     for policy, then in (("noeviction", "every write would fail"), ("allkeys-lru", "keys would be deleted at once")):
         cache.cli("config", "set", "maxmemory-policy", policy)
-        back = bench.rollback(done)
-        assert back.code == 2
-        assert f"that are used by now: with {policy} {then}" in reason(back)
+        for flags in (("--check",), ("--yes",)):
+            back = bench.rollback(done, *flags)
+            assert back.code == 2
+            assert f"that are used by now: with {policy} {then}" in reason(back)
+            assert back.report["changes"] == []
         assert (cache.setting("maxmemory"), cache.keys("user:*")) == (raised, keys)
 
 
@@ -258,10 +260,26 @@ def test_an_evicting_policy_does_not_come_back_where_it_would_delete_at_once(
     done = bench.tasks({"redis_config": {"name": "maxmemory-policy", "value": "noeviction"}})
     cache.fill("user:#", 20000)
     cache.squeeze()
-    back = bench.rollback(done)
-    assert back.code == 2
-    assert "with allkeys-lru keys would be deleted at once" in reason(back)
+    for flags in (("--check",), ("--yes",)):
+        back = bench.rollback(done, *flags)
+        assert back.code == 2
+        assert "with allkeys-lru keys would be deleted at once" in reason(back)
     assert cache.keys("user:*") == 20000
+
+
+def test_a_rollback_foresees_what_comes_of_two_settings_together(bench: Bench, cache: Cache) -> None:
+    """The limit goes back first: only with that small one would the policy delete keys at once."""
+    cache.clean("maxmemory-policy allkeys-lru", "maxmemory 3mb")
+    done = bench.tasks(
+        {"redis_config": {"name": "maxmemory-policy", "value": "noeviction"}},
+        {"redis_config": {"name": "maxmemory", "value": "64mb"}},
+    )
+    cache.fill("user:#", 40000)
+    for flags in (("--check",), ("--yes",)):
+        back = bench.rollback(done, *flags)
+        assert back.code == 2
+        assert reason(back).count("that are used by now: with noeviction every write would fail") == 1
+    assert cache.keys("user:*") == 40000
 
 
 def test_a_timeout_comes_back_where_nobody_may_ask_for_the_memory(bench: Bench, cache: Cache) -> None:

@@ -162,6 +162,9 @@ class Resource(Module):
         """Bring back what `keep` returned."""
         self.write(self.read(), kept["state"])
 
+    def before_undo(self, kept):
+        """Raise Failed where bringing back what `keep` returned would do harm; in check mode it is asked, too."""
+
     def stays(self, have):
         """Return why an undo leaves the object as it is though it could bring it back, None where it does not."""
         return None

@@ -115,6 +115,7 @@ def _undo(module, step, talk, outcome):
         return
     if plain(have) not in expected:
         raise Skipped("%s has changed since: %s" % (outcome.object, differing(expected[0], plain(have))))
+    module.before_undo(kept)
     change = outcome.plan(have, want, module.diff(have, want) if known else None)
     if step.get("check"):
         if known:

@@ -31,6 +31,9 @@ LOGIN_PARAMS = (
     Param("login_unix_socket", "path", help="The server's socket on the host; else the usual places are tried."),
     Param("login_host", help="The server's address as seen from the host; else its socket."),
     Param("login_port", "int", default=_PORT, help="The server's port, with login_host."),
+    Param("server_public_key", "path", help="The server's RSA key, a file of this machine, for which "
+          "caching_sha2_password and sha256_password encrypt the password. It may be needed where the server is not on "
+          "the host itself."),
     Param("config_file", default="~/.my.cnf", help="An option file on the host, whose [client] logs in; it may be "
           "missing."),
     Param("local_config_file", help="An option file of this machine: user and password of its [client], and nothing "
@@ -40,7 +43,7 @@ LOGIN_VARIABLES = {
     name: f"mysql_{name}"
     for name in (
         *("login_user", "login_password", "login_unix_socket", "login_host", "login_port"),
-        "local_config_file",
+        *("local_config_file", "server_public_key"),
     )
 }
 
@@ -52,6 +55,8 @@ class Login:
     user: str
     password: str = field(default="", repr=False)
     addresses: tuple[Address, ...] = SOCKETS
+    key: bytes = b""
+    """The server's RSA key; none: what it says is its own is trusted within the host."""
 
 
 class Asks(Protocol):
@@ -84,6 +89,7 @@ class Session:
         stream: Any = self._line  # as good as a socket for PyMySQL
         self._client: Any = Client(
             self._line.address,
+            login.key,
             user=login.user,
             password=login.password,
             autocommit=True,
@@ -216,7 +222,7 @@ def login_of(site: Site, params: dict[str, Any]) -> Login:
     elif host and host != "localhost":
         addresses = ((str(host), port),)
     user = params.get("login_user") or known.get("user") or site.user or "root"
-    return Login(str(user), str(password), addresses)
+    return Login(str(user), str(password), addresses, _key(params.get("server_public_key")))
 
 
 def client_options(text: str) -> dict[str, str]:
@@ -246,6 +252,21 @@ def _of_this_machine(written: str) -> dict[str, str]:
     if not any(found.values()):
         raise Failed(f"local_config_file: {path} of this machine has neither user nor password in [client]")
     return found
+
+
+def _key(written: object) -> bytes:
+    """Return a server's RSA key from a file of this machine."""
+    if not written:
+        return b""
+    try:
+        key = expanded(str(written)).read_bytes()
+    except InputError as error:
+        raise Failed(f"server_public_key: {error.message}") from None
+    except OSError as error:
+        raise Failed(f"server_public_key: {written} of this machine cannot be read: {error.strerror}") from None
+    if not key.lstrip().startswith(b"-----BEGIN PUBLIC KEY-----"):
+        raise Failed(f"server_public_key: {written} of this machine is no RSA key: expected -----BEGIN PUBLIC KEY-----")
+    return key
 
 
 def is_mariadb(version: str) -> bool:

@@ -3,7 +3,9 @@
 Whoever answers in a server's place decides how the client proves who it is. A hash that is good once is no loss;
 `mysql_clear_password` and MariaDB's `dialog` (PAM, LDAP) hand the password over as it is, and `mysql_old_password` as
 good as that. The line has no TLS of its own, so the first two are for a socket that only root or the server can have
-put where it is. Imported where a session is opened: a run without databases need not pay for PyMySQL.
+put where it is. `caching_sha2_password` and `sha256_password` encrypt it for an RSA key that the server calls its own:
+within the host that is taken on trust, elsewhere only the key that the operator names will do. Imported where a session
+is opened: a run without databases need not pay for PyMySQL.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from pymysql import err
 from pymysql.connections import Connection
 from pymysql.cursors import DictCursor
 
+from remedy.modules.controller._answering import is_own, is_private
+
 _CLEAR = ("mysql_clear_password", "dialog")
 _WEAK = ("mysql_old_password",)
-_ANYBODYS = ("/tmp/", "/var/tmp/", "/dev/shm/")
 NONSENSE = (RuntimeError, AssertionError, IndexError, UnicodeError, struct.error)
 """What PyMySQL raises at an answer that no server gives; RuntimeError: it asks for a file of this machine."""
 
@@ -25,9 +28,11 @@ _NOT_LOADED = 2061  # CR_AUTH_PLUGIN_ERR: what MySQL's own client says of a plug
 
 
 class Client(Connection):
-    """A client on an open stream; `address` is where that leads to, as seen from the host."""
+    """A client on an open stream; `address` is where that leads to, as seen from the host; `key` the server's own."""
 
-    def __init__(self, address: str, **how: Any) -> None:
+    def __init__(self, address: str, key: bytes = b"", **how: Any) -> None:
+        self._address = address
+        self._named, self._told = key, b""
         refused = _WEAK if is_private(address) else (*_CLEAR, *_WEAK)
         super().__init__(
             auth_plugin_map={name: _refusal(name, address) for name in refused},
@@ -39,10 +44,21 @@ class Client(Connection):
             **how,
         )
 
+    @property
+    def server_public_key(self) -> bytes:
+        """The RSA key for which the password is encrypted; raises OperationalError where none is to be trusted."""
+        if self._named or is_own(self._address) or not self.password:
+            return self._named or self._told
+        raise err.OperationalError(
+            _NOT_LOADED,
+            f"it asks for the password by an RSA key of its own, and who answers at {self._address}, which is not this "
+            "host itself, is not proven; it was not sent. Give the server's key (server_public_key), name its own "
+            "socket or 127.0.0.1 of its host, or log in there once by TLS: the server then remembers a hash",
+        )
 
-def is_private(address: str) -> bool:
-    """Say whether an address is a socket where only root and the server may have put one."""
-    return address.startswith("/") and not address.startswith(_ANYBODYS)
+    @server_public_key.setter
+    def server_public_key(self, key: bytes | None) -> None:
+        self._told = key or b""
 
 
 def _refusal(plugin: str, address: str) -> type:

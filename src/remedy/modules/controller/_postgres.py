@@ -15,6 +15,7 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.controller import _pgpass
+from remedy.modules.controller._answering import all_private
 from remedy.modules.controller._site import Site
 from remedy.transport.reach import Address
 from remedy.transport.tunnel import TcpTunnel, Tunnel
@@ -27,6 +28,8 @@ APPLICATION = "remedy"
 _CONNECT = 15.0
 _GRACE = 5.0  # seconds past the server's own deadline, after which the connection is closed
 _TLS = ("require", "verify-ca", "verify-full")
+_PROVEN = ("verify-ca", "verify-full")
+_REQUIRES_AUTH = 160000  # the libpq from which on a client may say how it will not log in
 
 LOGIN_PARAMS = (
     Param("login_user", default="postgres", aliases=("login",), help="The role to log in as."),
@@ -58,6 +61,9 @@ _HINTS = {
     "53300": "no connection is free",
 }
 _REFUSALS = (
+    (r"server requested a cleartext password", "28000",
+     "it asks for the password in clear, and who answers there is not proven; it was not sent. Name the server's own "
+     "socket (login_unix_socket), or ssl_mode: verify-full with ca_cert"),
     (r"password authentication failed|no password supplied", "28P01",
      "set login_user and login_password, or ~/.pgpass; one attempt was made"),
     (r"Peer authentication failed", "28000",
@@ -103,11 +109,11 @@ class Session:
         self._expired = False
         self._limit = SECONDS
         self._status, self.count = "", 0
+        allowed = _allowed(login, psycopg.pq.version())
         self._door, where = _door(site, login)
         # What libpq takes from the environment must not lead elsewhere: each is given, if only as nothing.
-        given: dict[str, Any] = {"hostaddr": "", "options": "", "passfile": "/dev/null/none", **where}
-        if login.password:
-            given["password"] = login.password
+        given: dict[str, Any] = {"hostaddr": "", "options": "", "passfile": "/dev/null/none", **where, **allowed}
+        given["password"] = login.password
         try:
             self._client: Any = psycopg.connect(
                 user=login.user,
@@ -336,6 +342,26 @@ def _door(site: Site, login: Login) -> tuple[Tunnel | TcpTunnel, dict[str, Any]]
     door = site.port(host, port)
     where = {"host": login.name, "hostaddr": "127.0.0.1", "port": door.port, "sslmode": login.tls}
     return door, {**where, **dict(login.files)}
+
+
+def _allowed(login: Login, libpq: int) -> dict[str, str]:
+    """Return how libpq may log in: a password in clear is for whom it is known, for others a hash that is good once."""
+    if libpq >= _REQUIRES_AUTH:
+        # An empty list would allow nothing: "!sspi", which is Windows' own, allows all.
+        return {"require_auth": "!sspi" if _proven(login) else "!password"}
+    if login.password and not _proven(login):
+        raise Failed(
+            f"libpq {libpq // 10000} of this machine would send the password in clear to whoever asks for it: remedy "
+            "needs that of PostgreSQL 16, which pip install 'psycopg[binary]' brings"
+        )
+    return {}
+
+
+def _proven(login: Login) -> bool:
+    """Say whether it is known who answers: by a verified certificate, or by a socket that nobody else makes."""
+    if login.tls is not None:
+        return login.tls in _PROVEN or any(name == "sslrootcert" for name, _ in login.files)
+    return all_private(login.addresses)
 
 
 def _shown(login: Login) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from remedy.agent.kinds import Action, Failed
+from remedy.agent.kinds import Action, Failed, Unknown
 from remedy.modules.controller import _workers
 from remedy.modules.controller._failing import Failing, failing
 from remedy.modules.controller._mysql import Session
@@ -136,7 +136,19 @@ class Skip(Action):
         why = objection(self._mine, self._at, self._failing)
         if why is not None:
             raise self._refused(why)
+        if self.host.check:
+            self._foresee(self._failing)
         return None
+
+    def _foresee(self, failing: Failing) -> None:
+        """Raise Unknown where an earlier step of this pass would skip the transaction: what fails then shows then."""
+        mark = f"skip:{self._at.name}:{failing.gtid or place(self._at.applied)}"
+        if mark in self.host.foreseen:
+            raise Unknown(
+                "once the one before is skipped, the next that fails with a listed error: which one that is shows "
+                "only then"
+            )
+        self.host.foreseen[mark] = True
 
     def state(self) -> dict[str, Any]:
         """Return the transaction: so it is in the journal before it is passed by."""

@@ -86,7 +86,11 @@ class Setting(Resource):
 
     def key(self) -> str:
         """Return what it is, and of which server."""
-        return f"redis:{self.params.get('login_unix_socket') or self.params['login_port']}:{self.name}"
+        return f"{self._place}:{self.name}"
+
+    @property
+    def _place(self) -> str:
+        return f"redis:{self.params.get('login_unix_socket') or self.params['login_port']}"
 
     def read(self) -> dict[str, Any]:
         """Return both values; raises Failed where the server does not know the setting."""
@@ -128,12 +132,14 @@ class Setting(Resource):
         """Set what runs, then the file; where the file cannot be written, what runs goes back."""
         self._bring(have, want)
 
-    def undo(self, kept: dict[str, Any]) -> None:
-        """Bring both back, the file first: it is written from what runs. Refused where data or writes would suffer."""
-        state = kept["state"]
+    def before_undo(self, kept: dict[str, Any]) -> None:
+        """Raise Failed where data or writes would suffer by now."""
         if self.name in ("maxmemory", "maxmemory-policy"):
-            self._guard_undo(state["live"])
-        self._bring(self.read(), state)
+            self._guard_undo(kept["state"]["live"])
+
+    def undo(self, kept: dict[str, Any]) -> None:
+        """Bring both back, the file first: it is written from what runs."""
+        self._bring(self.read(), kept["state"])
 
     def returns(self, have: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
         """Return the values."""
@@ -244,6 +250,12 @@ class Setting(Resource):
     def _guard_undo(self, live: str) -> None:
         told = facts.facts(self._server())["memory"]
         limit, policy = told["maxmemory"], told["policy"]
+        # In check mode what was changed later has not been brought back yet.
+        for key, state in self.host.foreseen.items():
+            if key == f"{self._place}:maxmemory":
+                limit = int(state["live"])
+            elif key.partition(" = ")[0] == f"{self._place}:maxmemory-policy":
+                policy = state["live"]
         if self.name == "maxmemory":
             limit = int(live)
         else:

@@ -1,7 +1,7 @@
 """Going on from a dump with the binary logs: which files, up to where, into another database than they name.
 
-What is replayed runs as an account of its own that may write to the new database alone: a statement that names the
-damaged one by itself (UPDATE shop.orders ...) is refused by the server, whatever the binary log says.
+What is replayed runs as an account that may write to the new database alone (_mysql_account): a statement that names
+the damaged one by itself (UPDATE shop.orders ...) is refused by the server, whatever the binary log says.
 """
 
 import calendar
@@ -12,13 +12,6 @@ import time
 from remedy.agent.kinds import Failed
 from remedy.modules.target import _mysql_tools
 
-ACCOUNT = "remedy_restore"
-
-# What a dump and a binary log set beside their rows; of each server those that it knows.
-_GRANTS = (
-    "super set_user binlog_replay binlog_admin set_user_id set_any_definer allow_nonexistent_definer"
-    " session_variables_admin system_variables_admin replication_applier connection_admin system_user"
-).split()
 _UNTIL = re.compile(r"([^/\s:]+\.\d{6,}):(\d+)")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 
@@ -27,55 +20,6 @@ _WITHOUT_GTID = r"/^\/\*M*!100001 SET @@session\.gtid_seq_no=[0-9]*\*\/\/\*!\*\/
 _PIPE = """
 rc=$( { { { "$@" 3>&-; echo $? >&3; } | sed "$SED" | eval "$INTO" >&2; echo $? >&3; } 3>&1; } ) || exit 1
 for one in $rc; do [ "$one" = 0 ] || exit 1; done"""
-
-
-class Account(object):
-    """The account that may write to one database alone, for as long as the `with` lasts."""
-
-    def __init__(self, client, database):
-        self._client = client
-        self._database = database
-        self._secret = ""
-
-    def __enter__(self):
-        secret = "%s-Aa1" % os.urandom(18).hex()
-        known = {row[0].lower().replace(" ", "_") for row in self._client.rows("SHOW PRIVILEGES")}
-        spaced = self._client.about["mariadb"]
-        grants = [each.replace("_", " ") if spaced else each for each in _GRANTS if each in known]
-        who = "%s@localhost" % ACCOUNT
-        self._client.rows(
-            "SET SESSION sql_log_bin = 0; DROP USER IF EXISTS {0}; CREATE USER {0} IDENTIFIED BY '{1}';"
-            " GRANT ALL ON {2}.* TO {0}; GRANT {3} ON *.* TO {0}".format(
-                who,
-                secret,
-                _mysql_tools.name(self._database).replace("_", "\\_").replace("%", "\\%"),
-                ", ".join(grants) or "USAGE",
-            )
-        )
-        self._secret = secret
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self._client.rows("SET SESSION sql_log_bin = 0; DROP USER IF EXISTS %s@localhost" % ACCOUNT)
-
-    @property
-    def words(self):
-        """The client that logs in as this account; only this server's socket will do."""
-        program = self._client.program("mariadb", "mysql")
-        return [
-            program,
-            "--no-defaults",
-            "--socket=" + self._client.about["socket"],
-            "--user=" + ACCOUNT,
-            "--batch",
-            "--binary-mode",  # without it the client runs what a dump says after \\! in a shell
-            "--init-command=SET SESSION lock_wait_timeout = 60",  # the default is a day
-        ]
-
-    @property
-    def environment(self):
-        # Not on the command line, where everybody may read it, and an option file would be one more file.
-        return {"MYSQL_PWD": self._secret}
 
 
 def refuse_until(until):

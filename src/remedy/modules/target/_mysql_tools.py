@@ -55,11 +55,19 @@ class Client(object):
             found.append("--socket=" + self._params["login_unix_socket"])
         return found
 
-    def rows(self, sql, database=None, timeout=60):
-        """Return the rows that statements answer, each a list of texts; NULL is None."""
-        words = self.words("mariadb", "mysql") + ["--batch", "--binary-mode", "--skip-column-names"]
+    def rows(self, sql, database=None, timeout=60, account=None):
+        """Return the rows that statements answer, each a list of texts; NULL is None; asked as `account`, if any."""
+        words = account.words if account else self.words("mariadb", "mysql")
+        words = words + ["--batch", "--binary-mode", "--skip-column-names"]
         words += ["--connect-timeout=10", "--default-character-set=utf8mb4"] + ([database] if database else [])
-        done = self.host.run(words, input=sql.encode("utf-8"), c_locale=True, timeout=timeout, ok=None)
+        done = self.host.run(
+            words,
+            input=sql.encode("utf-8"),
+            c_locale=True,
+            timeout=timeout,
+            environment=account.environment if account else None,
+            ok=None,
+        )
         if done.rc != 0:
             raise Failed("MySQL: " + said(done), rc=done.rc)
         text = done.stdout.decode("utf-8", "replace")

@@ -35,8 +35,9 @@ _TABLES = (
     " AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
     " AND d.deptype = 'e') ORDER BY 1"
 )
-# A sum over rows needs no order, and no memory for all of them.
-_SUM = ", coalesce(sum(('x' || substr(md5(t::text), 1, 8))::bit(32)::bigint), 0)"
+# A sum over rows needs no order, and no memory for all of them. A table's owner may have made a cast of its rows to
+# text, which ROW and format never call, and a column that is called like the table.
+_SUM = ", coalesce(sum(('x' || substr(md5(format('%s', ROW(t.*))), 1, 8))::bit(32)::bigint), 0)"
 _FOLDERS = "/usr/lib/postgresql"
 
 # A database's own search_path, which its owner chooses, with the server's own names before all others. Written so that

@@ -20,6 +20,7 @@ from remedy.agent.kinds import REQUIRED, Failed, Param
 from remedy.modules.target import (
     _backups,
     _mysql_accidents,
+    _mysql_account,
     _mysql_dump,
     _mysql_replay,
     _mysql_swap,
@@ -38,7 +39,7 @@ PARAMS = (
     Param("new_name", help="What it is called beside the damaged one; else NAME_restored."),
     Param("damaged_name", help="What the damaged one is called then; else NAME_damaged_TIME."),
     Param("checks", "list", elements="dict", help="Your own proof: {query, expect}; each query is asked in the "
-          "restored database and must answer that one value."),
+          "restored database, as an account that may only read there, and must answer that one value."),
     *_mysql_tools.LOGIN,
 )  # fmt: skip
 VARIABLES = _mysql_tools.VARIABLES
@@ -106,13 +107,15 @@ class Restored(_restoring.Restoring):
         _mysql_swap.make(client, self.beside, self.name, known.get("charset"))
         about = {"of": self.name, "sha256": self.digest, "until": self.until}
         _mysql_swap.mark(client, self.beside, state="loading", **about)
-        with _mysql_replay.Account(client, self.beside) as account:
+        with _mysql_account.Loads(client, self.beside) as account:
             self._load(account)
             rows, checksums = self._compare(dump, known.get("tables") or {})
             loaded = time.time()
             if self.until:
                 _mysql_replay.replay(client, account, self.name, self.beside, dump["position"], self.until)
-        self.ask(self._answer)
+        if self.params["checks"]:
+            with _mysql_account.Reads(client, self.beside) as account:
+                self.ask(account.answer)
         seconds = {"load": round(loaded - self.began, 3), "replay": round(time.time() - loaded, 3)}
         last = self._survey["last"] if self._survey else None
         self.tell(
@@ -183,10 +186,6 @@ class Restored(_restoring.Restoring):
         ]
         self.prove(wrong)
         return rows, len(found)
-
-    def _answer(self, query):
-        found = self.client.rows(query, database=self.beside, timeout=3600)
-        return str(found[0][0]) if len(found) == 1 else "%d rows" % len(found)
 
     def _counts(self, database):
         kinds = self.client.tables(database)

@@ -18,7 +18,14 @@ import os
 import time
 
 from remedy.agent.kinds import REQUIRED, Failed, Param
-from remedy.modules.target import _backups, _postgres_archive, _postgres_swap, _postgres_tools, _restoring
+from remedy.modules.target import (
+    _backups,
+    _postgres_archive,
+    _postgres_checks,
+    _postgres_swap,
+    _postgres_tools,
+    _restoring,
+)
 
 PARAMS = (
     Param("name", default=REQUIRED, aliases=("db",), help="The database that is damaged."),
@@ -28,8 +35,8 @@ PARAMS = (
     Param("confirm", help="The database's name once more; a swap needs it."),
     Param("new_name", help="What it is called beside the damaged one; else NAME_restored."),
     Param("damaged_name", help="What the damaged one is called then; else NAME_damaged_TIME."),
-    Param("checks", "list", elements="dict", help="Your own proof: {query, expect}; each query is asked in the "
-          "restored database, which it only reads, and must answer that one value."),
+    Param("checks", "list", elements="dict", help="Your own proof: {query, expect}; each query is one SELECT, "
+          "asked in the restored database as a role that may only read there, and must answer that one value."),
     Param("end_superusers", "bool", default=False, help="A swap ends sessions of superusers, too."),
     *_postgres_tools.LOGIN,
 )  # fmt: skip
@@ -147,9 +154,7 @@ class Restored(_restoring.Restoring):
         return found, len(sums)
 
     def _answer(self, query):
-        # A superuser asks, among what the database's owner has made: that may neither write nor stand in front.
-        script = _postgres_tools.NAMES_FIRST + "BEGIN READ ONLY;\n%s;\nROLLBACK;\n" % query.rstrip("; \n")
-        return self.client.psql(script, self.beside, timeout=3600).rstrip("\n")
+        return _postgres_checks.answer(self.client, self.beside, query)
 
 
 class Swapped(_restoring.Swapping, Restored):

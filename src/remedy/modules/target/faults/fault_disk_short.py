@@ -55,8 +55,10 @@ _LOOP_CONTROL = os.makedev(10, 237)
 _ATTACH = """
 for try in $(seq 20); do
     loop=$(losetup --find) || exit 1
-    [ -e "$loop" ] || mknod -m 600 "$loop" b 7 "${loop#/dev/loop}"
+    made=
+    [ -e "$loop" ] || { mknod -m 600 "$loop" b 7 "${loop#/dev/loop}"; made=$loop; }
     if losetup --partscan "$loop" "$1" 2> /dev/null; then echo "$loop"; exit 0; fi
+    [ -z "$made" ] || rm "$made"
 done
 echo 'no loop device is free' >&2
 exit 1"""
@@ -133,7 +135,8 @@ class DiskShort(Fault):
         while self._mounted(was) is not None:
             self.host.run(["umount", self.params["path"]])
         disk = self._disk()
-        if disk is not None:
+        # One that lets go by itself may at any moment be the disk of somebody else, so it is only waited for.
+        if disk is not None and disk.read("loop/autoclear") != "1":
             node = "/dev/" + disk.name
             self.host.run(["partx", "--delete", node], ok=None)
             self.host.run(["losetup", "--detach", node], ok=None)
@@ -219,9 +222,14 @@ class DiskShort(Fault):
     def _ours(self, name, number):
         if _blocks.number_of("/dev/" + name) != number:
             return False
-        argv = ["losetup", "--noheadings", "--output", "BACK-INO", "/dev/" + name]
-        inode = self.host.run(argv, ok=None).stdout.decode("ascii", "replace").strip()
-        return inode == str(os.stat(self.image).st_ino)
+        # Inode numbers repeat: the first file of each new file system has the same one.
+        argv = ["losetup", "--noheadings", "--output", "BACK-MAJ:MIN,BACK-INO", "/dev/" + name]
+        said = self.host.run(argv, ok=None).stdout.decode("ascii", "replace").split()
+        try:
+            file = os.stat(self.image)
+        except OSError:
+            return False
+        return said == ["%d:%d" % (os.major(file.st_dev), os.minor(file.st_dev)), str(file.st_ino)]
 
     def _mounted(self, disk):
         """Return the mount of our disk, None where it is not there."""
