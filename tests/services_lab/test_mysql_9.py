@@ -128,3 +128,23 @@ def test_errors_are_counted_by_the_server_itself(bench: Bench) -> None:
     assert "1146" in missing.stderr
     found = bench.diagnose("mysql-errors", "-e", "mysql_errors_since=60s")
     assert "raised" in str(found["mysql-error-1146"]["evidence"]["evidence"])
+
+
+def test_what_wants_looking_after(bench: Bench) -> None:
+    # The account first: the counters of changes are in memory, and go with what DDL puts out of the server's cache.
+    bench.db.sql("CREATE USER care@localhost IDENTIFIED BY 'x1' PASSWORD EXPIRE INTERVAL 5 DAY")
+    bench.db.sql("CREATE DATABASE care; CREATE TABLE care.orders (id INT PRIMARY KEY) STATS_AUTO_RECALC=0; "
+                 "SET SESSION cte_max_recursion_depth = 20001; INSERT INTO care.orders WITH RECURSIVE n AS "
+                 "(SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n")  # fmt: skip
+    try:
+        done = bench.runbook("maintenance-mysql")
+        assert done.code == 0, why(done)
+        found = {each["id"]: each for each in done.report["findings"]}
+        assert [(each["user"], each["days"]) for each in found["mysql-passwords"]["evidence"]] == [
+            ("care", 5)
+        ]
+        assert [each["tbl"] for each in found["mysql-statistics"]["evidence"]] == ["orders"]
+        assert found["mysql-statistics"]["resolved"]
+        assert changes(bench.runbook("maintenance-mysql")) == []
+    finally:
+        bench.db.sql("DROP DATABASE care; DROP USER care@localhost")
