@@ -37,6 +37,9 @@ def findings(done: Any) -> dict[str, dict[str, Any]]:
 def test_a_host_without_docker_and_databases_has_nothing(operator: Operator) -> None:
     done = operator.here("play", "maintenance-weekly", "--yes", *QUICK)
     assert (done.code, done.report["findings"], done.report["changes"]) == (0, [], []), done.stderr
+    for book in ("maintenance-mysql", "maintenance-postgres"):
+        done = operator.here("play", book, "--yes")
+        assert (done.code, done.report["findings"], done.report["changes"]) == (0, [], []), done.stderr
 
 
 def test_without_leave_nothing_old_goes_and_with_it_only_that(
