@@ -70,7 +70,9 @@ def test_servers() -> None:
 
 
 @pytest.mark.parametrize("module", ["disk_usage", "setup", "mysql_info", "postgresql_info", "redis_info", "copy"])
-@pytest.mark.parametrize("result", [{}, {"filesystems": 3}, {"ansible_facts": []}, {"connections": "a"}, {"memory": None}])
+@pytest.mark.parametrize(
+    "result", [{}, {"filesystems": 3}, {"ansible_facts": []}, {"connections": "a"}, {"memory": None}]
+)
 def test_what_has_another_shape_tells_nothing(module: str, result: Any) -> None:
     assert told(module, result) == []
 

@@ -145,3 +145,23 @@ def test_the_checks_of_a_restore_are_asked_by_an_account_that_only_reads(bench: 
     assert bench.task("mysql_restore", name="shop", backup=path, checks=[counts])["status"] == "changed"
     assert bench.db.sql("SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'remedy%'") == "0"
     bench.db.sql("DROP DATABASE shop; DROP DATABASE shop_restored")
+
+
+def test_what_wants_looking_after(bench: Bench) -> None:
+    # The account first: the counters of changes are in memory, and go with what DDL puts out of the server's cache.
+    bench.db.sql("CREATE USER care@localhost IDENTIFIED BY 'x1' PASSWORD EXPIRE INTERVAL 5 DAY")
+    bench.db.sql("CREATE DATABASE care; CREATE TABLE care.orders (id INT PRIMARY KEY) STATS_AUTO_RECALC=0; "
+                 "SET SESSION cte_max_recursion_depth = 20001; INSERT INTO care.orders WITH RECURSIVE n AS "
+                 "(SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n")  # fmt: skip
+    try:
+        done = bench.runbook("maintenance-mysql")
+        assert done.code == 0, why(done)
+        found = {each["id"]: each for each in done.report["findings"]}
+        assert [(each["user"], each["days"]) for each in found["mysql-passwords"]["evidence"]] == [
+            ("care", 5)
+        ]
+        assert [each["tbl"] for each in found["mysql-statistics"]["evidence"]] == ["orders"]
+        assert found["mysql-statistics"]["resolved"]
+        assert changes(bench.runbook("maintenance-mysql")) == []
+    finally:
+        bench.db.sql("DROP DATABASE care; DROP USER care@localhost")

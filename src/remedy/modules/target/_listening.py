@@ -19,6 +19,11 @@ def places(pid):
     return sorted(found, key=str)
 
 
+def every():
+    """Return the (address, port) on which anything listens in this network, sorted."""
+    return sorted({here for _, here in _tcp("self")})
+
+
 def serves(pid, reached):
     """Say whether a process listens where a client on this host got to: the path of a Unix socket, or HOST:PORT.
 

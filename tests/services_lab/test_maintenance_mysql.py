@@ -1,0 +1,150 @@
+"""maintenance-mysql on a real MariaDB: what it tells, what it does once, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from remedy.lab import Lab
+from tests.acceptance.healing import why
+from tests.conftest_lab import HostFactory
+from tests.modules.mariadb import Database, spec
+from tests.services_lab.mysql_bench import Bench, changes
+
+pytestmark = pytest.mark.lab
+
+BOOK = "maintenance-mysql"
+STALE = """
+USE shop; CREATE OR REPLACE TABLE shop.orders (id INT PRIMARY KEY, note TEXT, KEY (note(9))) STATS_AUTO_RECALC=0;
+CREATE OR REPLACE TABLE shop.`odd-name` (id INT PRIMARY KEY) STATS_AUTO_RECALC=0;
+INSERT INTO shop.orders SELECT seq, 'book' FROM seq_1_to_20000;
+INSERT INTO shop.`odd-name` SELECT seq FROM seq_1_to_20000
+"""
+MEASURED = (
+    "SELECT n_rows FROM mysql.innodb_table_stats WHERE database_name = 'shop' AND table_name = 'orders'"
+)
+
+
+@pytest.fixture(scope="module")
+def host(lab: Lab, host_factory: HostFactory) -> str:
+    made = spec("dbm")
+    host_factory(made.name, role=made.role, disks=made.disks)
+    Database(lab, made.name).begin()
+    return made.name
+
+
+@pytest.fixture
+def bench(host: str, lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path, lab, host)
+    yield bench
+    bench.fault("fault_mysql_slow", state="absent")
+    bench.db.sql("DROP TABLE IF EXISTS shop.orders, shop.`odd-name`; SET GLOBAL default_password_lifetime = 0; "
+                 "SET GLOBAL slow_query_log = 0; SET GLOBAL slow_query_log_file = DEFAULT; "
+                 "DROP USER IF EXISTS app@localhost, old@localhost, off@localhost, lone@localhost")  # fmt: skip
+
+
+def test_a_server_that_needs_nothing(bench: Bench) -> None:
+    done = bench.runbook(BOOK)
+    assert (done.code, done.report["findings"], changes(done)) == (0, [], []), why(done)
+    sizes = done.tasks()["How large the databases are"]["result"]["query_result"][0]
+    assert {"shop", "mysql"} <= {each["db"] for each in sizes}
+    assert all(each["bytes"] > 0 for each in sizes if each["db"] == "mysql")
+
+
+def test_statistics_are_renewed_once_and_an_odd_name_is_told(bench: Bench) -> None:
+    bench.db.sql(STALE)
+    assert bench.db.sql(MEASURED) == "0"
+    done = bench.runbook(BOOK)
+    assert done.code == 0, why(done)
+    assert bench.db.sql(MEASURED) != "0"
+    (told,) = done.report["findings"]
+    assert told["id"] == "mysql-statistics"
+    assert "odd@002dname" in told["advice"]
+    assert "orders" not in told["advice"]
+    assert len(changes(done)) == 1
+    assert changes(bench.runbook(BOOK)) == []
+    assert bench.runbook(BOOK, "-e", "mysql_analyze=false").report["findings"] == []
+
+
+def test_nothing_is_measured_while_a_statement_runs_for_long(bench: Bench) -> None:
+    bench.db.sql(STALE)
+    bench.fault("fault_mysql_slow", statements=1)
+    bench.db.shell(
+        "until mariadb -NBe 'SHOW PROCESSLIST' | awk '$5 == \"Query\" && $6 > 1' | grep -q .; do sleep .1; done"
+    )
+    done = bench.runbook(BOOK, "-e", "mysql_long=1s")
+    assert done.code == 0, why(done)
+    assert bench.db.sql(MEASURED) == "0"
+    assert [(each["id"], each["resolved"]) for each in done.report["findings"]] == [
+        ("mysql-statistics", False)
+    ]
+    assert changes(done) == []
+
+
+def test_which_passwords_end(bench: Bench) -> None:
+    bench.db.sql(
+        "CREATE USER app@localhost IDENTIFIED BY 'x1' PASSWORD EXPIRE NEVER; "
+        "CREATE USER off@localhost IDENTIFIED BY 'x3' ACCOUNT LOCK; "
+        "CREATE USER old@localhost IDENTIFIED BY 'x2', lone@localhost IDENTIFIED VIA unix_socket; "
+        "ALTER USER old@localhost PASSWORD EXPIRE; SET GLOBAL default_password_lifetime = 9"
+    )
+    found = bench.diagnose(BOOK)["mysql-passwords"]
+    told = {
+        f"{each['user']}@{each['host']}": (each["must_change"], each["days"]) for each in found["evidence"]
+    }
+    assert told["old@localhost"][0] == 1
+    assert not {"app@localhost", "off@localhost", "lone@localhost"} & set(told)
+    assert "old@localhost: the password must be changed" in found["title"]
+    assert bench.runbook(BOOK, "-e", "mysql_password_days=3").code == 0
+    bench.db.sql("ALTER USER old@localhost PASSWORD EXPIRE INTERVAL 5 DAY; SET GLOBAL default_password_lifetime = 0; "
+                 "SET PASSWORD FOR old@localhost = PASSWORD('x4')")  # fmt: skip
+    assert "mysql-passwords" not in bench.diagnose(BOOK, "-e", "mysql_password_days=3")
+    found = bench.diagnose(BOOK)["mysql-passwords"]
+    assert [(each["user"], each["days"]) for each in found["evidence"]] == [("old", 5)]
+    assert "x4" not in json.dumps(found)
+
+
+def test_a_slow_log_in_the_data_folder_is_for_a_person(bench: Bench) -> None:
+    bench.db.sql("SET GLOBAL slow_query_log_file = 'big-slow.log'; SET GLOBAL slow_query_log = 1")
+    bench.db.shell("yes '# a line' | head -c 3000000 >> /var/lib/mysql/big-slow.log")
+    done = bench.runbook(BOOK, "-e", "mysql_slow_log_size=1000000")
+    assert done.code == 0, why(done)
+    (found,) = done.report["findings"]
+    assert found["id"] == "mysql-slow-log-large"
+    assert "It lies in the data folder" in found["advice"]
+    assert changes(done) == []
+    assert int(bench.db.shell("stat -c %s /var/lib/mysql/big-slow.log")) >= 3000000
+    bench.db.sql("SET GLOBAL slow_query_log = 0; SET GLOBAL slow_query_log_file = DEFAULT")
+    bench.db.shell("rm /var/lib/mysql/big-slow.log")
+
+
+def test_binary_logs_that_a_replica_may_need_stay(bench: Bench) -> None:
+    bench.fault("fault_binlogs", size="8M", age="10d")
+    try:
+        names = bench.db.sql("SHOW BINARY LOGS")
+        held = bench.runbook(BOOK, "-e", '{"mysql_replicas": ["127.0.0.1:1"]}')
+        assert held.code == 0, why(held)
+        (found,) = held.report["findings"]
+        assert "127.0.0.1:1 may need them" in found["title"]
+        assert bench.db.sql("SHOW BINARY LOGS") == names
+        refused = bench.operator.here("play", BOOK)
+        assert refused.code == 3, "a purge asks"
+        done = bench.runbook(BOOK)
+        assert done.code == 0, why(done)
+        assert len(bench.db.sql("SHOW BINARY LOGS").splitlines()) < len(names.splitlines())
+        assert changes(bench.runbook(BOOK)) == []
+    finally:
+        bench.fault("fault_binlogs", state="absent")
+
+
+def test_who_is_not_let_in_is_told_and_nothing_fails(bench: Bench) -> None:
+    done = bench.operator.here(
+        "diagnose", BOOK, "-e", "mysql_login_user=nobody", "-e", "mysql_login_password=wrong"
+    )
+    assert done.code == 10, why(done)
+    assert "Access denied" in str(
+        {each["id"]: each for each in done.report["findings"]}["mysql-unknown"]["evidence"]
+    )
