@@ -21,6 +21,7 @@ MARIADB_ACCOUNT = ("shop", "shop secret")
 POSTGRES_ACCOUNT = ("keeper", "keeper secret")
 _PG = "usr/lib/postgresql/15"
 PSQL = f"/{_PG}/bin/psql"
+SOCKETS = "/var/run/postgresql"
 # Whoever comes from outside of the container gives a password; inside, the server asks its socket who that is.
 _HBA = "local all postgres peer\nlocal all all trust\nhost all all all scram-sha-256\n"
 _PG_SEED = f"""
@@ -81,18 +82,18 @@ class Docks:
     def postgres(self, name: str, *options: str, serve: Sequence[str] = ()) -> None:
         """Run a PostgreSQL in a container, with its data of the image, a superuser with a password and an app."""
         self.lab.inside(self.host).put("/root/hba.conf", _HBA.encode())
-        settings = {"listen_addresses": "*", "hba_file": "/hba.conf", "unix_socket_directories": "/tmp", "ssl": "off",
+        settings = {"listen_addresses": "*", "hba_file": "/hba.conf", "unix_socket_directories": SOCKETS, "ssl": "off",
                     "external_pid_file": "", "jit": "off"}  # fmt: skip
         set_ = [word for each, value in settings.items() for word in ("-c", f"{each}={value}")]
         argv = (f"/{_PG}/bin/postgres", "-D", "/etc/postgresql/15/main", *set_, *serve)
-        self._run(name, POSTGRES, ("-v", "/root/hba.conf:/hba.conf:ro", "--tmpfs", "/tmp", "--user", "postgres", *options), argv)
-        self.shell("for k in $(seq 100); do docker exec $1 $2 -h /tmp -qc 'SELECT 1' postgres && exit 0; sleep .1; done"
+        self._run(name, POSTGRES, ("-v", "/root/hba.conf:/hba.conf:ro", "--user", "postgres", *options), argv)
+        self.shell("for k in $(seq 100); do docker exec $1 $2 -qc 'SELECT 1' postgres && exit 0; sleep .1; done"
                    " > /dev/null 2>&1; docker logs $1 >&2; exit 1", name, PSQL)  # fmt: skip
         self.psql(name, _PG_SEED)
 
     def psql(self, name: str, sql: str, database: str = "postgres", user: str = "postgres") -> str:
         """Run statements in a container of PostgreSQL, by its socket, without a password."""
-        argv = ["docker", "exec", "-i", name, PSQL, "-XqAth", "/tmp", "-U", user, "-v", "ON_ERROR_STOP=1"]
+        argv = ["docker", "exec", "-i", name, PSQL, "-XqAtU", user, "-v", "ON_ERROR_STOP=1"]
         return self.lab.run(self.host, [*argv, database], stdin=sql.encode(), timeout=30).stdout.strip()
 
     def about(self, name: str) -> dict[str, Any]:
@@ -140,8 +141,8 @@ def docks(lab: Lab, host: str) -> Docks:
     _import(lab, host, MARIADB, "db", "usr/sbin/mariadbd", "usr/share/mysql/english", "usr/share/mysql/charsets",
             "var/lib/mysql")  # fmt: skip
     _import(lab, host, POSTGRES, "postgres", f"{_PG}/bin/postgres", f"{_PG}/bin/psql", f"{_PG}/lib",
-            "usr/share/postgresql/15", "usr/share/zoneinfo", "usr/lib/locale", "etc/postgresql/15", "var/lib/postgresql/15",
-            "var/run/postgresql")  # fmt: skip
+            "usr/share/postgresql/15", "usr/share/zoneinfo", "usr/lib/locale", "etc/postgresql/15",
+            "var/lib/postgresql/15", "var/run/postgresql")  # fmt: skip
     return Docks(lab, host)
 
 

@@ -12,7 +12,15 @@ import pytest
 from remedy.lab import Lab
 from tests.conftest_lab import HostFactory
 from tests.services_lab import containers
-from tests.services_lab.containers import BUSYBOX, MARIADB_ACCOUNT, POSTGRES_ACCOUNT, PSQL, REDIS, Docks
+from tests.services_lab.containers import (
+    BUSYBOX,
+    MARIADB_ACCOUNT,
+    POSTGRES_ACCOUNT,
+    PSQL,
+    REDIS,
+    SOCKETS,
+    Docks,
+)
 from tests.services_lab.redis_host import Bench, Cache, findings, reason
 
 pytestmark = pytest.mark.lab
@@ -325,15 +333,16 @@ def test_postgres_in_a_container_is_seen_and_asked(bench: Bench, docks: Docks) -
         if name == "shop":  # the other one may have got another address
             assert bench.rollback(run).code == 0
             assert docks.psql(name, "SHOW log_min_duration_statement") == "-1"
-    # Without a word where it is nobody is asked: the host has no socket of its own, and in there nobody knows its users.
+    # Without a word where it is nobody is asked: the host has no socket of its own.
     assert "no service answers on" in bench.one("postgresql_info")["reason"]
     assert POSTGRES_ACCOUNT[1] not in json.dumps(bench.one("postgresql_info", **KEEPER))
 
 
 def test_the_socket_of_a_container_is_reached_where_the_host_has_it(bench: Bench, docks: Docks) -> None:
-    """Peer login is for users of the container: the host's postgres is known there by its number, root is not postgres."""
+    """Peer login is for the container's own users: whoever comes from the host is root there, not postgres."""
     docks.shell("install -d -m 1777 /srv/sockets")
-    docks.postgres("own", "-v", "/srv/sockets:/srv/sockets", serve=("-c", "unix_socket_directories=/tmp,/srv/sockets"))
+    sockets = f"unix_socket_directories={SOCKETS},/srv/sockets"
+    docks.postgres("own", "-v", "/srv/sockets:/srv/sockets", serve=("-c", sockets))
     at = {"login_unix_socket": "/srv/sockets"}
     asked = bench.one("postgresql_query", query="SELECT current_user AS who", reads=True, **at, login_user="app")
     assert asked["result"]["query_result"] == [{"who": "app"}], asked["reason"]
@@ -349,8 +358,8 @@ def test_postgres_connections_works_where_it_is_told_the_container(bench: Bench,
           **{f"postgres_{name}": value for name, value in KEEPER.items()}}  # fmt: skip
     assert bench.runbook("postgres-connections", **at).code == 0
     held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle'"
-    docks.shell("for k in $(seq 17); do docker exec -d shop $1 -h /tmp -U app -f /idle.sql app; done", PSQL)
-    docks.shell("for k in $(seq 100); do [ $(echo \"$1\" | docker exec -i shop $2 -XAth /tmp) = 17 ] && exit 0; "
+    docks.shell("for k in $(seq 17); do docker exec -d shop $1 -U app -f /idle.sql app; done", PSQL)
+    docks.shell("for k in $(seq 100); do [ $(echo \"$1\" | docker exec -i shop $2 -XAt) = 17 ] && exit 0; "
                 "sleep .1; done; exit 1", held, PSQL)  # fmt: skip
     begun = docks.about("shop")["State"]["StartedAt"]
     found = findings(bench.runbook("postgres-connections", command="diagnose", **at))
@@ -361,4 +370,4 @@ def test_postgres_connections_works_where_it_is_told_the_container(bench: Bench,
     assert docks.about("shop")["State"]["StartedAt"] == begun
     docks.docker("stop", "shop")
     gone = bench.runbook("postgres-connections", command="diagnose", **at)
-    assert list(findings(gone)) == ["postgres-unknown"]
+    assert list(findings(gone)) == ["postgres-down"]
