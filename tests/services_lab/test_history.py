@@ -20,8 +20,9 @@ from sqlalchemy.exc import IntegrityError
 from remedy.history import Database, HistoryError, in_memory, open_database, tables
 from remedy.history.filling import catch_up, rebuild
 from remedy.history.opening import filled, kept_up
-from remedy.history.queries import Asked, list_past
+from remedy.history.queries import Asked, list_past, measured
 from remedy.lab import Lab
+from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
 from tests.history import made
 from tests.journal import telling
@@ -192,6 +193,46 @@ def test_a_wrong_password_is_said_without_it(server: Postgres, url: str, tmp_pat
     with pytest.raises(HistoryError, match="password authentication failed") as caught:
         open_database(tmp_path, url.replace("a%2Fsecret", "wr0ng-secret"))
     assert "wr0ng" not in str(caught.value)
+
+
+ASKED = """
+- hosts: pg1
+  gather_facts: true
+  tasks:
+    - disk_usage: {paths: [/]}
+    - postgresql_info: {filter: [connections, databases]}
+    - postgresql_disk: {}
+- hosts: cache1
+  tasks: [redis_info: {}]
+- hosts: db1
+  tasks: [mysql_info: {}, mysql_binlogs: {}]
+"""
+KNOWN = {
+    "pg1": "connections.allowed connections.used database.bytes disk.available disk.inodes disk.inodes_used disk.size "
+    "disk.used memory.available memory.total swap.total swap.used wal.bytes",
+    "cache1": "connections.allowed connections.used memory.limit memory.used",
+    "db1": "connections.allowed connections.peak connections.used",
+}
+
+
+def test_what_real_servers_tell_is_measured(
+    server: Postgres, lab: Lab, host_factory: HostFactory, opened: Database, tmp_path: Path
+) -> None:
+    hosts = [lab.host("pg1"), host_factory("cache1", role="cache"), host_factory("db1", role="db")]
+    operator = Operator(tmp_path, lab, *hosts, ansible_become=True)
+    done = operator.here("play", str(operator.write("ask.yml", ASKED)))
+    told = {task["module"]: task["result"] for task in done.report["tasks"]}
+    assert catch_up(opened, operator.state).stored == 1
+    names = {row[2] for row in made.content(opened)["measures"]}
+    points = measured(opened, names)
+    for host, known in KNOWN.items():
+        assert set(known.split()) <= {point.name for point in points if point.host == host}, done.stdout
+    value = {(point.host, point.name, point.object): point.value for point in points}
+    assert value["pg1", "connections.used", "postgresql"] == told["postgresql_info"]["connections"]["used"]
+    assert value["pg1", "database.bytes", "postgresql/postgres"] > 1_000_000
+    assert value["pg1", "memory.total", ""] > 2**28
+    assert value["cache1", "memory.used", "redis"] == told["redis_info"]["memory"]["used"]
+    assert value["db1", "connections.allowed", "mysql"] == told["mysql_info"]["connections"]["allowed"]
 
 
 def test_a_run_of_the_command_line_is_there_soon(url: str, opened: Database, tmp_path: Path) -> None:
