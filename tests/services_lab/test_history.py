@@ -31,11 +31,16 @@ from tests.services_lab.postgres import Postgres
 pytestmark = pytest.mark.lab
 
 FILLING = """
-import sys
+import sys, time
 from pathlib import Path
 from remedy.history import open_database, filling
 filling._BATCH_SECONDS = 0.0
 filling.socket.gethostname = lambda: sys.argv[3]
+insert = filling.insert
+def slowly(table):
+    time.sleep(float(sys.argv[4]))  # in the middle of a transaction
+    return insert(table)
+filling.insert = slowly
 def tell(done, total):
     sys.stdout.write(f"{done}\\n")
     sys.stdout.flush()
@@ -67,8 +72,8 @@ def opened(url: str, tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-def filler(state: Path, url: str, machine: str = socket.gethostname()) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", FILLING, str(state), url, machine]
+def filler(state: Path, url: str, machine: str, pause: float = 0.0) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", FILLING, str(state), url, machine, str(pause)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -138,7 +143,7 @@ def test_machines_that_make_and_fill_it_at_once_make_it_once(url: str, tmp_path:
 
 def test_kill_9_in_the_middle_and_the_next_goes_on(url: str, tmp_path: Path) -> None:
     some(tmp_path, 80)
-    with filler(tmp_path, url) as child:
+    with filler(tmp_path, url, socket.gethostname(), pause=0.02) as child:
         assert child.stdout is not None
         while child.stdout.readline() != "20\n":
             assert child.poll() is None, child.communicate()
