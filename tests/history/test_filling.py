@@ -210,11 +210,15 @@ def test_a_machine_with_another_name_reads_nothing_twice(tmp_path: Path, monkeyp
 
 
 FILLING = """
-import sys
+import sys, time
 from pathlib import Path
 from remedy.history import open_database, filling
 filling._BATCH_SECONDS = 0.0  # each run is stored on its own
-state = Path(sys.argv[1])
+state, insert = Path(sys.argv[1]), filling.insert
+def slowly(table):
+    time.sleep(float(sys.argv[2]))  # in the middle of a transaction
+    return insert(table)
+filling.insert = slowly
 def tell(done, total):
     sys.stdout.write(f"{done}\\n")
     sys.stdout.flush()
@@ -222,10 +226,9 @@ filling.catch_up(open_database(state), state, tell)
 """
 
 
-def filling_process(state: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", FILLING, str(state)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def filling_process(state: Path, pause: float = 0.0) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", FILLING, str(state), str(pause)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def told_by_one(state: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -236,7 +239,7 @@ def told_by_one(state: Path) -> dict[str, list[tuple[object, ...]]]:
 
 def test_kill_9_in_the_middle_leaves_whole_runs_and_the_next_goes_on(tmp_path: Path) -> None:
     some(tmp_path, 150)
-    with filling_process(tmp_path) as child:
+    with filling_process(tmp_path, pause=0.02) as child:
         assert child.stdout is not None
         while child.stdout.readline() != "40\n":
             assert child.poll() is None, child.communicate()

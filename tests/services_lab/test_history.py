@@ -20,8 +20,9 @@ from sqlalchemy.exc import IntegrityError
 from remedy.history import Database, HistoryError, in_memory, open_database, tables
 from remedy.history.filling import catch_up, rebuild
 from remedy.history.opening import filled, kept_up
-from remedy.history.queries import Asked, list_past
+from remedy.history.queries import Asked, list_past, measured
 from remedy.lab import Lab
+from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
 from tests.history import made
 from tests.journal import telling
@@ -30,11 +31,16 @@ from tests.services_lab.postgres import Postgres
 pytestmark = pytest.mark.lab
 
 FILLING = """
-import sys
+import sys, time
 from pathlib import Path
 from remedy.history import open_database, filling
 filling._BATCH_SECONDS = 0.0
 filling.socket.gethostname = lambda: sys.argv[3]
+insert = filling.insert
+def slowly(table):
+    time.sleep(float(sys.argv[4]))  # in the middle of a transaction
+    return insert(table)
+filling.insert = slowly
 def tell(done, total):
     sys.stdout.write(f"{done}\\n")
     sys.stdout.flush()
@@ -66,8 +72,8 @@ def opened(url: str, tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-def filler(state: Path, url: str, machine: str = socket.gethostname()) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", FILLING, str(state), url, machine]
+def filler(state: Path, url: str, machine: str, pause: float = 0.0) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", FILLING, str(state), url, machine, str(pause)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -137,7 +143,7 @@ def test_machines_that_make_and_fill_it_at_once_make_it_once(url: str, tmp_path:
 
 def test_kill_9_in_the_middle_and_the_next_goes_on(url: str, tmp_path: Path) -> None:
     some(tmp_path, 80)
-    with filler(tmp_path, url) as child:
+    with filler(tmp_path, url, socket.gethostname(), pause=0.02) as child:
         assert child.stdout is not None
         while child.stdout.readline() != "20\n":
             assert child.poll() is None, child.communicate()
@@ -192,6 +198,46 @@ def test_a_wrong_password_is_said_without_it(server: Postgres, url: str, tmp_pat
     with pytest.raises(HistoryError, match="password authentication failed") as caught:
         open_database(tmp_path, url.replace("a%2Fsecret", "wr0ng-secret"))
     assert "wr0ng" not in str(caught.value)
+
+
+ASKED = """
+- hosts: pg1
+  gather_facts: true
+  tasks:
+    - disk_usage: {paths: [/]}
+    - postgresql_info: {filter: [connections, databases]}
+    - postgresql_disk: {}
+- hosts: cache1
+  tasks: [redis_info: {}]
+- hosts: db1
+  tasks: [mysql_info: {}, mysql_binlogs: {}]
+"""
+KNOWN = {
+    "pg1": "connections.allowed connections.used database.bytes disk.available disk.inodes disk.inodes_used disk.size "
+    "disk.used memory.available memory.total swap.total swap.used wal.bytes",
+    "cache1": "connections.allowed connections.used memory.limit memory.used",
+    "db1": "connections.allowed connections.peak connections.used",
+}
+
+
+def test_what_real_servers_tell_is_measured(
+    server: Postgres, lab: Lab, host_factory: HostFactory, opened: Database, tmp_path: Path
+) -> None:
+    hosts = [lab.host("pg1"), host_factory("cache1", role="cache"), host_factory("db1", role="db")]
+    operator = Operator(tmp_path, lab, *hosts, ansible_become=True)
+    done = operator.here("play", str(operator.write("ask.yml", ASKED)))
+    told = {task["module"]: task["result"] for task in done.report["tasks"]}
+    assert catch_up(opened, operator.state).stored == 1
+    names = {row[2] for row in made.content(opened)["measures"]}
+    points = measured(opened, names)
+    for host, known in KNOWN.items():
+        assert set(known.split()) <= {point.name for point in points if point.host == host}, done.stdout
+    value = {(point.host, point.name, point.object): point.value for point in points}
+    assert value["pg1", "connections.used", "postgresql"] == told["postgresql_info"]["connections"]["used"]
+    assert value["pg1", "database.bytes", "postgresql/postgres"] > 1_000_000
+    assert value["pg1", "memory.total", ""] > 2**28
+    assert value["cache1", "memory.used", "redis"] == told["redis_info"]["memory"]["used"]
+    assert value["db1", "connections.allowed", "mysql"] == told["mysql_info"]["connections"]["allowed"]
 
 
 def test_a_run_of_the_command_line_is_there_soon(url: str, opened: Database, tmp_path: Path) -> None:
