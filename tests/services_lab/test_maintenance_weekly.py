@@ -10,6 +10,7 @@ import pytest
 from remedy.lab import Disk, Lab
 from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
+from tests.modules.running import in_lab, step
 
 pytestmark = pytest.mark.lab
 
@@ -96,6 +97,27 @@ def test_a_cleaning_that_fails_fails_the_host(operator: Operator, lab: Lab, host
         assert "still there, though it was to go: /var/log/stays.log.3" in proof["reason"]
     finally:
         sh(lab, host, "chattr -i /var/log/stays.log.3; rm /var/log/stays.log.3")
+
+
+def test_a_dead_mount_holds_up_no_certificate_and_no_backup(lab: Lab, host: str) -> None:
+    sh(lab, host, """
+    mkdir -p /srv/tls
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3 -subj /CN=shop.example \\
+        -keyout /srv/tls/shop.key -out /srv/tls/shop.crt 2> /dev/null
+    """)  # fmt: skip
+    lab.hang_mount(host, "/dead")
+    try:
+        steps = (
+            step("certificate_expiry", paths=["/dead", "/srv/tls"], ports=[], timeout=1),
+            step("backup_age", path="/dead/*.gz", timeout=1),
+        )
+        certificates, backup = in_lab(lab, host, *steps)
+        assert [each["subject"] for each in certificates["result"]["expiring"]] == ["shop.example"]
+        assert [each["place"] for each in certificates["result"]["unknown"]] == ["/dead"]
+        assert backup["result"]["trouble"] == "/dead/*.gz did not answer within 1 s"
+    finally:
+        lab.revive_mount(host, "/dead")
+        sh(lab, host, "rm -r /srv/tls")
 
 
 def test_what_is_renewed_and_not_read_what_restarts_and_what_may_fail(

@@ -40,7 +40,7 @@ PARAMS = (
         elements="str",
         help="PORT or HOST:PORT, as seen from the host; without it the usual ones that listen here; []: none.",
     ),
-    Param("timeout", "duration", default=5, help="How long a port may take to answer."),
+    Param("timeout", "duration", default=5, help="How long a port, or a place of files, may take to answer."),
 )
 
 EXAMPLES = """
@@ -62,7 +62,7 @@ _KEY = re.compile(r".*(priv|secret|(^|[._-])key([._-]|$)|dhparam)", re.IGNORECAS
 _DEEP = 4
 _LARGE = 1 << 20
 _BUNDLE = 25  # so many certificates in one file are somebody's list of authorities
-_PATIENCE = 30
+_TOGETHER = 4  # all places together may take so many times as long as one
 _MANY = 30
 _TLS = (
     443,
@@ -103,11 +103,11 @@ def kind(params):
 
 
 class Expiry(Probe):
-    deadline = 240
+    deadline = 300
 
     def read(self):
         known, unknown = {}, []
-        for place, ders, why in self.host.in_child(self._in_files, _PATIENCE):
+        for place, ders, why in self._in_all():
             self._add(known, unknown, place, [bytes.fromhex(each) for each in ders], why, False)
         for host, port in self._ports():
             place = "%s:%d" % ("[%s]" % host if ":" in host else host, port)
@@ -155,11 +155,29 @@ class Expiry(Probe):
             each["places"] += [] if place in each["places"] else [place]
             each["served"] = each["served"] or served
 
-    def _in_files(self):
+    def _in_all(self):
+        """Return what _in_files does of all places; a place on a dead mount holds up none of the others."""
+        places = _PLACES if self.params["paths"] is None else self.params["paths"]
+        try:
+            return self.host.in_child(lambda: self._in_files(places), self.params["timeout"] * _TOGETHER)
+        except Failed as failed:
+            if failed.cause != "timeout":
+                raise
+        found = []
+        for place in places:
+            try:
+                found += self.host.in_child(
+                    lambda place=place: self._in_files([place]), self.params["timeout"]
+                )
+            except Failed as failed:
+                found.append([place, [], failed.message])
+        return found
+
+    def _in_files(self, places):
         """Return [path, certificates in hexadecimal, why it could not be read]; runs in a process of its own."""
         named = self.params["paths"] is not None
         found, seen = [], set()
-        for path in _files(self.params["paths"] if named else _PLACES):
+        for path in _files(places):
             if any(fnmatch.fnmatchcase(path, pattern) for pattern in self.params["excludes"] or ()):
                 continue
             real = os.path.realpath(native(path)).decode("utf-8", "surrogateescape")
