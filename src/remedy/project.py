@@ -25,6 +25,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     state: str | None = None
     forks: int | None = None
     vault_password_file: str | None = None
+    history: str | None = None
 
 
 class Found(NamedTuple):
@@ -76,6 +77,11 @@ class Project(Struct, frozen=True):
             return self._under_root(self.settings.state)
         base = Path(os.environ.get("XDG_STATE_HOME") or "")
         return (base if base.is_absolute() else home_folder("REMEDY_STATE") / ".local" / "state") / "remedy"
+
+    @property
+    def history(self) -> str | None:
+        """The URL of the history database: REMEDY_HISTORY_URL or remedy.yml; None: a file in the state folder."""
+        return os.environ.get("REMEDY_HISTORY_URL") or self.settings.history
 
     @property
     def vault_password_file(self) -> Path | None:

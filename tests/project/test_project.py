@@ -193,10 +193,15 @@ def test_remedy_yml_may_name_hosts(root):
     assert Project.find(root).inventory() == "web1,web2"
 
 
-def test_settings(root):
-    (root / "remedy.yml").write_text("forks: 20\nstate: var/runs\nvault_password_file: ~/.vault\n")
+def test_settings(root, monkeypatch):
+    url = "postgresql://ops@db/remedy"
+    written = f"forks: 20\nstate: var/runs\nvault_password_file: ~/.vault\nhistory: {url}\n"
+    (root / "remedy.yml").write_text(written)
     project = Project.find(root)
-    assert project.settings == Settings(forks=20, state="var/runs", vault_password_file="~/.vault")
+    assert project.settings == Settings(forks=20, state="var/runs", vault_password_file="~/.vault", history=url)
+    assert project.history == url
+    monkeypatch.setenv("REMEDY_HISTORY_URL", "sqlite:////srv/history.db")
+    assert project.history == "sqlite:////srv/history.db"
     assert project.state == root / "var/runs"
     assert project.vault_password_file == Path.home() / ".vault"
 

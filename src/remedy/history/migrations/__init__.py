@@ -1,0 +1,1 @@
+"""How the schema of the history database came to be; alembic runs these."""
