@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from remedy.cli.asking import ask_password, extra_vars, vault_passwords
 from remedy.cli.mistyped import look_for_slips
 from remedy.cli.telling import as_json, tell
 from remedy.document import Map, Text, load_yaml
+from remedy.engine.approval import Approver
 from remedy.engine.bus import Bus
 from remedy.engine.connections import Connections
 from remedy.engine.context import RunContext
@@ -84,6 +85,17 @@ class Login(Struct, frozen=True, kw_only=True):
         return cls(secrets=secrets, vault=vault, defaults=defaults, extra=extra)
 
 
+class Unattended(Struct, frozen=True, kw_only=True):
+    """A run that nobody watches: who answers for it, given the number of its hosts, and who is told its id.
+
+    `vars` are extra variables that stand in a file.
+    """
+
+    approver: Callable[[int], Approver]
+    began: Callable[[str], None]
+    vars: Map
+
+
 class Session(Struct, frozen=True, kw_only=True):
     """What the flags say, read and checked; nothing has been contacted."""
 
@@ -98,9 +110,10 @@ class Session(Struct, frozen=True, kw_only=True):
     limit: str | None
     shape: str
     color: bool | None
+    unattended: Unattended | None = None
 
     @classmethod
-    def of(cls, mode: str, flags: Mapping[str, Any]) -> Session:
+    def of(cls, mode: str, flags: Mapping[str, Any], unattended: Unattended | None = None) -> Session:
         """Read the flags; raises InputError."""
         project = Project.find(Path.cwd())
         login = Login.of(flags, project)
@@ -128,7 +141,8 @@ class Session(Struct, frozen=True, kw_only=True):
             named=", ".join(name or source for name, source in zip(names, sources, strict=True)),
             sources=tuple(map(_absolute, sources)),
             options=options,
-            extra=login.extra,
+            extra=_joined(unattended.vars, login.extra) if unattended else login.extra,
+            unattended=unattended,
             limit=flags.get("limit"),
             shape=flags.get("shape") or "console",
             color=flags.get("color"),
@@ -198,12 +212,18 @@ class Session(Struct, frozen=True, kw_only=True):
             connector=connections,
             loans=Loans(self.project.state),
             journals=Journals(self.project.state),
-            approver=Question(page if somebody_is_there() else None, stop, self.secrets.mask),
+            approver=(
+                self.unattended.approver(len(hosts))
+                if self.unattended
+                else Question(page if somebody_is_there() else None, stop, self.secrets.mask)
+            ),
             stop=stop,
             decrypt=self.vault.open if self.vault else None,
             sources=self.sources,
             extra_vars=Layer("extra vars", self.extra),
         )
+        if self.unattended:
+            self.unattended.began(id)
         _raise_limit()
         # A run that is told to end ends like one that is interrupted: what must not be cut off finishes.
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -227,6 +247,16 @@ class Session(Struct, frozen=True, kw_only=True):
             raise trouble
         click.echo(as_json(report.document(), str(trouble), trouble.exit_code))
         return tell(str(trouble), trouble.exit_code, color=self.color)
+
+
+def _joined(first: Map, then: Map) -> Map:
+    """Return two mappings as one, with the places of all keys; the later one wins."""
+    joined = Map(first.position)
+    for each in (first, then):
+        joined.update(each)
+        joined.keys_at.update(each.keys_at)
+        joined.values_at.update(each.values_at)
+    return joined
 
 
 def _absolute(source: str) -> str:
@@ -264,9 +294,26 @@ def somebody_is_there() -> bool:
     return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def play_named(name: str, *, mode: str, flags: dict[str, Any]) -> int:
+def play_named(
+    name: str, *, mode: str, flags: dict[str, Any], unattended: Unattended | None = None
+) -> int:
     """Run, list or check the playbook of this name."""
-    session = Session.of(mode, flags)
+    session, playbook, hosts = prepare(name, mode=mode, flags=flags, unattended=unattended)
+    if flags.get("syntax_check"):
+        number = len(playbook.plays)
+        click.echo(f"{playbook.path}: {number} play{'s' if number != 1 else ''}, nothing wrong")
+        return 0
+    if flags.get("list_hosts") or flags.get("list_tasks") or flags.get("list_tags"):
+        _list(session, playbook, hosts, flags)
+        return 0
+    return session.run(playbook, hosts)
+
+
+def prepare(
+    name: str, *, mode: str, flags: dict[str, Any], unattended: Unattended | None = None
+) -> tuple[Session, Playbook, list[Host]]:
+    """Read and check all that a run of this playbook needs; nothing is contacted. Raises InputError."""
+    session = Session.of(mode, flags, unattended)
     playbook = load_playbook(
         session.project.playbook(name),
         project=session.project,
@@ -282,14 +329,7 @@ def play_named(name: str, *, mode: str, flags: dict[str, Any]) -> int:
     _warn_of_tags(session.options, playbook)
     hosts = session.hosts(str(play.hosts) for play in playbook.plays)
     look_for_slips(session.extra, playbook, session.inventory, hosts, session.project)
-    if flags.get("syntax_check"):
-        number = len(playbook.plays)
-        click.echo(f"{playbook.path}: {number} play{'s' if number != 1 else ''}, nothing wrong")
-        return 0
-    if flags.get("list_hosts") or flags.get("list_tasks") or flags.get("list_tags"):
-        _list(session, playbook, hosts, flags)
-        return 0
-    return session.run(playbook, hosts)
+    return session, playbook, hosts
 
 
 def run_module(pattern: str, module: str, arguments: str, *, mode: str, flags: dict[str, Any]) -> int:
