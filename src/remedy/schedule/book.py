@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 from sqlalchemy import Connection, func, insert, select, update
@@ -47,8 +47,8 @@ class Book:
         self._schedule = schedule
         self._holder = holder
 
-    def begin(self, now: datetime) -> datetime:
-        """Return the moment up to which all due times are handled; at the first sight of a plan that is now.
+    def begin(self, now: datetime, grace: float = 0.0) -> datetime:
+        """Return the moment up to which all due times are handled; at the first sight of a plan `grace` seconds ago.
 
         What a clock that was ahead has left in the future counts once that time comes: its due times are taken.
         """
@@ -61,17 +61,19 @@ class Book:
                 .order_by(times.c.id.desc())
                 .limit(1)
             ).first()
+            handled = connection.execute(
+                select(func.max(times.c.due)).where(
+                    mine, times.c.due <= now, times.c.state != ADDED, times.c.holder.not_like(f"{BY_HAND}%")
+                )
+            ).scalar()
+            begun: datetime
             if plan is None or plan.reason != schedule.planned:
                 # What another plan left undone is nobody's business now; a microsecond keeps it apart from due times.
                 seen = now.replace(microsecond=max(now.microsecond, 1))
                 _ignore(connection, [self._row(seen, ADDED, schedule.planned)])
-                return now
-            handled = connection.execute(
-                select(func.max(times.c.due)).where(
-                    mine, times.c.due <= now, times.c.holder.not_like(f"{BY_HAND}%")
-                )
-            ).scalar()
-            begun: datetime = min(plan.due, now)
+                begun = now - timedelta(seconds=grace)
+            else:
+                begun = min(plan.due, now)
             return begun if handled is None else max(begun, handled)
 
     def skip(self, skipped: Sequence[Skipped]) -> None:
@@ -117,7 +119,7 @@ class Book:
             )
 
     def cut_off(self) -> None:
-        """Mark runs whose end nobody wrote; only who holds the lease of the schedule's runs knows that they are over."""
+        """Mark runs whose end nobody wrote; only who holds the lease on the runs knows that they are over."""
         with self._database.writing() as connection:
             connection.execute(
                 update(times)

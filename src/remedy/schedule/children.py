@@ -54,6 +54,12 @@ class Children:
         with self._changed:
             return len(self._running)
 
+    def wait(self, seconds: float) -> None:
+        """Wait until one of them has ended, at most so long."""
+        with self._changed:
+            if self._running:
+                self._changed.wait(seconds)
+
     def interrupt(self) -> None:
         """Tell all to end as with Ctrl-C: what must not be cut off finishes."""
         with self._changed:

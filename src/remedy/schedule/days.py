@@ -22,7 +22,10 @@ _WORDS: dict[str, frozenset[int] | None] = {
     "weekends": frozenset((5, 6)),
     "weekend": frozenset((5, 6)),
 }
-EXPECTED_DAYS = "expected days such as daily, weekdays, sundays, 'mon, thu', 'first monday of the month', '1st of the month'"
+EXPECTED_DAYS = (
+    "expected days such as daily, weekdays, sundays, 'mon, thu', 'first monday of the month' or "
+    "'1st of the month'"
+)
 
 
 class Days(Struct, frozen=True):

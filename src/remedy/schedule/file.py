@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from remedy.document import Decrypt, Map, load_file
+from remedy.document import Map, load_file, load_yaml
 from remedy.errors import InputError, Position, nearest
 from remedy.modules.values import TYPES
 from remedy.playbook import readers
@@ -34,6 +34,11 @@ def schedules_folder(project: Project) -> Path:
     return project.root / FOLDER
 
 
+def key_of(project: Project, name: str) -> str:
+    """Return what a schedule is called in the history database: the same in every copy of the project."""
+    return f"{project.root.name}/{name}"
+
+
 def schedule_files(project: Project) -> list[Path]:
     """Return the files of a project's schedules, sorted by name."""
     folder = schedules_folder(project)
@@ -50,17 +55,17 @@ def schedule_file(project: Project, name: str) -> Path:
     raise InputError(f"no schedule '{name}'", hint=f"{hint}\n  looked in {schedules_folder(project)}")
 
 
-def load_schedule(path: Path, *, project: Project, decrypt: Decrypt | None = None) -> Schedule:
+def load_schedule(path: Path, *, project: Project, name: str = "", text: str | None = None) -> Schedule:
     """Read a schedule's file; the first thing that is wrong raises InputError with its place.
 
+    `name`: what it is to be called, where that is not the file's name; `text`: what the file is to hold.
     What hangs on today (an expired permission, windows that never open) and on other files is `vet`'s.
     """
     start = Position(str(path), 1, 1)
-    if not NAME.fullmatch(path.stem):
-        raise InputError(
-            f"'{path.stem}' cannot name a schedule", where=Position(str(path)), hint=EXPECTED_NAME
-        )
-    document = load_file(path, vault=decrypt)
+    name = name or path.stem
+    if not NAME.fullmatch(name):
+        raise InputError(f"'{name}' cannot name a schedule", where=Position(str(path)), hint=EXPECTED_NAME)
+    document = load_file(path) if text is None else load_yaml(text, str(path))
     if not isinstance(document, Map):
         where = getattr(document, "position", None) or start
         raise InputError(f"the schedule is {readers.describe(document)}", where=where, hint=_EXPECTED)
@@ -111,10 +116,10 @@ def load_schedule(path: Path, *, project: Project, decrypt: Decrypt | None = Non
         "paused",
     )
     return Schedule(
-        name=path.stem,
-        key=f"{project.root.name}/{path.stem}",
+        name=name,
+        key=key_of(project, name),
         path=path,
-        title=written.get("title", path.stem),
+        title=written.get("title", name),
         playbook=written["playbook"],
         inventories=written.get("inventory", ()),
         vars=written.get("vars", Map(start)),

@@ -54,7 +54,7 @@ class Turn:
         now = world.now()
         story = clock.look(world.state / "schedules" / f"{schedule.name}.clock")
         upto = now if at is None else self._checked(at, now)
-        begun = self._book.begin(now)
+        begun = self._book.begin(now, schedule.grace)
         if back := story.set_back():
             world.say(f"{back}: due times that were handled before that are not handled again")
         passed = list(between(schedule.rules, schedule.zone, begun, upto))

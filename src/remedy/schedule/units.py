@@ -56,9 +56,9 @@ class Place(Struct, frozen=True, kw_only=True):
     hardened: bool = True
 
 
-def unit_name(schedule: Schedule) -> str:
-    """Return the units' name without ending: of the project and the schedule."""
-    return "remedy-" + re.sub(r"[^A-Za-z0-9_-]", "-", schedule.key.replace("/", "-"))
+def unit_name(key: str) -> str:
+    """Return the units' name without ending, for a schedule's key."""
+    return "remedy-" + re.sub(r"[^A-Za-z0-9_-]", "-", key)
 
 
 def timer(schedule: Schedule) -> str:
