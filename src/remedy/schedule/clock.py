@@ -18,12 +18,16 @@ _SLACK = 60.0  # seconds by which clocks drift, and are put right, without anybo
 
 
 class Reading(Struct, frozen=True):
-    """All clocks of the machine at one moment: wall clock, and seconds since the boot with and without sleep."""
+    """All clocks of the machine at one moment: wall clock, and seconds since the boot with and without sleep.
+
+    `up` is for how many seconds its first process has been running: a container's clocks are its machine's.
+    """
 
     boot: str
     wall: float
     boottime: float
     awake: float
+    up: float = 0.0
 
     @classmethod
     def now(cls) -> Reading:
@@ -33,7 +37,8 @@ class Reading(Struct, frozen=True):
         except OSError:
             boot = ""
         since = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-        return cls(boot, time.time(), time.clock_gettime(since), time.monotonic())
+        boottime = time.clock_gettime(since)
+        return cls(boot, time.time(), boottime, time.monotonic(), _up(boottime))
 
 
 class Story(Struct, frozen=True):
@@ -51,7 +56,7 @@ class Story(Struct, frozen=True):
 
     def why(self, due: Due) -> str:
         """Say why nobody started a due time that lies between the readings."""
-        booted = self.after.wall - self.after.boottime
+        booted = self.after.wall - (self.after.up or self.after.boottime)
         skew = self.set_by()
         if skew > 0:
             return f"the clock was set forward by {span(timedelta(seconds=skew))}"
@@ -67,6 +72,14 @@ class Story(Struct, frozen=True):
         """Say by how much the clock was set back, None where it was not."""
         skew = self.set_by()
         return f"the clock was set back by {span(timedelta(seconds=-skew))}" if skew < 0 else None
+
+
+def _up(boottime: float) -> float:
+    try:
+        started = Path("/proc/1/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        return max(0.0, boottime - int(started) / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def look(path: Path) -> Story:
