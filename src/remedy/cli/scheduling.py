@@ -15,7 +15,8 @@ from typing import Any
 
 import click
 
-from remedy.cli.session import Unattended, me, play_named, prepare
+from remedy.cli.playing import play_named, prepare
+from remedy.cli.session import Unattended, me
 from remedy.errors import InputError, Position
 from remedy.history import Database, open_database
 from remedy.project import Project
