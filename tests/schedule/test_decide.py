@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remedy.schedule import Schedule
@@ -63,6 +63,14 @@ def test_missed_once_waits_for_its_window_and_runs_once_there() -> None:
     at_night = _decided(schedule, "2026-11-22T02:00", "2026-11-30T01:00")
     assert at_night.start == by_day.waiting
     assert at_night.late == "23 h late (the machine was off), inside its window"
+
+
+def test_several_within_the_grace_start_the_newest_only() -> None:
+    schedule = made(when="every 1 minute")
+    passed = list(between(schedule.rules, schedule.zone, _at("2026-11-29T01:57"), _at("2026-11-29T02:00:30")))
+    decision = decide(schedule, passed, _at("2026-11-29T02:00:30"), lambda due: None)
+    assert decision.start == passed[-1]
+    assert {each.reason for each in decision.skipped} == {"a later due time came before it was started"}
 
 
 def test_missed_once_inside_its_window_runs_the_newest() -> None:
@@ -129,6 +137,7 @@ _WINDOWS = st.sampled_from(
 )
 
 
+@settings(max_examples=50)
 @given(
     st.sampled_from(["*/7 * * * *", "daily at 02:00", "every 6 hours at :20", "0 2,14 * * sun"]),
     _WINDOWS,
@@ -136,7 +145,7 @@ _WINDOWS = st.sampled_from(
     st.sampled_from(["refuse", "wait"]),
     st.sampled_from(["UTC", "Europe/Berlin"]),
     moments("2026-03-20", "2026-11-10"),
-    st.integers(0, 8 * 86400),
+    st.integers(0, 3 * 86400),
 )
 def test_nothing_starts_outside_a_window_and_nothing_is_lost(
     when: str, windows: list[str], missed: str, overlap: str, zone: str, since: datetime, seconds: int
@@ -146,7 +155,7 @@ def test_nothing_starts_outside_a_window_and_nothing_is_lost(
     schedule = made(when=when, missed=once, overlap=overlap, zone=zone, jitter="20m", **words)
     now = since + timedelta(seconds=seconds)
     passed = list(between(schedule.rules, schedule.zone, since, now))
-    decision = decide(schedule, passed, now, lambda due: "off")
+    decision = decide(schedule, passed, now, lambda due: None)
     if decision.start is not None:
         start = max(now, decision.start.at + schedule.late_by(decision.start))
         assert schedule.opening.closed(start) is None
@@ -174,8 +183,8 @@ def _reading(boot: str, wall: str, boottime: float, awake: float | None = None) 
          "the clock was set forward by 9 h 50 min"),
         (("a", "2026-11-29T01:00", 9000.0, 9000.0), ("a", "2026-11-29T11:00", 45000.0, 9600.0),
          "the machine slept for 9 h 50 min"),
-        (("a", "2026-11-29T01:00", 9000.0), ("a", "2026-11-29T11:00", 45000.0), "nobody started it"),
-        (("a", "2026-11-28T01:00", 9000.0), ("b", "2026-11-29T11:00", 80000.0), "nobody started it"),
+        (("a", "2026-11-29T01:00", 9000.0), ("a", "2026-11-29T11:00", 45000.0), None),
+        (("a", "2026-11-28T01:00", 9000.0), ("b", "2026-11-29T11:00", 80000.0), None),
         (None, ("b", "2026-11-29T11:00", 600.0), "the machine was off"),
     ],
 )  # fmt: skip
@@ -184,7 +193,8 @@ def test_why_a_time_was_missed(
 ) -> None:
     first = None if before is None else _reading(*before)  # type: ignore[arg-type]
     story = Story(first, _reading(*after))  # type: ignore[arg-type]
-    assert story.why(Due(_at("2026-11-29T02:00"), _at("2026-11-29T02:00"))).startswith(expected)
+    found = story.why(Due(_at("2026-11-29T02:00"), _at("2026-11-29T02:00")))
+    assert found == expected or (expected is not None and found is not None and found.startswith(expected))
 
 
 def test_a_clock_that_was_set_back_is_told() -> None:

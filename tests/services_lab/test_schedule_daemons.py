@@ -17,16 +17,18 @@ import pytest
 
 pytestmark = pytest.mark.timeout(900)
 
+# Diagnose takes no lock: this machine may be another test's host at the same time.
 PLAY = """\
 - hosts: all
   gather_facts: false
-  tasks:
+  runbook: {{severity: P3}}
+  diagnose:
     - shell: date +%s >> {path}; sleep {seconds}
+      reads: true
 """
 SCHEDULE = """\
 playbook: {playbook}
 inventory: hosts
-mode: play
 when: every 1 minute
 """
 

@@ -54,8 +54,8 @@ class Story(Struct, frozen=True):
         skew = (self.after.wall - self.before.wall) - (self.after.boottime - self.before.boottime)
         return skew if abs(skew) > _SLACK else 0.0
 
-    def why(self, due: Due) -> str:
-        """Say why nobody started a due time that lies between the readings."""
+    def why(self, due: Due) -> str | None:
+        """Say what kept the machine from starting a due time that lies between the readings, None where nothing did."""
         booted = self.after.wall - (self.after.up or self.after.boottime)
         skew = self.set_by()
         if skew > 0:
@@ -66,7 +66,7 @@ class Story(Struct, frozen=True):
             slept = (self.after.boottime - self.before.boottime) - (self.after.awake - self.before.awake)
             if slept > _SLACK:
                 return f"the machine slept for {span(timedelta(seconds=slept))}"
-        return "nobody started it: no timer, crontab line or daemon was at work"
+        return None
 
     def set_back(self) -> str | None:
         """Say by how much the clock was set back, None where it was not."""
@@ -76,7 +76,9 @@ class Story(Struct, frozen=True):
 
 def _up(boottime: float) -> float:
     try:
-        started = Path("/proc/1/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        started = (
+            Path("/proc/1/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
         return max(0.0, boottime - int(started) / os.sysconf("SC_CLK_TCK"))
     except (OSError, ValueError, IndexError):
         return 0.0

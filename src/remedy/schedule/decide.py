@@ -11,6 +11,7 @@ from remedy.schedule.model import ONCE, REFUSE, Schedule
 from remedy.schedule.times import Due
 
 SKIPPED, MISSED = "skipped", "missed"
+NOBODY = "nobody started it: no timer, crontab line or daemon was at work"
 
 
 class Skipped(Struct, frozen=True):
@@ -35,12 +36,13 @@ def decide(
     schedule: Schedule,
     passed: Sequence[Due],
     now: datetime,
-    why: Callable[[Due], str],
+    why: Callable[[Due], str | None],
     overlapped: Callable[[Due], str | None] = lambda due: None,
 ) -> Decision:
     """Decide about due times that nobody has handled yet, oldest first.
 
-    `why` tells why one was missed; `overlapped` names the run of this schedule that was at work then, if any.
+    `why` tells what kept the machine from starting one, if anything did; `overlapped` names the run of this schedule
+    that was at work then, if any.
     """
     skipped = [Skipped(due, SKIPPED, _gap(due, schedule)) for due in passed if due.gap]
     real = [due for due in passed if not due.gap]
@@ -53,10 +55,12 @@ def decide(
     for due in older:
         if during := overlapped(due):
             skipped.append(Skipped(due, SKIPPED, during))
+        elif (reason := why(due)) is not None:
+            skipped.append(Skipped(due, MISSED, reason))
         elif now - due.at <= timedelta(seconds=schedule.grace):
             skipped.append(Skipped(due, SKIPPED, "a later due time came before it was started"))
         else:
-            skipped.append(Skipped(due, MISSED, why(due)))
+            skipped.append(Skipped(due, MISSED, NOBODY))
     return _newest(schedule, newest, now, skipped, why, overlapped(newest))
 
 
@@ -65,7 +69,7 @@ def _newest(
     due: Due,
     now: datetime,
     skipped: list[Skipped],
-    why: Callable[[Due], str],
+    why: Callable[[Due], str | None],
     during: str | None,
 ) -> Decision:
     start = max(now, due.at + schedule.late_by(due))
@@ -76,7 +80,7 @@ def _newest(
         if closed is not None:
             return _decision([*skipped, Skipped(due, SKIPPED, closed)])
         return _decision(skipped, start=due)
-    reason = why(due)
+    reason = why(due) or NOBODY
     if schedule.missed != ONCE:
         return _decision([*skipped, Skipped(due, MISSED, f"{reason}; {span(now - due.at)} late by now")])
     if closed is None:

@@ -87,7 +87,8 @@ class Turn:
                 hint="--anyway runs it all the same; its permission holds in any case",
             )
         self._book.begin(now)
-        at = now.replace(microsecond=max(now.microsecond, 1))
+        # Never a due time's moment, nor that at which the plan was first seen.
+        at = now.replace(microsecond=max(now.microsecond, 1)) + timedelta(microseconds=1)
         if not self._book.claim(at, BY_HAND if closed is None else f"{BY_HAND}, although {closed}"):
             raise Refused(f"the schedule '{schedule.name}' was started at this very moment by somebody else")
         return self._run(at, at + timedelta(days=1))
