@@ -23,7 +23,7 @@ LOOK = """\
   vars: {limit: 5}
   diagnose:
     - command: echo {{ limit }}
-      reads: true
+      args: {reads: true}
       register: seen
     - finding: {id: too-much, severity: P2, title: too much, evidence: "{{ seen.stdout }}"}
       when: seen.stdout | int > 9
@@ -237,7 +237,7 @@ HEAL = """\
   runbook: {severity: P2, symptoms: [none]}
   diagnose:
     - command: cat /srv/wrong
-      reads: true
+      args: {reads: true}
       register: seen
     - finding: {id: wrong, severity: P2, title: wrong, evidence: "{{ seen.stdout }}"}
   tasks:
@@ -251,7 +251,7 @@ HEAL = """\
       when: "'remove' in seen.stdout"
   verify:
     - command: test -e /srv/mark
-      reads: true
+      args: {reads: true}
 """
 
 
@@ -308,7 +308,7 @@ def _permission(kinds: str = "D, R", most: str = "100%", until: str = "2099-12-3
         (("restart", "remove"), _permission(most="50%"),
          ["for at most 50% of 2 hosts, which is 1, and this concerns 2"]),
         (("restart", "remove"), _permission(most="1"), ["for at most 1 of 2 hosts, which is 1, and this concerns 2"]),
-        (("nothing", "nothing"), _permission(until="2026-01-01"), ["(D and R) ended on 2026-01-01", "heal.yml:5:47"]),
+        (("nothing", "nothing"), _permission(until="2026-01-01"), ["(D and R) ended on 2026-01-01", "heal.yml:5:51: the permission"]),
     ],
 )  # fmt: skip
 def test_what_is_not_covered_ends_with_exit_3_before_the_first_write(

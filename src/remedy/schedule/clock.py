@@ -20,7 +20,8 @@ _SLACK = 60.0  # seconds by which clocks drift, and are put right, without anybo
 class Reading(Struct, frozen=True):
     """All clocks of the machine at one moment: wall clock, and seconds since the boot with and without sleep.
 
-    `up` is for how many seconds its first process has been running: a container's clocks are its machine's.
+    `boot` names the boot. `up` is for how many seconds the first process has been running: a container's clocks are its
+    machine's, and in a sandbox its boot has the machine's name, too.
     """
 
     boot: str
@@ -37,8 +38,9 @@ class Reading(Struct, frozen=True):
         except OSError:
             boot = ""
         since = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-        boottime = time.clock_gettime(since)
-        return cls(boot, time.time(), boottime, time.monotonic(), _up(boottime))
+        boottime, ticks = time.clock_gettime(since), _first_process()
+        up = max(0.0, boottime - ticks / os.sysconf("SC_CLK_TCK")) if ticks else 0.0
+        return cls(f"{boot} {ticks}" if boot else "", time.time(), boottime, time.monotonic(), up)
 
 
 class Story(Struct, frozen=True):
@@ -74,14 +76,14 @@ class Story(Struct, frozen=True):
         return f"the clock was set back by {span(timedelta(seconds=-skew))}" if skew < 0 else None
 
 
-def _up(boottime: float) -> float:
+def _first_process() -> int:
+    """Return when process 1 was started, in clock ticks since the boot of the machine; 0 where that is not told."""
     try:
-        started = (
+        return int(
             Path("/proc/1/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
         )
-        return max(0.0, boottime - int(started) / os.sysconf("SC_CLK_TCK"))
     except (OSError, ValueError, IndexError):
-        return 0.0
+        return 0
 
 
 def look(path: Path) -> Story:

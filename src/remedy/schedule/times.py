@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from itertools import product
 
 from msgspec import Struct
 
@@ -33,24 +34,47 @@ def dues(rules: Sequence[Rule], zone: tzinfo, after: datetime) -> Iterator[Due]:
     day = after.astimezone(zone).date() - DAY
     last = after.astimezone(UTC)
     for _ in range(_YEARS):
-        found: dict[datetime, Due] = {}
-        for rule in rules:
-            if not rule.days.match(day):
-                continue
-            for hour in rule.hours:
-                for minute in rule.minutes:
-                    due = moment(day, hour, minute, zone)
-                    # Where the clock jumps onto a due time, that one is due; it has lost nothing.
-                    if not due.gap or not _falls_on(rules, due.at.astimezone(zone)):
-                        known = found.get(due.at)
-                        found[due.at] = due if known is None or due.wall < known.wall else known
-        for at in sorted(found):
-            if at > last:
-                yield found[at]
-                last = at
         if day >= date.max - DAY:
             return
+        today = [rule for rule in rules if rule.days.match(day)]
+        if today:
+            for due in _of_day(rules, today, day, zone, last):
+                if due.at > last:
+                    yield due
+                    last = due.at
         day += DAY
+
+
+def _of_day(
+    rules: Sequence[Rule], today: Sequence[Rule], day: date, zone: tzinfo, after: datetime
+) -> Iterator[Due]:
+    """Yield a day's due times in order, those that are over perhaps left out."""
+    start, end = moment(day, 0, 0, zone), moment(day + DAY, 0, 0, zone)
+    clocks = _clocks(today)
+    if end.at - start.at == DAY and not (start.gap or start.twice or end.gap or end.twice):
+        # An ordinary day: nothing to be looked up for each of its due times, which may be one a minute.
+        if end.at <= after:
+            return
+        for hour, minute in clocks:
+            at = start.at + timedelta(hours=hour, minutes=minute)
+            if at > after:
+                yield Due(at, datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone))
+        return
+    found: dict[datetime, Due] = {}
+    for hour, minute in clocks:
+        due = moment(day, hour, minute, zone)
+        # Where the clock jumps onto a due time, that one is due; it has lost nothing.
+        if not due.gap or not _falls_on(rules, due.at.astimezone(zone)):
+            known = found.get(due.at)
+            found[due.at] = due if known is None or due.wall < known.wall else known
+    yield from (found[at] for at in sorted(found))
+
+
+def _clocks(rules: Sequence[Rule]) -> Iterable[tuple[int, int]]:
+    """Return the times of day of rules, in order, each once."""
+    if len(rules) == 1:
+        return product(rules[0].hours, rules[0].minutes)
+    return sorted({clock for rule in rules for clock in product(rule.hours, rule.minutes)})
 
 
 def between(rules: Sequence[Rule], zone: tzinfo, after: datetime, upto: datetime) -> Iterator[Due]:

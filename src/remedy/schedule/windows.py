@@ -99,6 +99,8 @@ class Opening(Struct, frozen=True):
         for each in self.blackouts:
             if isinstance(each, Span) and each.start <= at < each.end:
                 return each.end
+            if isinstance(each, Window) and each.holds(at.astimezone(self.zone)):
+                return each.closes(at, self.zone)
         if self.windows and not any(window.holds(at.astimezone(self.zone)) for window in self.windows):
             return self.opens(at)
         return None
