@@ -199,9 +199,12 @@ def test_exported_units_are_what_systemd_takes(here: Scene, tmp_path: Path) -> N
     folder = tmp_path / "units"
     folder.mkdir()
     for name, text in units.items():
-        (folder / name).write_text(
-            text.replace("LoadCredential=vault-password:vault", "LoadCredential=vault-password:/x")
-        )
+        # Shown as relative paths above, for comparing; systemd wants the whole ones.
+        for word in ("WorkingDirectory=.", "ReadWritePaths=state", "LoadCredential=vault-password:vault"):
+            text = text.replace(
+                word, word.replace("=.", f"={here.folder}").replace("=state", f"={here.folder}/state")
+            )
+        (folder / name).write_text(text.replace(":vault\n", f":{here.folder}/vault\n"))
     argv = [analyze, "verify", *map(str, folder.iterdir())]
     verified = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert (verified.returncode, verified.stderr) == (0, "")
@@ -236,10 +239,11 @@ HEAL = """\
   gather_facts: false
   runbook: {severity: P2, symptoms: [none]}
   diagnose:
-    - command: cat /srv/wrong
+    - shell: cat /srv/wrong || echo gone
       args: {reads: true}
       register: seen
     - finding: {id: wrong, severity: P2, title: wrong, evidence: "{{ seen.stdout }}"}
+      when: "'gone' not in seen.stdout"
   tasks:
     - name: mark it
       copy: {dest: /srv/mark, content: "was here\\n"}
@@ -308,7 +312,8 @@ def _permission(kinds: str = "D, R", most: str = "100%", until: str = "2099-12-3
         (("restart", "remove"), _permission(most="50%"),
          ["for at most 50% of 2 hosts, which is 1, and this concerns 2"]),
         (("restart", "remove"), _permission(most="1"), ["for at most 1 of 2 hosts, which is 1, and this concerns 2"]),
-        (("nothing", "nothing"), _permission(until="2026-01-01"), ["(D and R) ended on 2026-01-01", "heal.yml:5:51: the permission"]),
+        (("nothing", "nothing"), _permission(until="2026-01-01"),
+         ["(D and R) ended on 2026-01-01", "heal.yml:5:51: the permission"]),
     ],
 )  # fmt: skip
 def test_what_is_not_covered_ends_with_exit_3_before_the_first_write(
