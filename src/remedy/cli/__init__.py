@@ -18,6 +18,8 @@ _COMMANDS = {
     "diagnose": "Look only: what is wrong on which host, with evidence.",
     "run": "Run one module on hosts.",
     "rollback": "Take back what a run changed.",
+    "schedule": "Playbooks that run by themselves: when, where, by whose permission.",
+    "scheduler": "Start what is due: a daemon for where there is no systemd or cron.",
     "history": "The runs of this machine, and what they changed.",
     "capacity": "What grows, and in how many days it is full.",
     "inventory": "Show hosts and groups, and who set a variable.",

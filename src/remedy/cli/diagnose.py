@@ -30,6 +30,6 @@ def diagnose(playbook: str, **flags: Any) -> int:
     remedy diagnose disk-full -i prod
     remedy diagnose disk-full -i prod --format json | jq '.findings[]'
     """
-    from remedy.cli.session import play_named
+    from remedy.cli.playing import play_named
 
     return play_named(playbook, mode="diagnose", flags=flags)

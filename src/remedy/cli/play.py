@@ -30,6 +30,6 @@ def play(playbook: str, **flags: Any) -> int:
     remedy play disk-full -i prod -l db1 --yes     do it, on one host
     remedy play disk-full -i 'db1,' -e disk_limit=90%
     """
-    from remedy.cli.session import play_named
+    from remedy.cli.playing import play_named
 
     return play_named(playbook, mode="check" if flags.pop("check") else "apply", flags=flags)

@@ -27,7 +27,7 @@ def run(pattern: str, module: str, arguments: str, **flags: Any) -> int:
     remedy run 'web*' -i prod -a 'systemctl is-active nginx'
     remedy run db1 -i prod -b -m copy -a 'dest=/etc/motd content=hello mode=0644' --check --diff
     """
-    from remedy.cli.session import run_module
+    from remedy.cli.playing import run_module
 
     mode = "check" if flags.pop("check") else "apply"
     return run_module(pattern, module, arguments, mode=mode, flags=flags)

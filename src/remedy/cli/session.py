@@ -10,42 +10,38 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from msgspec import Struct
-from msgspec.structs import replace
 
 from remedy.cli.asking import ask_password, extra_vars, vault_passwords
 from remedy.cli.measured import Measured
-from remedy.cli.mistyped import look_for_slips
 from remedy.cli.remembering import remember
 from remedy.cli.telling import as_json, tell
-from remedy.document import Map, Text, load_yaml
+from remedy.document import Map
+from remedy.engine.approval import Approver
 from remedy.engine.bus import Bus
 from remedy.engine.connections import Connections
 from remedy.engine.context import RunContext
 from remedy.engine.options import Options
 from remedy.engine.run import Run
-from remedy.errors import InputError, Interrupted, Position, RemedyError, nearest
+from remedy.errors import InputError, Interrupted, Position, RemedyError
 from remedy.events import Warned
 from remedy.home import expanded
 from remedy.inventory import Host, Inventory
 from remedy.inventory import load as load_inventory
 from remedy.journal import Journal, Journals, Loans
-from remedy.modules import ModuleSpec, check, find, parse_free_form
-from remedy.playbook import Play, Playbook, Task, list_tags, list_tasks
-from remedy.playbook import load as load_playbook
+from remedy.playbook import Playbook
 from remedy.project import Project
 from remedy.secret import Secrets
 from remedy.template import Layer, Templar, Vault
 from remedy.transport import Target, TargetDefaults
 
 _FILES = 1 << 16  # open files; programs that walk through all that they may have suffer from more
-_ALL_TAGS = ("all", "tagged", "untagged", "always", "never")
 
 
 class Login(Struct, frozen=True, kw_only=True):
@@ -86,6 +82,17 @@ class Login(Struct, frozen=True, kw_only=True):
         return cls(secrets=secrets, vault=vault, defaults=defaults, extra=extra)
 
 
+class Unattended(Struct, frozen=True, kw_only=True):
+    """A run that nobody watches: who answers for it, given the number of its hosts, and who is told its id.
+
+    `vars` are extra variables that stand in a file.
+    """
+
+    approver: Callable[[int], Approver]
+    began: Callable[[str], None]
+    vars: Map
+
+
 class Session(Struct, frozen=True, kw_only=True):
     """What the flags say, read and checked; nothing has been contacted."""
 
@@ -100,9 +107,10 @@ class Session(Struct, frozen=True, kw_only=True):
     limit: str | None
     shape: str
     color: bool | None
+    unattended: Unattended | None = None
 
     @classmethod
-    def of(cls, mode: str, flags: Mapping[str, Any]) -> Session:
+    def of(cls, mode: str, flags: Mapping[str, Any], unattended: Unattended | None = None) -> Session:
         """Read the flags; raises InputError."""
         project = Project.find(Path.cwd())
         login = Login.of(flags, project)
@@ -130,7 +138,8 @@ class Session(Struct, frozen=True, kw_only=True):
             named=", ".join(name or source for name, source in zip(names, sources, strict=True)),
             sources=tuple(map(_absolute, sources)),
             options=options,
-            extra=login.extra,
+            extra=_joined(unattended.vars, login.extra) if unattended else login.extra,
+            unattended=unattended,
             limit=flags.get("limit"),
             shape=flags.get("shape") or "console",
             color=flags.get("color"),
@@ -201,12 +210,18 @@ class Session(Struct, frozen=True, kw_only=True):
             loans=Loans(self.project.state),
             journals=Journals(self.project.state),
             growing=Measured(self.project.state, self.project.history),
-            approver=Question(page if somebody_is_there() else None, stop, self.secrets.mask),
+            approver=(
+                self.unattended.approver(len(hosts))
+                if self.unattended
+                else Question(page if somebody_is_there() else None, stop, self.secrets.mask)
+            ),
             stop=stop,
             decrypt=self.vault.open if self.vault else None,
             sources=self.sources,
             extra_vars=Layer("extra vars", self.extra),
         )
+        if self.unattended:
+            self.unattended.began(id)
         _raise_limit()
         # A run that is told to end ends like one that is interrupted: what must not be cut off finishes.
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -232,6 +247,16 @@ class Session(Struct, frozen=True, kw_only=True):
             raise trouble
         click.echo(as_json(report.document(), str(trouble), trouble.exit_code))
         return tell(str(trouble), trouble.exit_code, color=self.color)
+
+
+def _joined(first: Map, then: Map) -> Map:
+    """Return two mappings as one, with the places of all keys; the later one wins."""
+    joined = Map(first.position)
+    for each in (first, then):
+        joined.update(each)
+        joined.keys_at.update(each.keys_at)
+        joined.values_at.update(each.values_at)
+    return joined
 
 
 def _absolute(source: str) -> str:
@@ -269,95 +294,6 @@ def somebody_is_there() -> bool:
     return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def play_named(name: str, *, mode: str, flags: dict[str, Any]) -> int:
-    """Run, list or check the playbook of this name."""
-    session = Session.of(mode, flags)
-    playbook = load_playbook(
-        session.project.playbook(name),
-        project=session.project,
-        vault_decrypt=session.vault.open if session.vault else None,
-        warn=lambda message, where: click.echo(f"warning: {where}: {message}", err=True),
-    )
-    if mode == "diagnose" and not any(play.diagnose for play in playbook.plays):
-        raise InputError(
-            f"'{name}' has no diagnose section",
-            where=Position(str(playbook.path)),
-            hint="only a runbook can be diagnosed; `remedy play --check` says what an ordinary playbook would change",
-        )
-    _warn_of_tags(session.options, playbook)
-    hosts = session.hosts(str(play.hosts) for play in playbook.plays)
-    look_for_slips(session.extra, playbook, session.inventory, hosts, session.project)
-    if flags.get("syntax_check"):
-        number = len(playbook.plays)
-        click.echo(f"{playbook.path}: {number} play{'s' if number != 1 else ''}, nothing wrong")
-        return 0
-    if flags.get("list_hosts") or flags.get("list_tasks") or flags.get("list_tags"):
-        _list(session, playbook, hosts, flags)
-        return 0
-    return session.run(playbook, hosts)
-
-
-def run_module(pattern: str, module: str, arguments: str, *, mode: str, flags: dict[str, Any]) -> int:
-    """Run one module on the hosts of a pattern."""
-    session = Session.of(mode, flags)
-    hosts = session.hosts([pattern])
-    if flags.get("list_hosts"):
-        click.echo("".join(f"{host.name}\n" for host in hosts), nl=False)
-        return 0
-    position = Position("command line")
-    spec = find(module, position)
-    args = _arguments(spec, arguments, position)
-    check(spec, args, position, templates_allowed=True)
-    task = Task(position=position, module=spec.name, spec=spec, args=args)
-    play = Play(
-        position=position,
-        name=Text(f"run {spec.name}"),
-        hosts=Text(pattern),
-        tasks=(task,),
-        gather_facts=False,
-    )
-    if spec.place == "control" or (spec.place == "target" and not spec.may_change):
-        # A probe needs no lock: it may look while another run is at work.
-        session = replace(session, options=replace(session.options, reads_only=True))
-    return session.run(Playbook(path=Path(spec.name), plays=(play,)), hosts, answers=True)
-
-
-def _arguments(spec: ModuleSpec, text: str, position: Position) -> Map:
-    """Return a module's arguments from -a: JSON or YAML in braces, else k=v words or a command line."""
-    if text.lstrip().startswith("{"):
-        values = load_yaml(text, position.file)
-        if not isinstance(values, Map):
-            raise InputError(
-                f"-a '{text}' holds no arguments", hint="expected k=v, a mapping, or a command line"
-            )
-        return values
-    args = Map(position)
-    for key, value in parse_free_form(spec, Text(text, position), position).items():
-        args[key] = value
-        args.keys_at[key] = args.values_at[key] = position
-    return args
-
-
-def _list(session: Session, playbook: Playbook, hosts: list[Host], flags: dict[str, Any]) -> None:
-    chosen = {host.name for host in hosts}
-    only, skip = session.options.tags, session.options.skip_tags
-    click.echo(f"playbook: {playbook.path}")
-    for number, play in enumerate(playbook.plays, 1):
-        click.echo(f"\n  play #{number} ({play.hosts}): {play.title}")
-        if flags.get("list_hosts"):
-            names = [host.name for host in session.inventory.select(str(play.hosts)) if host.name in chosen]
-            click.echo(f"    hosts ({len(names)}):")
-            for name in names:
-                click.echo(f"      {name}")
-        if flags.get("list_tasks"):
-            click.echo("    tasks:")
-            for task in list_tasks(play, only, skip):
-                tags = f"  TAGS: [{', '.join(task.tags)}]" if task.tags else ""
-                click.echo(f"      {task.section}: {task.title}{tags}")
-        if flags.get("list_tags"):
-            click.echo(f"    TASK TAGS: [{', '.join(list_tags(play, only, skip))}]")
-
-
 def _tags(flag: str, given: Sequence[str]) -> tuple[str, ...]:
     words = tuple(word.strip() for text in given for word in text.split(",") if word.strip())
     if given and not words:
@@ -366,16 +302,6 @@ def _tags(flag: str, given: Sequence[str]) -> tuple[str, ...]:
             f"{flag} '{','.join(given)}' names no tag", hint=f"expected names such as {flag} logs,users"
         )
     return words
-
-
-def _warn_of_tags(options: Options, playbook: Playbook) -> None:
-    """Tell of tags that no task has: what they were to choose does not happen."""
-    for tag in (*options.tags, *options.skip_tags):
-        if tag in _ALL_TAGS or any(tag in list_tags(play, (tag,)) for play in playbook.plays):
-            continue
-        known = sorted({name for play in playbook.plays for name in list_tags(play)})
-        hint = nearest(tag, known) if known else "no task has a tag"
-        click.echo(f"warning: no task has the tag '{tag}'; {hint}", err=True)
 
 
 def _some(hosts: Iterable[Host]) -> str:

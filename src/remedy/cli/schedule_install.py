@@ -1,0 +1,157 @@
+"""Units of systemd for a schedule: where they lie, writing them, taking them away."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from remedy.cli import scheduling
+from remedy.errors import InputError, RemedyError
+from remedy.home import home_folder
+from remedy.project import Project
+from remedy.schedule import Schedule
+from remedy.schedule.book import Book
+from remedy.schedule.file import key_of
+from remedy.schedule.units import Place, service, timer, unit_name
+
+_SYSTEM = Path("/etc/systemd/system")
+_SECONDS = 60  # for systemctl to answer
+_CREDENTIALS = {
+    "vault_password_file": ("vault-password", "--vault-password-file"),
+    "private_key": ("private-key", "--private-key"),
+}
+
+
+def units(project: Project, schedule: Schedule, flags: Mapping[str, Any]) -> dict[Path, str]:
+    """Return the units' files and what they hold, the same as long as nothing has changed; raises InputError."""
+    system = _system(flags)
+    name, folder = unit_name(schedule.key), _folder(system)
+    credentials, arguments = {}, []
+    for flag, (credential, option) in _CREDENTIALS.items():
+        path: Path | None = flags.get(flag)
+        if path is None:
+            continue
+        if not path.is_file():
+            raise InputError(f"no file '{path}'", hint=f"{option} expects a file that the service is given")
+        if flag == "vault_password_file" and os.access(path, os.X_OK) and path.stat().st_mode & 0o111:
+            raise InputError(
+                f"'{path}' is a program, and a credential is text",
+                hint="name it as vault_password_file in remedy.yml instead: the service runs it there",
+            )
+        credentials[credential] = path.absolute()
+        arguments += [option, f"%d/{credential}"]
+    place = Place(
+        program=scheduling.program(),
+        root=project.root,
+        state=project.state,
+        user=_user(flags) if system else None,
+        credentials=credentials,
+        arguments=arguments,
+        hardened=not flags.get("unhardened"),
+    )
+    return {folder / f"{name}.timer": timer(schedule), folder / f"{name}.service": service(schedule, place)}
+
+
+def install(
+    project: Project, schedule: Schedule, files: Mapping[Path, str], flags: Mapping[str, Any]
+) -> None:
+    """Write the units where that changes them, and start the timer; raises RemedyError."""
+    system = _system(flags)
+    _make_state(project, _user(flags) if system else None)
+    for path, text in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and path.read_text(encoding="utf-8") == text:
+                scheduling.say(f"as it was: {path}")
+                continue
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"cannot write {path}: {error.strerror}", hint="as root, or with --user for your own manager"
+            ) from error
+        scheduling.say(f"wrote {path}")
+    with scheduling.history(project) as database:
+        Book(database, schedule, scheduling.holder()).begin(datetime.now(UTC))
+    name = f"{unit_name(schedule.key)}.timer"
+    _systemctl(system, "daemon-reload")
+    _systemctl(system, "enable", name)
+    _systemctl(system, "restart", name)
+    following = _systemctl(system, "show", "--value", "--property=NextElapseUSecRealtime", name).strip()
+    scheduling.say(f"{name} is at work, next at {following or 'no time'}")
+    if not system:
+        scheduling.say("it runs while you are logged in; for always: loginctl enable-linger")
+
+
+def removed(project: Project, name: str) -> list[Path]:
+    """Stop and delete the units of a schedule, wherever they are; return their files."""
+    gone = []
+    for system in (True, False):
+        stem = unit_name(key_of(project, name))
+        found = [path for end in ("timer", "service") if (path := _folder(system) / f"{stem}.{end}").exists()]
+        if not found:
+            continue
+        if (_folder(system) / f"{stem}.timer").exists():
+            _systemctl(system, "disable", "--now", f"{stem}.timer")
+        for path in found:
+            try:
+                path.unlink()
+            except OSError as error:
+                raise InputError(f"cannot remove {path}: {error.strerror}", hint="as root") from error
+        _systemctl(system, "daemon-reload")
+        gone += found
+    return gone
+
+
+def _system(flags: Mapping[str, Any]) -> bool:
+    chosen = flags.get("system")
+    return os.geteuid() == 0 if chosen is None else bool(chosen)
+
+
+def _folder(system: bool) -> Path:
+    if system:
+        return _SYSTEM
+    base = Path(os.environ.get("XDG_CONFIG_HOME") or "")
+    return (base if base.is_absolute() else home_folder("XDG_CONFIG_HOME") / ".config") / "systemd" / "user"
+
+
+def _user(flags: Mapping[str, Any]) -> str:
+    name = str(flags.get("run_as") or os.environ.get("SUDO_USER") or getpass.getuser())
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        raise InputError(f"no user '{name}'", hint="--run-as expects an account of this machine") from None
+    return name
+
+
+def _make_state(project: Project, user: str | None) -> None:
+    """Make the state folder: a sandbox cannot be opened for a folder that is not there."""
+    state = project.state
+    if state.is_dir():
+        return
+    state.mkdir(parents=True, mode=0o700)
+    if user is not None and os.geteuid() == 0:
+        account = pwd.getpwnam(user)
+        os.chown(state, account.pw_uid, account.pw_gid)
+
+
+def _systemctl(system: bool, *words: str) -> str:
+    if shutil.which("systemctl") is None:
+        raise InputError("there is no systemctl here", hint="export with --cron, or start `remedy scheduler`")
+    argv = ["systemctl", *([] if system else ["--user"]), *words]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise RemedyError(f"{' '.join(argv)}: no answer within {_SECONDS} s") from None
+    if done.returncode:
+        raise InputError(
+            f"{' '.join(argv)}: {done.stderr.strip() or f'exit {done.returncode}'}",
+            hint="the units are written; look at them with systemd-analyze verify",
+        )
+    return done.stdout

@@ -1,0 +1,195 @@
+"""What `remedy schedule list` and `show` print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from remedy.report.text import safe
+from remedy.schedule.book import Entry
+from remedy.schedule.decide import span
+from remedy.schedule.model import DIAGNOSE, Schedule
+from remedy.schedule.times import Due
+from remedy.schedule.windows import texts
+
+_SOON = timedelta(days=14)
+
+
+def state(schedule: Schedule, now: datetime) -> str:
+    """Return in a few words whether a schedule will run."""
+    if schedule.paused is not None:
+        return f"paused: {schedule.paused}"
+    permission = schedule.permission
+    if permission is None or schedule.mode == DIAGNOSE:
+        return "active"
+    if permission.expired(now, schedule.zone):
+        return f"permission ended on {permission.until}"
+    left = permission.until - now.astimezone(schedule.zone).date()
+    return f"active, permission ends in {left.days} d" if left < _SOON else "active"
+
+
+def upcoming(schedule: Schedule, now: datetime, number: int) -> list[dict[str, Any]]:
+    """Return the next due times, each with what becomes of it as far as that is known."""
+    found = []
+    for due in islice(schedule.dues(now), number):
+        start = due.at + schedule.late_by(due)
+        closed = None if due.gap else schedule.opening.closed(start)
+        note = notes(schedule, due)
+        found.append(
+            {
+                "due": _iso(due.at),
+                "local": f"{due.wall:%a %Y-%m-%d %H:%M} {schedule.zone.key}",
+                "starts": None if due.gap or closed else _iso(start),
+                "note": "; ".join([*note, *([f"does not run, {closed}"] if closed else [])]),
+            }
+        )
+    return found
+
+
+def notes(schedule: Schedule, due: Due) -> list[str]:
+    """Say how the clock changes meet a due time."""
+    clock = f"{due.wall:%H:%M}"
+    if due.gap:
+        return [
+            f"{clock} does not exist that day, the clock jumps over it: nothing runs, and that is recorded"
+        ]
+    if due.twice:
+        return [f"{clock} comes twice that day: it runs once, at the first"]
+    before, after = ((due.at + sign * timedelta(hours=20)).astimezone(schedule.zone) for sign in (-1, 1))
+    if (
+        before.utcoffset() != after.utcoffset()
+        and due.at.astimezone(schedule.zone).utcoffset() == after.utcoffset()
+    ):
+        return [f"the first one after the clock change: UTC{due.at.astimezone(schedule.zone):%z}"]
+    return []
+
+
+def list_text(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return the list as a table with a head."""
+    table = [("NAME", "MODE", "PLAYBOOK", "NEXT", "LAST", "STATE"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]) - 1)]
+    lines = []
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        lines.append("  ".join([*cells, row[-1]]).rstrip())
+    return "".join(f"{safe(line)}\n" for line in lines)
+
+
+def list_row(schedule: Schedule, last: Entry | None, now: datetime) -> tuple[str, ...]:
+    """Return a schedule's line of the list."""
+    runs = (due for due in islice(schedule.dues(now), 1000) if not due.gap)
+    following = next((due for due in runs if schedule.opening.closed(due.at) is None), None)
+    at = "-" if following is None or schedule.paused is not None else f"{following.wall:%a %Y-%m-%d %H:%M}"
+    return schedule.name, schedule.mode, schedule.playbook, at, outcome(last), state(schedule, now)
+
+
+def outcome(entry: Entry | None) -> str:
+    """Return how a due time ended, in a few words."""
+    if entry is None:
+        return "-"
+    code = "" if entry.exit_code is None else f" (exit {entry.exit_code})"
+    return f"{entry.due:%Y-%m-%d %H:%M}Z {entry.state}{code}"
+
+
+def show_text(
+    schedule: Schedule, past: Sequence[Entry], now: datetime, number: int, hosts: int | None, trouble: str
+) -> str:
+    """Return all about one schedule."""
+    opening = schedule.opening
+    about = [
+        ("schedule", f"{schedule.name} ({schedule.path})"),
+        ("state", f"cannot run: {trouble}" if trouble else state(schedule, now)),
+        ("runs", f"{schedule.mode} {schedule.playbook}"),
+        ("on", f"{', '.join(schedule.inventories) or 'the default inventory'}"
+               + (f", limit {schedule.limit}" if schedule.limit else "")
+               + (f": {hosts} host{'' if hosts == 1 else 's'}" if hosts is not None else "")),
+        ("when", f"{schedule.planned}" + (f", up to {_seconds(schedule.jitter)} later" if schedule.jitter else "")),
+        ("windows", texts(opening.windows) or "any time"),
+        ("blackouts", texts(opening.blackouts) or "none"),
+        ("missed", "skipped" if schedule.missed == "skip" else "runs once, inside its windows"),
+        ("overlap", "refused" if schedule.overlap == "refuse" else "waits for the run before"),
+        ("permission", _permission(schedule, hosts)),
+    ]  # fmt: skip
+    lines = [f"{name + ':':<12}{text}" for name, text in about]
+    lines += ["", f"next {number} times:"]
+    for each in upcoming(schedule, now, number):
+        starts = ""
+        if each["starts"] not in (None, each["due"]):
+            starts = f"  starts {each['starts'][11:]}"
+        note = f"  {each['note']}" if each["note"] else ""
+        lines.append(f"  {each['local']}  {each['due']}{starts}{note}")
+    lines += ["", "last times:" if past else "no time has come yet"]
+    for entry in past:
+        what = entry.state if entry.exit_code is None else f"{entry.state}, exit {entry.exit_code}"
+        by = f" ({entry.reason})" if entry.reason else ""
+        run = f"  {entry.run}" if entry.run else ""
+        lines.append(f"  {_iso(entry.due)}  {what}{by}{run}")
+    return "".join(f"{safe(line)}\n" for line in lines)
+
+
+def _permission(schedule: Schedule, hosts: int | None) -> str:
+    if schedule.mode == DIAGNOSE:
+        return "none needed: it only looks"
+    if schedule.permission is None:
+        return "none: a step that destroys or interrupts is refused, exit 3"
+    most = "" if hosts is None else f"; now that is {schedule.permission.hosts(hosts)} of {hosts}"
+    return f"{schedule.permission}{most}"
+
+
+def as_json(
+    schedule: Schedule, past: Sequence[Entry], now: datetime, number: int, trouble: str
+) -> dict[str, Any]:
+    """Return all about one schedule as plain data."""
+    permission = schedule.permission
+    return {
+        "name": schedule.name,
+        "file": str(schedule.path),
+        "state": f"cannot run: {trouble}" if trouble else state(schedule, now),
+        "mode": schedule.mode,
+        "playbook": schedule.playbook,
+        "inventories": list(schedule.inventories),
+        "limit": schedule.limit,
+        "when": list(schedule.when),
+        "zone": schedule.zone.key,
+        "jitter": schedule.jitter,
+        "missed": schedule.missed,
+        "overlap": schedule.overlap,
+        "paused": schedule.paused,
+        "permission": None
+        if permission is None
+        else {
+            "kinds": sorted(permission.kinds),
+            "at_most": permission.at_most,
+            "until": permission.until.isoformat(),
+            "by": permission.by,
+        },
+        "next": upcoming(schedule, now, number),
+        "last": [
+            {
+                "due": _iso(each.due),
+                "state": each.state,
+                "reason": each.reason,
+                "run": each.run,
+                "exit_code": each.exit_code,
+                "holder": each.holder,
+                "updated": _iso(each.updated),
+            }
+            for each in past
+        ],
+    }
+
+
+def dumped(document: Any) -> str:
+    """Return a document as JSON text."""
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _iso(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _seconds(seconds: float) -> str:
+    return span(timedelta(seconds=seconds))

@@ -1,0 +1,146 @@
+"""What the commands of schedules share: finding, checking and playing one, and who we are."""
+
+from __future__ import annotations
+
+import os
+import secrets as random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from remedy.cli.playing import play_named, prepare
+from remedy.cli.session import Unattended, me
+from remedy.errors import InputError, Position
+from remedy.history import Database, open_database
+from remedy.project import Project
+from remedy.schedule import Schedule, load_schedule, vet
+from remedy.schedule.book import BY_HAND
+from remedy.schedule.file import schedule_file
+from remedy.schedule.model import PLAY
+from remedy.schedule.permission import Standing
+from remedy.schedule.turn import World
+
+
+def project_here() -> Project:
+    """Return the project, and go to its root: whoever starts a schedule, paths mean the same."""
+    project = Project.find(Path.cwd())
+    os.chdir(project.root)
+    return project
+
+
+def named(project: Project, name: str) -> Schedule:
+    """Return a schedule of the project; raises InputError."""
+    return load_schedule(schedule_file(project, name), project=project)
+
+
+@contextmanager
+def history(project: Project) -> Iterator[Database]:
+    """Give the history database."""
+    database = open_database(project.state, project.history, notice=say)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def say(text: str) -> None:
+    """Tell the operator, or the journal of the service."""
+    click.echo(text, err=True)
+
+
+def holder(by_hand: bool = False) -> str:
+    """Return a name for this process that no other one has."""
+    mine = f"{me()}, process {os.getpid()}-{random.token_hex(2)}"
+    return f"{BY_HAND}, {mine}" if by_hand else mine
+
+
+def program() -> list[str]:
+    """Return how this remedy is started by others."""
+    script = Path(sys.executable).parent / "remedy"
+    return [str(script)] if script.is_file() else [sys.executable, "-m", "remedy.cli"]
+
+
+def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = None) -> int:
+    """Raise InputError for what cannot be run, with its place in the schedule's file; return the number of hosts."""
+    vet(schedule, now or datetime.now(UTC))
+    at, start = schedule.document.values_at, Position(str(schedule.path), 1, 1)
+    project = Project.find(Path.cwd())
+    _at(at.get("playbook", start), lambda: project.playbook(schedule.playbook))
+    where = at.get("inventory") or at.get("playbook", start)
+    for name in schedule.inventories or (None,):
+        _at(where, lambda name=name: project.inventory(name))  # type: ignore[misc]
+    try:
+        _, _, hosts = prepare(
+            schedule.playbook,
+            mode=_mode(schedule),
+            flags=_flags(schedule, flags),
+            unattended=_unattended(schedule),
+        )
+    except InputError as error:
+        if error.where is None:
+            error.where = at.get("limit") or where
+        elif error.where.file.startswith("command line"):
+            error.where = at.get("vars", start)
+        raise
+    return len(hosts)
+
+
+def _at(where: Position, read: Callable[[], Any]) -> None:
+    try:
+        read()
+    except InputError as error:
+        raise InputError(error.message, where=error.where or where, hint=error.hint) from error
+
+
+def world(
+    project: Project, database: Database, schedule: Schedule, flags: Mapping[str, Any], *, by_hand: bool
+) -> World:
+    """Return what a turn of a schedule needs: its run is that of `remedy play` or `remedy diagnose`."""
+
+    def play(began: Callable[[str], None]) -> int:
+        return play_named(
+            schedule.playbook,
+            mode=_mode(schedule),
+            flags=_flags(schedule, flags),
+            unattended=_unattended(schedule, began),
+        )
+
+    # As in a run: what is told to end while it waits says so, and its due time is not left open.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    return World(
+        database=database,
+        state=project.state,
+        holder=holder(by_hand),
+        play=play,
+        say=say,
+        sleep=time.sleep,
+    )
+
+
+def _mode(schedule: Schedule) -> str:
+    return "apply" if schedule.mode == PLAY else "diagnose"
+
+
+def _flags(schedule: Schedule, flags: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **flags,
+        "inventories": schedule.inventories,
+        "limit": schedule.limit,
+        "fail_on": schedule.fail_on,
+    }
+
+
+def _unattended(schedule: Schedule, began: Callable[[str], None] = lambda run: None) -> Unattended:
+    return Unattended(
+        approver=lambda hosts: Standing(schedule.name, schedule.permission, hosts),
+        began=began,
+        vars=schedule.vars,
+    )

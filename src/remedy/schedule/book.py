@@ -1,0 +1,186 @@
+"""What became of each due time, in the history database: each is claimed once, whoever comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from remedy.history import Database
+from remedy.history.tables import schedule_times as times
+from remedy.schedule.decide import Skipped
+from remedy.schedule.model import Schedule
+from remedy.schedule.times import Due
+
+ADDED, CLAIMED, RUNNING, DONE, REFUSED = "added", "claimed", "running", "done", "refused"
+BY_HAND = "by hand"
+MOST = 2000
+"""Skipped due times that are written one by one; those before them are summed in the oldest."""
+
+
+class Entry(Struct, frozen=True):
+    """One row: what became of a due time."""
+
+    due: datetime
+    state: str
+    reason: str | None
+    run: str | None
+    exit_code: int | None
+    holder: str
+    updated: datetime
+
+    @property
+    def by_hand(self) -> bool:
+        """Say whether somebody started it: then it is no due time of the schedule."""
+        return self.holder.startswith(BY_HAND)
+
+
+class Book:
+    """The rows of one schedule; `holder` names who writes."""
+
+    def __init__(self, database: Database, schedule: Schedule, holder: str) -> None:
+        self._database = database
+        self._schedule = schedule
+        self._holder = holder
+
+    def begin(self, now: datetime, grace: float = 0.0) -> datetime:
+        """Return the moment up to which all due times are handled; at the first sight of a plan `grace` seconds ago.
+
+        What a clock that was ahead has left in the future counts once that time comes: its due times are taken.
+        """
+        schedule = self._schedule
+        with self._database.writing() as connection:
+            mine = times.c.schedule == schedule.key
+            plan = connection.execute(
+                select(times.c.reason, times.c.due)
+                .where(mine, times.c.state == ADDED)
+                .order_by(times.c.id.desc())
+                .limit(1)
+            ).first()
+            handled = connection.execute(
+                select(func.max(times.c.due)).where(
+                    mine, times.c.due <= now, times.c.state != ADDED, times.c.holder.not_like(f"{BY_HAND}%")
+                )
+            ).scalar()
+            begun: datetime
+            if plan is None or plan.reason != schedule.planned:
+                # What another plan left undone is nobody's business now; a microsecond keeps it apart from due times.
+                seen = now.replace(microsecond=max(now.microsecond, 1))
+                _ignore(connection, [self._row(seen, ADDED, schedule.planned)])
+                begun = now - timedelta(seconds=grace)
+            else:
+                begun = min(plan.due, now)
+            return begun if handled is None else max(begun, handled)
+
+    def skip(self, skipped: Sequence[Skipped]) -> None:
+        """Record due times that do not run; one that is recorded already stays as it is."""
+        if not skipped:
+            return
+        kept = list(skipped[-MOST:])
+        more = ""
+        if len(skipped) > len(kept):
+            before = len(skipped) - len(kept)
+            more = f" (and {before} due times before it, since {skipped[0].due.at:%Y-%m-%d %H:%M} UTC)"
+        rows = [self._row(each.due.at, each.state, each.reason) for each in kept]
+        rows[0]["reason"] = f"{rows[0]['reason']}{more}"
+        with self._database.writing() as connection:
+            _ignore(connection, rows)
+
+    def claim(self, at: datetime, reason: str | None = None) -> bool:
+        """Claim a due time; False where somebody has it already."""
+        try:
+            with self._database.writing() as connection:
+                connection.execute(insert(times).values(**self._row(at, CLAIMED, reason)))
+        except IntegrityError:
+            return False
+        return True
+
+    def tell(
+        self,
+        at: datetime,
+        state: str,
+        *,
+        reason: str | None = None,
+        run: str | None = None,
+        exit_code: int | None = None,
+    ) -> None:
+        """Write what has become of a due time that was claimed; what is None stays."""
+        given = {"reason": reason, "run": run, "exit_code": exit_code}
+        values = {name: value for name, value in given.items() if value is not None}
+        with self._database.writing() as connection:
+            connection.execute(
+                update(times)
+                .where(times.c.schedule == self._schedule.key, times.c.due == at)
+                .values(state=state, updated=datetime.now(UTC), **values)
+            )
+
+    def cut_off(self) -> None:
+        """Mark runs whose end nobody wrote; only who holds the lease on the runs knows that they are over."""
+        with self._database.writing() as connection:
+            connection.execute(
+                update(times)
+                .where(times.c.schedule == self._schedule.key, times.c.state == RUNNING)
+                .values(state=DONE, reason="cut off: its process ended without a word")
+            )
+
+    def find(self, at: datetime) -> Entry | None:
+        """Return what became of a due time, None where nobody has handled it."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(times).where(times.c.schedule == self._schedule.key, times.c.due == at)
+            ).first()
+        return None if row is None else _entry(row)
+
+    def newest(self, number: int) -> list[Entry]:
+        """Return the newest rows, newest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(times)
+                .where(times.c.schedule == self._schedule.key, times.c.state != ADDED)
+                .order_by(times.c.due.desc())
+                .limit(number)
+            )
+            return [_entry(row) for row in rows]
+
+    def overlapped(self, due: Due) -> str | None:
+        """Name the run of this schedule that had begun before a due time and ended after it, None where none did."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(times)
+                .where(
+                    times.c.schedule == self._schedule.key,
+                    times.c.due < due.at,
+                    times.c.updated > due.at,
+                    times.c.state.in_((RUNNING, DONE, REFUSED)),
+                    times.c.run.is_not(None),
+                )
+                .order_by(times.c.due.desc())
+                .limit(1)
+            ).first()
+        if row is None:
+            return None
+        return f"overlap: the run of {row.due:%Y-%m-%d %H:%M} UTC was still at work"
+
+    def _row(self, at: datetime, state: str, reason: str | None) -> dict[str, object]:
+        return {
+            "schedule": self._schedule.key,
+            "due": at,
+            "state": state,
+            "reason": reason,
+            "holder": self._holder,
+            "updated": datetime.now(UTC),
+        }
+
+
+def _ignore(connection: Connection, rows: Iterable[dict[str, object]]) -> None:
+    """Insert rows, those that are there already left as they are."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(dialect.insert(times).on_conflict_do_nothing(), list(rows))
+
+
+def _entry(row: object) -> Entry:
+    return Entry(**{name: getattr(row, name) for name in Entry.__struct_fields__})

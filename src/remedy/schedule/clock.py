@@ -1,0 +1,100 @@
+"""Why a due time was missed: the machine was off or asleep, its clock was set, or nobody was there to start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from msgspec import Struct
+
+from remedy.schedule.decide import span
+from remedy.schedule.times import Due
+
+_SLACK = 60.0  # seconds by which clocks drift, and are put right, without anybody setting them
+
+
+class Reading(Struct, frozen=True):
+    """All clocks of the machine at one moment: wall clock, and seconds since the boot with and without sleep.
+
+    `boot` names the boot. `up` is for how many seconds the first process has been running: a container's clocks are its
+    machine's, and in a sandbox its boot has the machine's name, too.
+    """
+
+    boot: str
+    wall: float
+    boottime: float
+    awake: float
+    up: float = 0.0
+
+    @classmethod
+    def now(cls) -> Reading:
+        """Read them."""
+        try:
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        except OSError:
+            boot = ""
+        since = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+        boottime, ticks = time.clock_gettime(since), _first_process()
+        up = max(0.0, boottime - ticks / os.sysconf("SC_CLK_TCK")) if ticks else 0.0
+        return cls(f"{boot} {ticks}" if boot else "", time.time(), boottime, time.monotonic(), up)
+
+
+class Story(Struct, frozen=True):
+    """What happened to the clocks between two readings; `before` is None at the first one."""
+
+    before: Reading | None
+    after: Reading
+
+    def set_by(self) -> float:
+        """Return by how many seconds the wall clock was set between them, 0 where it was not or nobody knows."""
+        if self.before is None or not self.before.boot or self.before.boot != self.after.boot:
+            return 0.0
+        skew = (self.after.wall - self.before.wall) - (self.after.boottime - self.before.boottime)
+        return skew if abs(skew) > _SLACK else 0.0
+
+    def why(self, due: Due) -> str | None:
+        """Say what kept the machine from starting a due time that lies between the readings, None where nothing did."""
+        booted = self.after.wall - (self.after.up or self.after.boottime)
+        skew = self.set_by()
+        if skew > 0:
+            return f"the clock was set forward by {span(timedelta(seconds=skew))}"
+        if due.at.timestamp() < booted and (self.before is None or self.before.boot != self.after.boot):
+            return f"the machine was off (it was booted {datetime.fromtimestamp(booted, UTC):%Y-%m-%d %H:%M} UTC)"
+        if self.before is not None and self.before.boot == self.after.boot:
+            slept = (self.after.boottime - self.before.boottime) - (self.after.awake - self.before.awake)
+            if slept > _SLACK:
+                return f"the machine slept for {span(timedelta(seconds=slept))}"
+        return None
+
+    def set_back(self) -> str | None:
+        """Say by how much the clock was set back, None where it was not."""
+        skew = self.set_by()
+        return f"the clock was set back by {span(timedelta(seconds=-skew))}" if skew < 0 else None
+
+
+def _first_process() -> int:
+    """Return when process 1 was started, in clock ticks since the boot of the machine; 0 where that is not told."""
+    try:
+        return int(
+            Path("/proc/1/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def look(path: Path) -> Story:
+    """Read the clocks, and remember them in a file for the next look; a file that cannot be used is no story."""
+    after, before = Reading.now(), None
+    with suppress(OSError, ValueError, TypeError):
+        before = Reading(**json.loads(path.read_text(encoding="utf-8")))
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sibling = path.with_name(f"{path.name}.{os.getpid()}")
+        kept = {name: getattr(after, name) for name in Reading.__struct_fields__}
+        sibling.write_text(json.dumps(kept), encoding="utf-8")
+        sibling.replace(path)
+    return Story(before, after)

@@ -1,0 +1,227 @@
+"""One turn of a schedule: what has come due is claimed and run, what did not run is recorded with its reason.
+
+The same for a timer, a crontab line, the daemon and somebody's hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from msgspec import Struct
+
+from remedy.errors import InputError, Interrupted, Refused, RemedyError
+from remedy.history import Database
+from remedy.schedule import clock
+from remedy.schedule.book import BY_HAND, DONE, REFUSED, RUNNING, Book
+from remedy.schedule.decide import SKIPPED, Decision, Skipped, decide, span
+from remedy.schedule.lease import Lease
+from remedy.schedule.model import PLAY, WAIT, Schedule
+from remedy.schedule.times import Due, between
+
+Play = Callable[[Callable[[str], None]], int]
+"""Plays or diagnoses; it tells the id of its run when that begins, and returns the exit code or raises RemedyError."""
+
+_POLL = 2.0  # seconds between two looks at who is at work
+_EARLY = timedelta(seconds=2)  # a daemon's clock and ours may disagree by that
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """What a turn needs of the world around it; tests bring their own clock."""
+
+    database: Database
+    state: Path
+    holder: str
+    play: Play
+    say: Callable[[str], None]
+    sleep: Callable[[float], None]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+class Turn:
+    """A schedule's turn."""
+
+    def __init__(self, schedule: Schedule, world: World) -> None:
+        self._schedule = schedule
+        self._world = world
+        self._book = Book(world.database, schedule, world.holder)
+        self._lease = Lease(world.database, f"schedule:{schedule.key}", world.holder)
+
+    def due(self, at: datetime | None = None) -> int:
+        """Run what is due now, or at a due time; return the exit code, 0 where nothing is to be done."""
+        world, schedule = self._world, self._schedule
+        now = world.now()
+        story = clock.look(world.state / "schedules" / f"{schedule.name}.clock")
+        upto = now if at is None else self._checked(at, now)
+        begun = self._book.begin(now, schedule.grace)
+        if back := story.set_back():
+            world.say(f"{back}: due times that were handled before that are not handled again")
+        passed = list(between(schedule.rules, schedule.zone, begun, upto))
+        if at is not None and (not passed or passed[-1].at != upto):
+            return self._handled(upto)
+        if not passed:
+            world.say(f"{schedule.name}: nothing is due")
+            return 0
+        code = 0
+        while True:
+            decision = decide(schedule, passed, world.now(), story.why, self._book.overlapped)
+            self._record(decision)
+            if decision.start is None:
+                return code
+            code = code or self._start(decision.start, decision.late)
+            # What came while it was at work: nobody else may have been there to start it.
+            since = self._book.begin(world.now())
+            passed = list(between(schedule.rules, schedule.zone, since, world.now()))
+            if not passed:
+                return code
+
+    def by_hand(self, *, anyway: bool = False) -> int:
+        """Run it now, whatever is due; windows and a pause hold unless `anyway`. Raises Refused."""
+        schedule, now = self._schedule, self._world.now()
+        paused = None if schedule.paused is None else f"it is paused: {schedule.paused}"
+        closed = paused or schedule.opening.closed(now)
+        if closed is not None and not anyway:
+            raise Refused(
+                f"the schedule '{schedule.name}' does not run now: {closed}",
+                hint="--anyway runs it all the same; its permission holds in any case",
+            )
+        self._book.begin(now)
+        # Never a due time's moment, nor that at which the plan was first seen.
+        at = now.replace(microsecond=max(now.microsecond, 1)) + timedelta(microseconds=1)
+        if not self._book.claim(at, BY_HAND if closed is None else f"{BY_HAND}, although {closed}"):
+            raise Refused(f"the schedule '{schedule.name}' was started at this very moment by somebody else")
+        return self._run(at, at + timedelta(days=1))
+
+    def _checked(self, at: datetime, now: datetime) -> datetime:
+        """Return a moment, which must be a due time that has come; raises InputError."""
+        schedule = self._schedule
+        near = next(schedule.dues(at - timedelta(seconds=1)), None)
+        if near is None or near.at != at.astimezone(UTC):
+            following = "" if near is None else f"; the next one after it is {near.at:%Y-%m-%dT%H:%M:%SZ}"
+            raise InputError(
+                f"{at.isoformat()} is no due time of '{schedule.name}'",
+                hint=f"due times are: {schedule.planned}{following}",
+            )
+        if at > now + _EARLY:
+            raise InputError(
+                f"{at.isoformat()} has not come yet",
+                hint=f"it is {now:%Y-%m-%dT%H:%M:%SZ}; without --due it runs now, by hand",
+            )
+        return at.astimezone(UTC)
+
+    def _handled(self, at: datetime) -> int:
+        entry = self._book.find(at)
+        what = (
+            "was before the schedule was first seen"
+            if entry is None
+            else f"is handled already ({entry.state}"
+        )
+        more = "" if entry is None else f"{': ' + entry.reason if entry.reason else ''}, by {entry.holder})"
+        self._world.say(f"{self._schedule.name}: {at:%Y-%m-%dT%H:%M:%SZ} {what}{more}")
+        return 0
+
+    def _record(self, decision: Decision) -> None:
+        self._book.skip(decision.skipped)
+        name = self._schedule.name
+        for each in decision.skipped[-10:]:
+            self._world.say(f"{name}: {each.due.at:%Y-%m-%dT%H:%M:%SZ} {each.state}: {each.reason}")
+        if decision.waiting is not None and decision.opens is not None:
+            self._world.say(
+                f"{name}: {decision.waiting.at:%Y-%m-%dT%H:%M:%SZ} was missed, and waits for its window, "
+                f"which opens at {decision.opens:%Y-%m-%dT%H:%M:%SZ}"
+            )
+
+    def _start(self, due: Due, late: str) -> int:
+        world, schedule = self._world, self._schedule
+        if not self._book.claim(due.at, late or None):
+            return self._handled(due.at)
+        try:
+            start = due.at + schedule.late_by(due)
+            if (left := (start - world.now()).total_seconds()) > 0:
+                world.say(
+                    f"{schedule.name}: due at {due.at:%H:%M:%S} UTC, starts {span(start - due.at)} later (jitter)"
+                )
+                world.sleep(left)
+            closed = schedule.opening.closed(world.now())
+        except KeyboardInterrupt:
+            self._book.tell(due.at, SKIPPED, reason="interrupted before it began", exit_code=99)
+            raise
+        if closed is not None:
+            self._book.tell(due.at, SKIPPED, reason=closed)
+            world.say(f"{schedule.name}: {due.at:%Y-%m-%dT%H:%M:%SZ} {SKIPPED}: {closed}")
+            return 0
+        following = next(schedule.dues(due.at), None)
+        return self._run(due.at, due.at + timedelta(days=1) if following is None else following.at)
+
+    def _run(self, at: datetime, until: datetime) -> int:
+        """Run a claimed time; `until`: where overlaps wait, no longer than that, nor than the window is open."""
+        try:
+            if trouble := self._wait(until):
+                self._book.tell(at, SKIPPED, reason=trouble, exit_code=Refused.exit_code)
+                raise Refused(f"the schedule '{self._schedule.name}' does not run: {trouble}")
+        except KeyboardInterrupt:
+            self._book.tell(at, SKIPPED, reason="interrupted before it began", exit_code=99)
+            raise
+        with self._lease.kept():
+            self._book.cut_off()
+            return self._play(at)
+
+    def _wait(self, until: datetime) -> str | None:
+        """Take the lease on the schedule's runs; return why it cannot be had."""
+        world, schedule = self._world, self._schedule
+        said = False
+        while not self._lease.take():
+            overlap = f"overlap: {self._lease.whose() or 'another process'} is still at work on it"
+            if schedule.overlap != WAIT:
+                return overlap
+            now = world.now()
+            closed = schedule.opening.closed(now)
+            if now >= until or closed is not None:
+                return f"{overlap}, and so it was until {closed or 'the next due time'}"
+            if not said:
+                world.say(f"{schedule.name}: waits ({overlap})")
+                said = True
+            world.sleep(_POLL)
+        return None
+
+    def _play(self, at: datetime) -> int:
+        schedule, book = self._schedule, self._book
+        began: list[str] = []
+
+        def begin(run: str) -> None:
+            began.append(run)
+            book.tell(at, RUNNING, run=run)
+
+        book.tell(at, RUNNING)
+        try:
+            refuse_expired(schedule, self._world.now())
+            code = self._world.play(begin)
+        except RemedyError as error:
+            state = REFUSED if isinstance(error, Refused) else DONE
+            book.tell(at, state, reason=error.message, exit_code=error.exit_code)
+            raise
+        except KeyboardInterrupt:
+            book.tell(at, DONE, reason="interrupted", exit_code=Interrupted.exit_code)
+            raise
+        except BaseException as error:
+            book.tell(at, DONE, reason=f"internal error: {type(error).__name__}", exit_code=1)
+            raise
+        book.tell(at, REFUSED if code == Refused.exit_code else DONE, exit_code=code)
+        return code
+
+
+def refuse_expired(schedule: Schedule, now: datetime) -> None:
+    """Raise Refused where a permission is over: nobody stands for what would happen."""
+    permission = schedule.permission
+    if schedule.mode == PLAY and permission is not None and permission.expired(now, schedule.zone):
+        kinds = " and ".join(sorted(permission.kinds))
+        raise Refused(
+            f"the permission of the schedule '{schedule.name}' ({kinds}) ended on {permission.until}; "
+            f"it was granted by {permission.by}",
+            where=schedule.document["permission"].values_at.get("until"),
+            hint="who grants it writes a new day; nothing was contacted",
+        )
+
+
+__all__ = ["Play", "Skipped", "Turn", "World", "refuse_expired"]

@@ -1,0 +1,348 @@
+"""Schedules on the command line: added, looked at, paused, exported, run by hand; and what a permission covers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from remedy.lab import Lab
+from remedy.lab.inventory import write_inventory
+from tests.acceptance.cli import LOCAL, Done, Scene
+from tests.conftest_lab import HostFactory
+
+LOOK = """\
+- hosts: all
+  gather_facts: false
+  runbook: {severity: P2}
+  vars: {limit: 5}
+  diagnose:
+    - command: echo {{ limit }}
+      args: {reads: true}
+      register: seen
+    - finding: {id: too-much, severity: P2, title: too much, evidence: "{{ seen.stdout }}"}
+      when: seen.stdout | int > 9
+"""
+
+
+@pytest.fixture
+def here(scene: Scene) -> Scene:
+    """A project whose host is this machine, with a runbook that looks."""
+    scene.write({"inventory/hosts.yml": LOCAL, "inventory/hosts.ini": "", "playbooks/look.yml": LOOK})
+    (scene.folder / "inventory" / "hosts.ini").unlink()
+    return scene
+
+
+def _show(scene: Scene, name: str = "nightly") -> dict[str, Any]:
+    done = scene.run(f"schedule show {name} --format json")
+    return dict(json.loads(done.out))
+
+
+def test_add_show_list_run_pause_resume_remove(here: Scene) -> None:
+    added = here.run(
+        "schedule add nightly --playbook look -i hosts --when 'daily at 02:30' --zone Europe/Berlin"
+    )
+    assert added.code == 0, added.err
+    assert added.err.startswith("schedules/nightly.yml: 1 host, next at ")
+    assert yaml.safe_load((here.folder / "schedules" / "nightly.yml").read_text()) == {
+        "playbook": "look",
+        "inventory": "hosts",
+        "when": "daily at 02:30",
+        "zone": "Europe/Berlin",
+    }
+    assert here.run("schedule add nightly").code == 0
+    again = here.run("schedule add nightly --playbook look --when 'daily at 03:00'")
+    assert (again.code, again.err) == (
+        5,
+        "error: schedules/nightly.yml: there is a schedule 'nightly'\n  --replace writes it anew\n",
+    )
+
+    shown = here.run("schedule show nightly -n 400")
+    assert shown.code == 0
+    assert (
+        "02:30 does not exist that day, the clock jumps over it: nothing runs, and that is recorded"
+        in shown.out
+    )
+    assert "02:30 comes twice that day: it runs once, at the first" in shown.out
+    assert "permission: none needed: it only looks" in shown.out
+    listed = here.run("schedule list")
+    assert listed.out.splitlines()[1].startswith("nightly  diagnose  look")
+
+    assert here.run("schedule run nightly").code == 0
+    (last,) = _show(here)["last"]
+    assert (last["state"], last["exit_code"], last["reason"]) == ("done", 0, "by hand")
+    assert last["run"] in here.run("history").out
+    nothing = here.run("schedule run nightly --due now")
+    assert (nothing.code, nothing.err) == (0, "nightly: nothing is due\n")
+
+    assert here.run("schedule pause nightly --why 'the move'").code == 0
+    refused = here.run("schedule run nightly")
+    assert refused.code == 3
+    assert "the schedule 'nightly' does not run now: it is paused: since " in refused.err
+    assert "the move" in here.run("schedule list").out
+    assert here.run("schedule run nightly --anyway").code == 0
+    assert here.run("schedule resume nightly").code == 0
+    assert _show(here)["state"] == "active"
+    assert "paused" not in (here.folder / "schedules" / "nightly.yml").read_text()
+
+    assert here.run("schedule remove nightly").code == 0
+    assert here.run("schedule show nightly").code == 5
+
+
+def test_a_schedule_hands_its_variables_on_and_findings_are_its_exit_code(here: Scene) -> None:
+    text = "playbook: look\nvars: {limit: 12}\nwhen: daily at 02:00\n"
+    here.write({"schedules/a.yml": text, "schedules/b.yml": f"{text}fail_on: P1\n"})
+    assert here.run("schedule run a").code == 10
+    assert here.run("schedule run b").code == 0
+    done = here.run("schedule run a --format json")
+    assert json.loads(done.out)["run"]["exit_code"] == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("playbook: loook\nwhen: daily at 02:00\n",
+         "schedules/bad.yml:1:11: no playbook 'loook'\n  did you mean 'look'?"),
+        ("playbook: look\ninventory: prd\nwhen: daily at 02:00\n", "schedules/bad.yml:2:12: no inventory 'prd'"),
+        ("playbook: look\nlimit: db1\nwhen: daily at 02:00\n", "schedules/bad.yml:2:8: "),
+        ("playbook: look\nvars: {limti: 3}\nwhen: daily at 02:00\n",
+         "schedules/bad.yml:2:7: 'limti' is no variable of 'look'\n  did you mean 'limit'?"),
+        ("playbook: look\nwhen: 0 0 31 2 *\n", "schedules/bad.yml:2:7: '0 0 31 2 *' names days that never come"),
+        ("playbook: look\nwhen: daily at 02:00\nwindows: daily 03:00 to 04:00\n",
+         "schedules/bad.yml:3:10: the windows are closed at every due time"),
+        ("playbook: look\nwhen: daily at 02:00\nzone: Mars/Olympus\n",
+         "schedules/bad.yml:3:7: no time zone 'Mars/Olympus'"),
+        ("playbook: look\nmode: play\nwhen: daily at 02:00\npermission:\n  kinds: [R]\n  at_most: 1\n"
+         "  until: 2020-01-01\n  by: anna\n", "schedules/bad.yml:7:10: the permission ended on 2020-01-01"),
+        ("playbook: site\nwhen: daily at 02:00\n", "'site' has no diagnose section"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_when_added(here: Scene, text: str, expected: str) -> None:
+    here.write({"schedules/bad.yml": text})
+    done = here.run("schedule add bad")
+    assert done.code == 5
+    assert expected in done.err
+    assert here.run("schedule show bad").code == 5
+    assert not list((here.folder / "state").glob("runs/*"))
+
+
+def test_a_file_from_elsewhere_is_added_whole_or_not_at_all(here: Scene) -> None:
+    here.write({"draft.yml": "# ours\nplaybook: look\nwhen: daily at 2\n"})
+    refused = here.run("schedule add nightly --from draft.yml")
+    assert refused.code == 5
+    assert "draft.yml:3:7: when: '2' is no time of day" in refused.err
+    assert not (here.folder / "schedules").exists()
+    here.write({"draft.yml": "# ours\nplaybook: look\nwhen: daily at 02:00\n"})
+    assert here.run("schedule add nightly --from draft.yml").code == 0
+    assert (here.folder / "schedules" / "nightly.yml").read_text().startswith("# ours\n")
+
+
+def test_names_that_are_nearly_right(here: Scene) -> None:
+    here.write({"schedules/nightly.yml": "playbook: look\nwhen: daily at 02:00\n"})
+    assert "no schedule 'nihgtly'\n  did you mean 'nightly'?" in here.run("schedule run nihgtly").err
+    assert here.run("schedule run nightly --due tomorrow").code == 5
+    assert here.run("schedule export nightly").code == 5
+
+
+def test_a_broken_file_does_not_hide_the_others(here: Scene) -> None:
+    here.write(
+        {
+            "schedules/a.yml": "playbook: look\nwhen: never\n",
+            "schedules/b.yml": "playbook: look\nwhen: '@daily'\n",
+        }
+    )
+    done = here.run("schedule list")
+    assert done.code == 5
+    assert "cannot be used: schedules/a.yml:2:7: when: " in done.out
+    assert "b     diagnose  look" in done.out
+
+
+def test_exported_units_are_what_systemd_takes(here: Scene, tmp_path: Path) -> None:
+    here.write(
+        {
+            "schedules/nightly.yml": "title: Nightly 100%\nplaybook: look\nwhen: [sundays at 02:00, 0 4 1 * mon]\n"
+            "zone: Europe/Berlin\nmissed: once\nwindows: daily 01:00 to 05:00\n",
+            "vault": "secret\n",
+        }
+    )
+    done = here.run("schedule export nightly --systemd --system --run-as nobody --vault-password-file vault")
+    assert done.code == 0, done.err
+    assert (
+        done.out
+        == here.run(
+            "schedule export nightly --systemd --system --run-as nobody --vault-password-file vault"
+        ).out
+    )
+    texts = done.out.split("# /etc/systemd/system/")[1:]
+    units = dict(text.split("\n", 1) for text in texts)
+    assert sorted(units) == ["remedy-project-nightly.service", "remedy-project-nightly.timer"]
+    timer, service = units["remedy-project-nightly.timer"], units["remedy-project-nightly.service"]
+    for line in (
+        "OnCalendar=Sun *-*-* 02:00:00 Europe/Berlin",
+        "OnCalendar=Mon *-*-* 04:00:00 Europe/Berlin",
+        "OnCalendar=*-*-01 04:00:00 Europe/Berlin",
+        "OnCalendar=*-*-* 01:00:00 Europe/Berlin",
+        "OnStartupSec=2min",
+        "Persistent=false",
+    ):
+        assert f"\n{line}\n" in timer
+    assert "LoadCredential=vault-password:vault" in service
+    assert "schedule run nightly --due now --vault-password-file %d/vault-password" in service
+    assert "secret" not in done.out
+    analyze = shutil.which("systemd-analyze")
+    assert analyze is not None, "systemd itself judges the units: apt-get install systemd"
+    folder = tmp_path / "units"
+    folder.mkdir()
+    for name, text in units.items():
+        # Shown as relative paths above, for comparing; systemd wants the whole ones.
+        for word in ("WorkingDirectory=.", "ReadWritePaths=state", "LoadCredential=vault-password:vault"):
+            text = text.replace(
+                word, word.replace("=.", f"={here.folder}").replace("=state", f"={here.folder}/state")
+            )
+        (folder / name).write_text(text.replace(":vault\n", f":{here.folder}/vault\n"))
+    argv = [analyze, "verify", *map(str, folder.iterdir())]
+    verified = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_a_vault_password_program_is_no_credential(here: Scene) -> None:
+    here.write({"schedules/nightly.yml": "playbook: look\nwhen: '@daily'\n", "ask": "#!/bin/sh\necho x\n"})
+    done = here.run("schedule export nightly --systemd --vault-password-file ask")
+    assert done.code == 5
+    assert "'ask' is a program, and a credential is text" in done.err
+
+
+def test_an_exported_crontab(here: Scene) -> None:
+    here.write(
+        {
+            "schedules/nightly.yml": "playbook: look\nwhen: [last friday of may at 02:00, every 15 minutes]\n"
+            "zone: Europe/Berlin\n"
+        }
+    )
+    lines = here.run("schedule export nightly --cron").out.splitlines()
+    assert "CRON_TZ=Europe/Berlin" in lines
+    assert lines[-2].startswith("0 2 22-31 5 *  cd . && REMEDY_STATE=state ")
+    assert lines[-1].startswith("0,15,30,45 * * * *  cd . && ")
+    assert lines[-1].endswith(" schedule run nightly --due now")
+
+
+# What a permission covers, on real hosts
+
+HEAL = """\
+- hosts: all
+  become: true
+  gather_facts: false
+  runbook: {severity: P2, symptoms: [none]}
+  diagnose:
+    - shell: cat /srv/wrong || echo gone
+      args: {reads: true}
+      register: seen
+    - finding: {id: wrong, severity: P2, title: wrong, evidence: "{{ seen.stdout }}"}
+      when: "'gone' not in seen.stdout"
+  tasks:
+    - name: mark it
+      copy: {dest: /srv/mark, content: "was here\\n"}
+    - name: restart cron
+      service: {name: cron, state: restarted}
+      when: "'restart' in seen.stdout"
+    - name: remove it
+      file: {path: /srv/wrong, state: absent}
+      when: "'remove' in seen.stdout"
+  verify:
+    - command: test -e /srv/mark
+      args: {reads: true}
+"""
+
+
+@pytest.fixture(scope="module")
+def two(host_factory: HostFactory) -> tuple[str, str]:
+    host_factory("perm1")
+    host_factory("perm2")
+    return "perm1", "perm2"
+
+
+class Permitted:
+    """A project over two lab hosts, and a schedule with a permission."""
+
+    def __init__(self, scene: Scene, lab: Lab, names: tuple[str, str]) -> None:
+        self.scene, self.lab, self.names = scene, lab, names
+        scene.write({"playbooks/heal.yml": HEAL})
+        (scene.folder / "inventory" / "hosts.ini").unlink()
+        write_inventory(lab, scene.folder / "inventory" / "lab.yml", only=names)
+
+    def wrong(self, *words: str) -> None:
+        """Say what is wrong on each host."""
+        for name, word in zip(self.names, words, strict=True):
+            script = f"rm -f /srv/mark; echo {word} > /srv/wrong"
+            self.lab.run(name, ["sh", "-c", script])
+
+    def run(self, permission: str) -> Done:
+        text = f"playbook: heal\ninventory: lab\nmode: play\nwhen: '@daily'\n{permission}"
+        self.scene.write({"schedules/heal.yml": text})
+        return self.scene.run("schedule run heal")
+
+    def marked(self) -> list[str]:
+        return [
+            name for name in self.names if not self.lab.run(name, ["test", "-e", "/srv/mark"], ok=None).code
+        ]
+
+
+@pytest.fixture
+def permitted(scene: Scene, lab: Lab, two: tuple[str, str]) -> Permitted:
+    return Permitted(scene, lab, two)
+
+
+def _permission(kinds: str = "D, R", most: str = "100%", until: str = "2099-12-31") -> str:
+    return f"permission: {{kinds: [{kinds}], at_most: {most}, until: {until}, by: anna@example.com}}\n"
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("wrong", "permission", "expected"),
+    [
+        (("restart", "remove"), "", ["it has no permission", "perm1: interrupts", "perm2: destroys"]),
+        (("restart", "remove"), _permission("R"),
+         ["its permission is for R only", "perm2: destroys", "[remove it] (D)"]),
+        (("restart", "restart"), _permission("D"), ["its permission is for D only", "[restart cron] (R)"]),
+        (("restart", "remove"), _permission(most="50%"),
+         ["for at most 50% of 2 hosts, which is 1, and this concerns 2"]),
+        (("restart", "remove"), _permission(most="1"), ["for at most 1 of 2 hosts, which is 1, and this concerns 2"]),
+        (("nothing", "nothing"), _permission(until="2026-01-01"),
+         ["(D and R) ended on 2026-01-01", "heal.yml:5:51: the permission"]),
+    ],
+)  # fmt: skip
+def test_what_is_not_covered_ends_with_exit_3_before_the_first_write(
+    permitted: Permitted, wrong: tuple[str, str], permission: str, expected: list[str]
+) -> None:
+    permitted.wrong(*wrong)
+    done = permitted.run(permission)
+    assert done.code == 3
+    for text in expected:
+        assert text in done.err
+    assert permitted.marked() == []
+    (last,) = _show(permitted.scene, "heal")["last"]
+    assert (last["state"], last["exit_code"]) == ("refused", 3)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("wrong", "permission"),
+    [
+        (("restart", "remove"), _permission()),
+        (("restart", "nothing"), _permission("R", "50%")),
+        (("nothing", "remove"), _permission("D", "1")),
+        (("nothing", "nothing"), ""),  # what neither destroys nor interrupts needs no permission
+    ],
+)
+def test_what_is_covered_happens_unattended(
+    permitted: Permitted, wrong: tuple[str, str], permission: str
+) -> None:
+    permitted.wrong(*wrong)
+    done = permitted.run(permission)
+    assert done.code == 0, done.out + done.err
+    assert permitted.marked() == list(permitted.names)

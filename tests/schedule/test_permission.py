@@ -1,0 +1,66 @@
+"""What a permission covers, and what it does not."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from remedy.engine.approval import Planned
+from remedy.errors import Refused
+from remedy.schedule.permission import Permission, Standing
+
+
+def _permission(kinds: str = "DR", most: float = 0.5, share: bool = True) -> Permission:
+    return Permission(frozenset(kinds), most, share, date(2027, 6, 30), "anna@example.com")
+
+
+def _step(kind: str, *, unknown: bool = False) -> Planned:
+    return Planned(task="restart it", guarded=kind, object="service:nginx", unknown=unknown)
+
+
+def test_what_is_covered_happens() -> None:
+    Standing("nightly", _permission(), 4)({"web1": [_step("disruptive")], "web2": [_step("destructive")]})
+    Standing("nightly", None, 4)({"web1": [_step("")]})
+
+
+def test_without_permission_nothing_is_destroyed() -> None:
+    with pytest.raises(Refused) as caught:
+        Standing("nightly", None, 4)({"web1": [_step("destructive")]})
+    assert caught.value.exit_code == 3
+    assert "the schedule 'nightly' may not do this: it has no permission" in caught.value.message
+    assert "web1: destroys service:nginx  [restart it] (D)" in caught.value.message
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_a_kind_that_is_not_covered_is_named(unknown: bool) -> None:
+    with pytest.raises(Refused) as caught:
+        Standing("nightly", _permission("R"), 4)(
+            {"web1": [_step("disruptive"), _step("destructive", unknown=unknown)]}
+        )
+    assert "its permission is for R only" in caught.value.message
+    assert f"web1: {'perhaps ' if unknown else ''}destroys service:nginx" in caught.value.message
+    assert "interrupts" not in caught.value.message
+
+
+def test_more_hosts_than_the_share_are_refused_over_all_batches() -> None:
+    standing = Standing("nightly", _permission(most=0.5), 4)
+    standing({"web1": [_step("disruptive")]})
+    standing({"web1": [_step("disruptive")], "web2": [_step("disruptive")]})
+    with pytest.raises(Refused, match="at most 50% of 4 hosts, which is 2, and this concerns 3"):
+        standing({"web3": [_step("disruptive")]})
+
+
+@pytest.mark.parametrize(
+    ("most", "share", "of", "hosts"),
+    [
+        (0.25, True, 4, 1),
+        (0.25, True, 3, 0),
+        (1.0, True, 7, 7),
+        (2, False, 7, 2),
+        (9, False, 7, 7),
+        (0.29, True, 100, 29),
+    ],
+)
+def test_a_share_is_rounded_down(most: float, share: bool, of: int, hosts: int) -> None:
+    assert _permission(most=most, share=share).hosts(of) == hosts

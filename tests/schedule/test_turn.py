@@ -1,0 +1,352 @@
+"""Turns over a real history database: who claims, what is recorded, what overlaps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remedy.errors import InputError, Refused, TaskFailed
+from remedy.history import Database, open_database
+from remedy.schedule import Schedule
+from remedy.schedule.book import Book, Entry
+from remedy.schedule.lease import Lease
+from remedy.schedule.turn import Turn, World
+from tests.schedule.making import made
+
+
+class Stage:
+    """A schedule, a clock that stands where it is put, and plays that are counted."""
+
+    def __init__(self, folder: Path, database: Database, **words: Any) -> None:
+        self.now = datetime(2026, 11, 29, 12, tzinfo=UTC)
+        self.folder = folder
+        self.database = database
+        self.schedule = made(folder / "ops", **words)
+        self.played: list[datetime] = []
+        self.said: list[str] = []
+        self.during: Callable[[], None] = lambda: None
+        self.code = 0
+        Book(database, self.schedule, "added").begin(self.now)
+
+    def at(self, text: str) -> Stage:
+        self.now = datetime.fromisoformat(f"{text}Z")
+        return self
+
+    def turn(self, holder: str = "tester", schedule: Schedule | None = None) -> Turn:
+        return Turn(schedule or self.schedule, self.world(holder))
+
+    def world(self, holder: str) -> World:
+        def play(began: Callable[[str], None]) -> int:
+            began(f"run-{len(self.played)}")
+            self.played.append(self.now)
+            self.during()
+            return self.code
+
+        return World(
+            database=self.database,
+            state=self.folder,
+            holder=holder,
+            play=play,
+            say=self.said.append,
+            sleep=self.sleep,
+            now=lambda: self.now,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def entries(self) -> list[Entry]:
+        return Book(self.database, self.schedule, "").newest(100)
+
+    def told(self) -> list[str]:
+        return [
+            f"{each.due:%dT%H:%M} {each.state} {each.exit_code}: {each.reason}" for each in self.entries()
+        ]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    found = open_database(tmp_path / "state")
+    yield found
+    found.close()
+
+
+def test_a_due_time_runs_once(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    assert stage.turn().due() == 0
+    assert stage.turn("another").due() == 0
+    assert stage.turn("a daemon").due(datetime(2026, 11, 30, 2, tzinfo=UTC)) == 0
+    assert len(stage.played) == 1
+    (entry,) = stage.entries()
+    assert (entry.state, entry.exit_code, entry.run, entry.holder) == ("done", 0, "run-0", "tester")
+    assert stage.said[-1].startswith("nightly: 2026-11-30T02:00:00Z is handled already (done, by tester)")
+
+
+def test_a_schedule_first_seen_by_its_timer_runs(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    new = made(tmp_path / "ops", name="from-git")
+    assert stage.turn(schedule=new).due() == 0
+    assert len(stage.played) == 1
+
+
+def test_a_changed_plan_begins_anew(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database).at("2026-12-05T12:00:00")
+    changed = made(tmp_path / "ops", when="daily at 11:55")
+    assert stage.turn(schedule=changed).due() == 0
+    assert len(stage.played) == 1
+    assert [each.state for each in stage.entries()] == ["done"]
+
+
+def test_many_at_once_claim_a_due_time_once(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, overlap="wait").at("2026-11-30T02:00:01")
+    together = threading.Barrier(8)
+    codes = []
+
+    def start(number: int) -> None:
+        together.wait(30)
+        codes.append(stage.turn(f"number {number}").due())
+
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert codes == [0] * 8
+    assert len(stage.played) == 1
+
+
+def test_what_was_missed_is_recorded_once(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, windows=["daily 01:00 to 05:00"]).at("2026-12-02T11:00:00")
+    assert stage.turn().due() == 0
+    assert stage.turn().due() == 0
+    assert stage.played == []
+    assert [each.state for each in stage.entries()] == ["missed"] * 3
+
+
+def test_a_very_long_absence_is_summed_up(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, when="every 1 minute").at("2026-12-02T11:00:00")
+    assert stage.turn().due() == 0
+    entries = Book(database, stage.schedule, "").newest(5000)
+    assert len(entries) == 2001
+    assert len(stage.played) == 1
+    assert str(entries[-1].reason).endswith("due times before it, since 2026-11-29 12:01 UTC)")
+
+
+def test_missed_once_waits_and_runs_when_the_window_opens(tmp_path: Path, database: Database) -> None:
+    words = {"when": "sundays at 02:00", "windows": ["daily 01:00 to 05:00"], "missed": "once"}
+    stage = Stage(tmp_path, database, **words).at("2026-12-06T11:00:00")
+    assert stage.turn().due() == 0
+    assert stage.entries() == []
+    stage.at("2026-12-07T01:00:02")
+    assert stage.turn().due() == 0
+    assert stage.turn().due() == 0
+    assert len(stage.played) == 1
+    assert "inside its window" in stage.told()[0]
+
+
+def test_the_clock_set_back_repeats_nothing(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, when="hourly at :00")
+    for hour in (13, 14, 15):
+        stage.at(f"2026-11-29T{hour}:00:01").turn().due()
+    stage.at("2026-11-29T12:59:00")
+    for hour in (13, 14, 15, 16):
+        stage.at(f"2026-11-29T{hour}:00:01").turn().due()
+    assert [played.hour for played in stage.played] == [13, 14, 15, 16]
+
+
+def test_a_clock_that_was_years_ahead_does_not_stop_a_schedule(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database).at("2036-11-30T02:00:01")
+    stage.turn().due()
+    stage.at("2026-11-30T02:00:01").turn().due()
+    stage.at("2026-12-01T02:00:01").turn().due()
+    assert [played.year for played in stage.played] == [2036, 2026, 2026]
+
+
+def test_an_overlap_is_refused_with_exit_3(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    assert Lease(database, "schedule:ops/nightly", "somebody").take()
+    with pytest.raises(Refused, match="overlap: somebody is still at work"):
+        stage.turn().due()
+    assert stage.played == []
+    assert stage.told() == ["30T02:00 skipped 3: overlap: somebody is still at work on it"]
+
+
+@pytest.mark.parametrize(("overlap", "plays"), [("refuse", 1), ("wait", 2)])
+def test_what_came_due_during_a_run_nobody_else_started(
+    tmp_path: Path, database: Database, overlap: str, plays: int
+) -> None:
+    """As with a timer, which does not start a service that is still at work."""
+    stage = Stage(tmp_path, database, when="hourly at :00", overlap=overlap).at("2026-11-29T13:00:01")
+    first = [True]
+
+    def work() -> None:
+        if first.pop():
+            first.append(False)
+            stage.at("2026-11-29T15:20:00")
+        else:
+            first.append(False)
+
+    stage.during = work
+    # Ends are written with the machine's own clock: here with the one of the test.
+    real = Book.tell
+
+    def tell(book: Book, at: datetime, state: str, **more: Any) -> None:
+        real(book, at, state, **more)
+        with database.writing() as connection:
+            from sqlalchemy import update
+
+            from remedy.history.tables import schedule_times as times
+
+            connection.execute(update(times).where(times.c.due == at).values(updated=stage.now))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Book, "tell", tell)
+        assert stage.turn().due() == 0
+    assert len(stage.played) == plays
+    overlapped = "overlap: the run of 2026-11-29 13:00 UTC was still at work"
+    assert f"29T14:00 skipped None: {overlapped}" in stage.told()
+    assert (f"29T15:00 skipped None: {overlapped}" in stage.told()) == (overlap == "refuse")
+
+
+def test_waiting_for_the_run_before_ends_with_the_next_due_time(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, when="every 1 minute", overlap="wait").at("2026-11-29T12:01:01")
+    assert Lease(database, "schedule:ops/nightly", "somebody", 500).take()
+    with pytest.raises(Refused, match="until the next due time"):
+        stage.turn().due()
+    assert stage.now <= datetime(2026, 11, 29, 12, 2, 3, tzinfo=UTC)
+
+
+def test_jitter_delays_the_start_and_is_seen_again(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, jitter="1h").at("2026-11-30T02:00:01")
+    stage.turn().due()
+    (due,) = stage.entries()
+    from remedy.schedule.times import jitter
+
+    assert stage.played == [due.due + jitter("ops/nightly", due.due, 3600)]
+
+
+def test_interrupted_while_it_waits_is_recorded(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, jitter="1h").at("2026-11-30T02:00:01")
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    stage.sleep = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        stage.turn().due()
+    assert stage.told() == ["30T02:00 skipped 99: interrupted before it began"]
+
+
+def test_an_expired_permission_is_refused_before_anything(tmp_path: Path, database: Database) -> None:
+    permission = {"kinds": ["D", "R"], "at_most": 1, "until": "2026-11-30", "by": "anna@example.com"}
+    stage = Stage(tmp_path, database, mode="play", permission=permission)
+    stage.at("2026-11-30T23:59:00").turn().by_hand()
+    with pytest.raises(Refused) as caught:
+        stage.at("2026-12-01T02:00:01").turn().due()
+    assert "the permission of the schedule 'nightly' (D and R) ended on 2026-11-30" in caught.value.message
+    assert caught.value.where is not None
+    assert len(stage.played) == 1
+    assert stage.entries()[0].state == "refused"
+    assert stage.entries()[0].exit_code == 3
+
+
+def test_a_run_that_fails_is_told(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    stage.code = 2
+    assert stage.turn().due() == 2
+
+    def fail() -> None:
+        raise TaskFailed("no space")
+
+    stage.during = fail
+    with pytest.raises(TaskFailed):
+        stage.at("2026-12-01T02:00:01").turn().due()
+    assert stage.told() == ["01T02:00 done 2: no space", "30T02:00 done 2: None"]
+
+
+def test_by_hand_windows_and_a_pause_hold_unless_anyway(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, windows=["daily 01:00 to 05:00"])
+    with pytest.raises(Refused, match="does not run now: outside its windows"):
+        stage.turn().by_hand()
+    assert stage.turn("by hand, me").by_hand(anyway=True) == 0
+    assert stage.told()[0].endswith("done 0: by hand, although outside its windows: daily 01:00 to 05:00")
+    paused = made(tmp_path / "ops", paused="for the move")
+    with pytest.raises(Refused, match="it is paused: for the move"):
+        stage.turn(schedule=paused).by_hand()
+    assert len(stage.played) == 1
+
+
+def test_by_hand_does_not_hide_what_is_due(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    stage.turn("by hand, me").by_hand()
+    stage.now += timedelta(seconds=2)
+    stage.turn().due()
+    assert len(stage.played) == 2
+
+
+@pytest.mark.parametrize(
+    ("due", "message"),
+    [
+        ("2026-11-30T02:01:00", "is no due time of 'nightly'"),
+        ("2026-12-24T02:00:00", "has not come yet"),
+    ],
+)
+def test_a_due_time_that_is_none(tmp_path: Path, database: Database, due: str, message: str) -> None:
+    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    with pytest.raises(InputError, match=message):
+        stage.turn().due(datetime.fromisoformat(f"{due}Z"))
+    assert stage.entries() == []
+
+
+def test_a_run_that_died_is_marked_by_the_next(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    book = Book(database, stage.schedule, "the dead")
+    assert book.claim(datetime(2026, 11, 29, 2, tzinfo=UTC))
+    book.tell(datetime(2026, 11, 29, 2, tzinfo=UTC), "running", run="x")
+    stage.turn().due()
+    assert stage.told()[1] == "29T02:00 done None: cut off: its process ended without a word"
+
+
+# Leases
+
+
+def test_one_holds_a_lease_until_it_runs_out(database: Database) -> None:
+    first, second = Lease(database, "x", "first", 0.4), Lease(database, "x", "second", 0.4)
+    assert first.take()
+    assert first.take()
+    assert not second.take()
+    assert second.whose() == "first"
+    deadline = datetime.now(UTC) + timedelta(seconds=30)
+    while not second.take():
+        assert datetime.now(UTC) < deadline
+    assert not first.take()
+    second.leave()
+    assert first.take()
+
+
+def test_a_lease_that_is_kept_does_not_run_out(database: Database) -> None:
+    first, second = Lease(database, "x", "first", 1.0), Lease(database, "x", "second", 1.0)
+    assert first.take()
+    with first.kept():
+        until = datetime.now(UTC) + timedelta(seconds=2.5)
+        while datetime.now(UTC) < until:
+            assert not second.take()
+            threading.Event().wait(0.1)
+    assert second.take()
+
+
+def test_a_lease_from_a_clock_that_was_ahead_binds_nobody(database: Database) -> None:
+    from sqlalchemy import insert
+
+    from remedy.history.tables import leases
+
+    with database.writing() as connection:
+        connection.execute(
+            insert(leases).values(name="x", holder="old", until=datetime(2036, 1, 1, tzinfo=UTC))
+        )
+    assert Lease(database, "x", "new").take()

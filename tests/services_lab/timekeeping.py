@@ -1,0 +1,151 @@
+"""A lab host with remedy in it, whose systemd starts schedules; it can be powered off and on with its disk kept."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from remedy.lab import Lab, boot
+
+ROOT = Path(__file__).parents[2]
+STATE = "/var/lib/remedy"
+PROJECT = "/srv/ops"
+_PROGRAM = """\
+#!/usr/bin/python3
+import sys
+sys.path[:0] = ["/opt/remedy/src", "/opt/remedy/lib"]
+from remedy.cli import main
+main()
+"""
+
+
+class Keeper:
+    """The host that keeps the time; `targets` are the hosts that its schedules play on."""
+
+    def __init__(self, lab: Lab, name: str, targets: tuple[str, ...]) -> None:
+        self.lab = lab
+        self.name = name
+        self._targets = targets
+
+    def furnish(self) -> None:
+        """Put remedy and a project into it."""
+        found = self.lab.run(
+            self.name, ["python3", "-c", "import sys; print(*sys.version_info[:2])"]
+        ).stdout.split()
+        # The wheels of this environment are for its own Python.
+        assert tuple(map(int, found)) == sys.version_info[:2], "the lab's Python is another one than this"
+        self.lab.run(self.name, ["mkdir", "-p", "/opt/remedy", STATE, f"{PROJECT}/schedules"])
+        self.lab.run(self.name, ["tar", "-C", "/opt/remedy", "-x"], stdin=_packed(), timeout=120)
+        self.put("/usr/bin/remedy", _PROGRAM, 0o755)
+        hosts = {
+            name: {
+                "ansible_host": self.lab.host(name).address,
+                "ansible_user": "admin",
+                "ansible_become": True,
+            }
+            for name in self._targets
+        }
+        self.put(f"{PROJECT}/inventory/hosts.yml", yaml.safe_dump({"all": {"hosts": hosts}}))
+        self.put("/root/lab_key", self.lab.identity.key.read_text(), 0o600)
+        self.put("/home/admin/.ssh/known_hosts", self.lab.known_hosts.read_text())
+        self.lab.run(self.name, ["chown", "-R", "admin:admin", "/home/admin/.ssh", STATE, PROJECT])
+
+    def put(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Write a file in it."""
+        self.lab.inside(self.name).put(path, text.encode(), mode)
+
+    def remedy(self, *words: str, user: str = "root", ok: tuple[int, ...] | None = (0,)) -> Any:
+        """Run remedy in its project."""
+        argv = ["sh", "-c", f'cd {PROJECT} && REMEDY_STATE={STATE} exec remedy "$@"', "remedy", *words]
+        return self.lab.run(self.name, argv, user=user, ok=ok, timeout=120)
+
+    def past(self, schedule: str) -> list[dict[str, Any]]:
+        """Return what became of the due times of a schedule, newest first."""
+        done = self.remedy(
+            "schedule", "show", schedule, "-n", "50", "--format", "json", user="admin", ok=None
+        )
+        return list(json.loads(done.stdout)["last"])
+
+    def until(self, what: str, true: Callable[[], Any], seconds: float) -> Any:
+        """Wait until something is true and return it; what the units said is told where it does not become so."""
+        deadline = time.monotonic() + seconds
+        while not (found := true()):
+            if time.monotonic() > deadline:
+                said = self.lab.run(
+                    self.name, ["journalctl", "-q", "-o", "cat", "-n", "60", "-u", "remedy-*"]
+                ).stdout
+                raise AssertionError(f"{what}: not within {seconds:g} s; the units said:\n{said}")
+            time.sleep(1)
+        return found
+
+    def power_off(self) -> None:
+        """Switch it off, as `poweroff` does."""
+        self.lab.run(self.name, ["systemctl", "poweroff"], ok=None)
+        deadline = time.monotonic() + 60
+        while self.lab.cgroup(self.name).members():
+            assert time.monotonic() < deadline, "it does not go off"
+            time.sleep(0.2)
+
+    def power_on(self) -> None:
+        """Switch it on again, with the disk that it had."""
+        host = self.lab.host(self.name)
+        plan = self.lab._plan(host)
+        script = (plan.folder / "start.sh").read_text()
+        again = plan.folder / "again.sh"
+        again.write_text(re.sub(r"^mkdir (?=.*/upper)", "mkdir -p ", script, flags=re.MULTILINE))
+        shutil.rmtree(plan.folder / "changes" / "work")  # a volatile overlay refuses the one it had
+        plan.cgroup.create()
+        with plan.console.open("ab") as console:
+            argv = [*boot._APART, "sh", "-eu", str(again)]
+            subprocess.run(
+                argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console, check=True, timeout=60
+            )
+        self.lab.wait(self.name)
+
+
+def _packed() -> bytes:
+    """Return remedy and all that it needs as a tar file."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name in ("src", "playbooks", "tasks"):
+            tar.add(ROOT / name, name, filter=_plain)
+        for package in _needed("remedy", set()):
+            for file in distribution(package).files or ():
+                if ".." not in file.parts and file.suffix != ".pyc":
+                    tar.add(str(file.locate()), f"lib/{file}")
+    return packed.getvalue()
+
+
+def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    info.uid = info.gid = 0
+    return None if "__pycache__" in info.name else info
+
+
+def _needed(package: str, seen: set[str]) -> Iterator[str]:
+    for wanted in distribution(package).requires or ():
+        name = re.split(r"[^A-Za-z0-9_.-]", wanted, maxsplit=1)[0].lower().replace("_", "-")
+        extras = re.match(r"[A-Za-z0-9_.-]+\[(.*?)\]", wanted)
+        if "extra ==" in wanted and not (package == "psycopg" and "binary" in wanted):
+            continue
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            distribution(name)
+        except PackageNotFoundError:
+            continue  # for another platform or an older Python
+        assert extras is None or extras[1] == "binary"
+        yield name
+        yield from _needed(name, seen)
