@@ -364,6 +364,11 @@ def test_postgres_connections_works_where_it_is_told_the_container(bench: Bench,
     begun = docks.about("shop")["State"]["StartedAt"]
     found = findings(bench.runbook("postgres-connections", command="diagnose", **at))
     assert list(found) == ["postgres-connections"]
+    raised = {"postgres_idle": 0, "postgres_restart": True, "postgres_max_connections": 30}
+    told = bench.runbook("postgres-connections", **raised, **at)
+    assert told.code == 2
+    assert "which one postgres_login_host leads to is not known here: restart it yourself" in reason(told)
+    assert docks.psql("shop", held) == "17"
     done = bench.runbook("postgres-connections", postgres_idle="0.1s", **at)
     assert done.code == 0, reason(done)
     assert docks.psql("shop", held) == "0"
