@@ -51,7 +51,7 @@ def test_a_whole_file() -> None:
         "D (destructive) and R (disruptive) on at most 25% of the hosts, until 2027-06-30, granted by anna@example.com"
     )
     assert schedule.planned == "daily at 02:00; 0 14 * * 6 (Europe/Berlin)"
-    assert schedule.notify == ("ops",)
+    assert [name for name, _ in schedule.notify] == ["ops"]
     vet(schedule, NOW)
 
 

@@ -36,7 +36,10 @@ def notify() -> None:
 @options.vault
 def list_(**flags: Any) -> int:
     """List who may be told, and of what."""
-    targets, _ = _targets(flags)
+    from remedy.cli.notifying import known_targets
+    from remedy.project import Project
+
+    targets, _ = known_targets(Project.find(Path.cwd()), flags)
     if not targets:
         click.echo("nobody yet: `remedy notify --help` shows how notifications.yml is written")
         return 0
@@ -74,27 +77,15 @@ def send(run: str, names: tuple[str, ...], **flags: Any) -> int:
     return _send(of_run(run_as_document(record)), names, flags)
 
 
-def _targets(flags: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    from remedy.cli.asking import vault_passwords
-    from remedy.notify import load_targets
-    from remedy.project import Project
-    from remedy.secret import Secrets
-    from remedy.template import Vault
-
-    project = Project.find(Path.cwd())
-    secrets = Secrets()
-    passwords = vault_passwords(flags, project)
-    vault = Vault(passwords, secrets) if passwords else None
-    return load_targets(project.root, vault, secrets), secrets
-
-
 def _send(message: Any, names: Sequence[str], flags: dict[str, Any]) -> int:
+    from remedy.cli.notifying import known_targets
     from remedy.cli.telling import tell
     from remedy.notify import chosen, send
     from remedy.project import Project
 
-    known, secrets = _targets(flags)
-    wanted = chosen([(name, _WHERE) for name in names], known, Project.find(Path.cwd()).root)
+    project = Project.find(Path.cwd())
+    known, secrets = known_targets(project, flags)
+    wanted = chosen([(name, _WHERE) for name in names], known, project.root)
     trouble: list[str] = []
     if send(message, wanted, trouble.append, mask=secrets.mask, anyway=True):
         hint = "  the address, the network and the service's answer above are what to look at"

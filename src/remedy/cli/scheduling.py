@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from remedy.cli.notifying import targets_of, teller
 from remedy.cli.playing import play_named, prepare
 from remedy.cli.session import Unattended, me
 from remedy.errors import InputError, Position
@@ -89,6 +90,7 @@ def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = N
         elif error.where.file.startswith("command line"):
             error.where = at.get("vars", start)
         raise
+    targets_of(schedule, project, flags)
     return len(hosts)
 
 
@@ -122,6 +124,7 @@ def world(
         play=play,
         say=say,
         sleep=time.sleep,
+        ended=teller(schedule, project, flags, say),
     )
 
 

@@ -96,7 +96,9 @@ def load_schedule(path: Path, *, project: Project, name: str = "", text: str | N
             "missed": readers.choice(SKIP, ONCE),
             "overlap": readers.choice(REFUSE, WAIT),
             "permission": _permission,
-            "notify": lambda value, name, at: tuple(item for item, _ in readers.items(value, at)),
+            "notify": lambda value, name, at: tuple(
+                (readers.constant(item, name, where), where) for item, where in readers.items(value, at)
+            ),
             "paused": readers.constant,
         },
     )

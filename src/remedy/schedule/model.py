@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from remedy.document import Map
+from remedy.errors import Position
 from remedy.schedule.permission import Permission
 from remedy.schedule.times import Due, dues, jitter
 from remedy.schedule.when import Rule
@@ -45,7 +45,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
     missed: str = SKIP
     overlap: str = REFUSE
     permission: Permission | None = None
-    notify: tuple[Any, ...] = ()
+    notify: tuple[tuple[str, Position], ...] = ()
     paused: str | None = None
     title: str = ""
     document: Map

@@ -27,6 +27,15 @@ _POLL = 2.0  # seconds between two looks at who is at work
 _EARLY = timedelta(seconds=2)  # a daemon's clock and ours may disagree by that
 
 
+class Ending(Struct, frozen=True, kw_only=True):
+    """How a due time ended, for whoever is to be told; `run` None where nothing began, `exit_code` None: skipped."""
+
+    due: datetime
+    run: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+
+
 class World(Struct, frozen=True, kw_only=True):
     """What a turn needs of the world around it; tests bring their own clock."""
 
@@ -36,6 +45,7 @@ class World(Struct, frozen=True, kw_only=True):
     play: Play
     say: Callable[[str], None]
     sleep: Callable[[float], None]
+    ended: Callable[[Ending], None] = lambda ending: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -126,6 +136,10 @@ class Turn:
         name = self._schedule.name
         for each in decision.skipped[-10:]:
             self._world.say(f"{name}: {each.due.at:%Y-%m-%dT%H:%M:%SZ} {each.state}: {each.reason}")
+        if decision.skipped:
+            last, more = decision.skipped[-1], len(decision.skipped) - 1
+            before = f"; {more} due times before it passed without a run, too" if more else ""
+            self._world.ended(Ending(due=last.due.at, reason=f"{last.reason}{before}"))
         if decision.waiting is not None and decision.opens is not None:
             self._world.say(
                 f"{name}: {decision.waiting.at:%Y-%m-%dT%H:%M:%SZ} was missed, and waits for its window, "
@@ -149,6 +163,7 @@ class Turn:
             raise
         if closed is not None:
             self._book.tell(due.at, SKIPPED, reason=closed)
+            world.ended(Ending(due=due.at, reason=closed))
             world.say(f"{schedule.name}: {due.at:%Y-%m-%dT%H:%M:%SZ} {SKIPPED}: {closed}")
             return 0
         following = next(schedule.dues(due.at), None)
@@ -159,6 +174,7 @@ class Turn:
         try:
             if trouble := self._wait(until):
                 self._book.tell(at, SKIPPED, reason=trouble, exit_code=Refused.exit_code)
+                self._world.ended(Ending(due=at, reason=trouble, exit_code=Refused.exit_code))
                 raise Refused(f"the schedule '{self._schedule.name}' does not run: {trouble}")
         except KeyboardInterrupt:
             self._book.tell(at, SKIPPED, reason="interrupted before it began", exit_code=99)
@@ -193,21 +209,25 @@ class Turn:
             began.append(run)
             book.tell(at, RUNNING, run=run)
 
+        def end(state: str, code: int, reason: str | None = None) -> None:
+            book.tell(at, state, exit_code=code, **({} if reason is None else {"reason": reason}))
+            run = began[-1] if began else None
+            self._world.ended(Ending(due=at, run=run, reason=reason, exit_code=code))
+
         book.tell(at, RUNNING)
         try:
             refuse_expired(schedule, self._world.now())
             code = self._world.play(begin)
         except RemedyError as error:
-            state = REFUSED if isinstance(error, Refused) else DONE
-            book.tell(at, state, reason=error.message, exit_code=error.exit_code)
+            end(REFUSED if isinstance(error, Refused) else DONE, error.exit_code, error.message)
             raise
         except KeyboardInterrupt:
-            book.tell(at, DONE, reason="interrupted", exit_code=Interrupted.exit_code)
+            end(DONE, Interrupted.exit_code, "interrupted")
             raise
         except BaseException as error:
-            book.tell(at, DONE, reason=f"internal error: {type(error).__name__}", exit_code=1)
+            end(DONE, 1, f"internal error: {type(error).__name__}")
             raise
-        book.tell(at, REFUSED if code == Refused.exit_code else DONE, exit_code=code)
+        end(REFUSED if code == Refused.exit_code else DONE, code)
         return code
 
 
