@@ -170,12 +170,12 @@ def test_exported_units_are_what_systemd_takes(here: Scene, tmp_path: Path) -> N
             "vault": "secret\n",
         }
     )
-    done = here.run("schedule export nightly --systemd --system --run-as nobody --vault-password-file vault")
+    done = here.run("schedule export nightly --systemd --system --run-as daemon --vault-password-file vault")
     assert done.code == 0, done.err
     assert (
         done.out
         == here.run(
-            "schedule export nightly --systemd --system --run-as nobody --vault-password-file vault"
+            "schedule export nightly --systemd --system --run-as daemon --vault-password-file vault"
         ).out
     )
     texts = done.out.split("# /etc/systemd/system/")[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from datetime import UTC, datetime
 
 import click
 import pytest
@@ -18,6 +19,7 @@ from remedy.modules import find
 from remedy.notify import load_targets
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
+from remedy.schedule import load_schedule, vet
 from remedy.secret import Secrets
 from tests.docs import reading
 
@@ -84,6 +86,8 @@ def test_an_example_can_be_used(block, tmp_path, monkeypatch):
         assert read_specs(file)
     elif file.parent.name == "drills":
         assert load_drill(file, project=Project.find(tmp_path)).expect
+    elif file.parent.name == "schedules":
+        vet(load_schedule(file, project=Project(tmp_path)), datetime(2026, 11, 29, tzinfo=UTC))
     elif file.parent.name == "inventory":
         assert load_inventory([str(file)], root=tmp_path).hosts
     elif file.name == "remedy.yml":
