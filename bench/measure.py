@@ -68,7 +68,9 @@ def kill(child: subprocess.Popen) -> None:
 
 def clean_env(home: Path, more: dict[str, str]) -> dict[str, str]:
     """Nothing of the caller's shell: no tool's settings, no PYTHONDONTWRITEBYTECODE may weigh in."""
-    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(home), **more}
+    # What fills the history after a run would take the processor from whoever is measured next.
+    kept = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "REMEDY_HISTORY_FILL": "later"}
+    return {**kept, "HOME": str(home), **more}
 
 
 def tail(log: Path, lines: int = 15) -> str:

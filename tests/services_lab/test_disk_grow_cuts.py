@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.services_lab.growing import Bench, Machine, objects, said, words
 pytestmark = pytest.mark.lab
 
 MIB = 1 << 20
+WHO = ("controller", "link", "agent")
 _READS = 'case "$*" in *--no-reread*) ;; *) exec /usr/sbin/sfdisk "$@";; esac'
 _AGENTS = "ps -eo pid,args | awk '/python3 -I.* -B -c/ && !/awk/ {print $1}'"
 
@@ -65,20 +67,20 @@ def _filled(machine: Machine, fs: str, table: str) -> None:
     machine.shell("head -c 200M /dev/urandom > /data/kept; sync -f /data; sha256sum /data/kept > /run/sum")
 
 
-@pytest.mark.parametrize("who", ["controller", "link", "agent"])
-@pytest.mark.parametrize(
-    ("program", "fs"),
-    [
-        ("sfdisk", "xfs"),
-        ("partx", "ext4"),
-        ("e2fsck", "ext4"),
-        ("resize2fs", "ext4"),
-        ("xfs_growfs", "xfs"),
-        ("btrfs", "btrfs"),
-    ],
-)
+def _steps() -> list[Any]:
+    """Every program with every cut: one cut of each for `make drills`, the others for `make soak`."""
+    programs = [("sfdisk", "xfs"), ("partx", "ext4"), ("e2fsck", "ext4"), ("resize2fs", "ext4")]
+    programs += [("xfs_growfs", "xfs"), ("btrfs", "btrfs")]
+    return [
+        pytest.param(program, fs, who, marks=() if (number - turn) % len(WHO) == 0 else pytest.mark.soak)
+        for number, (program, fs) in enumerate(programs)
+        for turn, who in enumerate(WHO)
+    ]
+
+
+@pytest.mark.parametrize(("program", "fs", "who"), _steps())
 def test_a_step_that_is_cut_off_in_the_middle_ends_and_is_gone_on_from(
-    machine: Machine, bench: Bench, who: str, program: str, fs: str
+    machine: Machine, bench: Bench, program: str, fs: str, who: str
 ) -> None:
     _filled(machine, fs, "gpt" if who == "link" else "mbr")
     # The program that writes is slow: what reads the table alone is not.
@@ -96,7 +98,9 @@ def test_a_step_that_is_cut_off_in_the_middle_ends_and_is_gone_on_from(
     _whole(machine, bench, 3)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=pytest.mark.soak if seed > 1 else ()) for seed in range(6)]
+)
 def test_a_cut_at_any_moment_leaves_the_data_and_a_job_that_can_be_finished(
     machine: Machine, bench: Bench, seed: int
 ) -> None:
@@ -105,7 +109,7 @@ def test_a_cut_at_any_moment_leaves_the_data_and_a_job_that_can_be_finished(
     for name in ("partx", "resize2fs", "umount"):
         machine.slow(name, 0)
         machine.shell(f"sed -i 's/sleep 0/sleep .{chance.randrange(1, 9)}/' /usr/local/sbin/{name}")
-    who = chance.choice(["controller", "link", "agent"])
+    who = chance.choice(WHO)
     pause = chance.uniform(0.3, 3)
     _cut(machine, bench, who, lambda: machine.shell(f"sleep {pause:.2f}") and None, middle=False)
     machine.shell("rm -f /usr/local/sbin/*")
