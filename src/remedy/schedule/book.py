@@ -56,7 +56,7 @@ class Book:
         schedule = self._schedule
         with self._database.writing() as connection:
             mine = times.c.schedule == schedule.key
-            # A clock that was ahead called them missed: they are still to come. What ran then stays, and is not repeated.
+            # A clock that was ahead called them missed: they are to come. What ran then stays, and is not repeated.
             connection.execute(
                 delete(times).where(
                     mine,
