@@ -159,6 +159,16 @@ def test_the_clock_set_back_repeats_nothing(tmp_path: Path, database: Database) 
     assert [played.hour for played in stage.played] == [13, 14, 15, 16]
 
 
+def test_what_a_clock_ahead_called_missed_runs_when_it_comes(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, when="hourly at :00")
+    stage.at("2026-11-29T16:20:00").turn().due()
+    assert stage.played == []
+    stage.at("2026-11-29T12:59:00").turn().due()
+    for hour in (13, 14):
+        stage.at(f"2026-11-29T{hour}:00:01").turn().due()
+    assert [played.hour for played in stage.played] == [13, 14]
+
+
 def test_a_clock_that_was_years_ahead_does_not_stop_a_schedule(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database).at("2036-11-30T02:00:01")
     stage.turn().due()

@@ -24,7 +24,7 @@ PLAY = """\
   runbook: {{severity: P3}}
   diagnose:
     - shell: date +%s >> {path}; sleep {seconds}
-      args: {reads: true}
+      args: {{reads: true}}
 """
 SCHEDULE = """\
 playbook: {playbook}

@@ -6,18 +6,19 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from remedy.history import Database
 from remedy.history.tables import schedule_times as times
-from remedy.schedule.decide import Skipped
+from remedy.schedule.decide import MISSED, SKIPPED, Skipped
 from remedy.schedule.model import Schedule
 from remedy.schedule.times import Due
 
 ADDED, CLAIMED, RUNNING, DONE, REFUSED = "added", "claimed", "running", "done", "refused"
 BY_HAND = "by hand"
+_AHEAD = timedelta(seconds=5)  # clocks of several machines may disagree by less
 MOST = 2000
 """Skipped due times that are written one by one; those before them are summed in the oldest."""
 
@@ -55,6 +56,15 @@ class Book:
         schedule = self._schedule
         with self._database.writing() as connection:
             mine = times.c.schedule == schedule.key
+            # A clock that was ahead called them missed: they are to come. What ran then stays, and is not repeated.
+            connection.execute(
+                delete(times).where(
+                    mine,
+                    times.c.due > now + _AHEAD,
+                    times.c.state.in_((MISSED, SKIPPED)),
+                    times.c.run.is_(None),
+                )
+            )
             plan = connection.execute(
                 select(times.c.reason, times.c.due)
                 .where(mine, times.c.state == ADDED)
