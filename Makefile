@@ -21,7 +21,7 @@ test: venv       ## all tests, on real lab hosts (root on Linux), at most 15 min
 drills: venv     ## every drill: break real hosts, heal them, prove it (root on Linux)
 	@scripts/drills
 
-soak: venv       ## what takes longer: whole guests under QEMU (root on Linux)
+soak: venv       ## what takes longer: guests under QEMU, every cut, waiting (root on Linux)
 	@scripts/soak
 
 lint: venv       ## ruff, import-linter, vermin

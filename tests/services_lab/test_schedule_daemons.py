@@ -135,6 +135,7 @@ def test_two_daemons_run_each_due_time_once_and_replace_each_other(site: Site) -
     assert "Traceback" not in site.said(0) + site.said(1)
 
 
+@pytest.mark.soak
 def test_sigterm_waits_for_the_run_and_a_second_one_ends_it(site: Site) -> None:
     site.write("schedules/slow.yml", SCHEDULE.format(playbook="slow"))
     daemon = site.start()

@@ -78,6 +78,7 @@ def test_a_timer_fires_and_plays_on_another_host(keeper: Keeper) -> None:
     assert keeper.lab.run(keeper.name, ["ls", *units], ok=None).code != 0
 
 
+@pytest.mark.soak
 def test_powered_off_over_three_times_and_booted_outside_the_window_nothing_runs(keeper: Keeper) -> None:
     """Due every minute; off from the third minute on, back when the window is closed: all is told, nothing runs."""
     keeper.lab.run("web1", ["rm", "-f", "/srv/times"])
