@@ -18,14 +18,14 @@ _COMMANDS = {
     "diagnose": "Look only: what is wrong on which host, with evidence.",
     "run": "Run one module on hosts.",
     "rollback": "Take back what a run changed.",
-    "schedule": "Playbooks that run by themselves: when, where, by whose permission.",
-    "scheduler": "Start what is due: a daemon for where there is no systemd or cron.",
+    "schedule": "Playbooks that run by themselves, and by whose leave.",
+    "scheduler": "The daemon that starts what is due, for containers.",
+    "notify": "Who is told how runs end, and whether that works.",
     "history": "The runs of this machine, and what they changed.",
     "capacity": "What grows, and in how many days it is full.",
     "inventory": "Show hosts and groups, and who set a variable.",
     "doc": "Describe a module or a runbook.",
     "drill": "Break a real host, heal it, prove it.",
-    "notify": "Who is told how runs end, and whether that works.",
     "lab": "Disposable hosts on this machine, to break and heal.",
 }
 

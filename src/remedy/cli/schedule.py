@@ -47,7 +47,7 @@ def schedule() -> None:
     """
 
 
-@schedule.command()
+@schedule.command(short_help="Write one, or check the one that is there.")
 @click.argument("name")
 @click.option(
     "--from", "source", type=click.Path(path_type=Path), metavar="FILE", help="Take this file as it is."
@@ -114,7 +114,7 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     return 0
 
 
-@schedule.command("list")
+@schedule.command("list", short_help="All, with the next and the last time of each.")
 @_shape
 def list_(shape: str) -> int:
     """List the project's schedules: the next time, how the last one ended, whether it will run."""
@@ -152,7 +152,7 @@ def list_(shape: str) -> int:
     return broken
 
 
-@schedule.command()
+@schedule.command(short_help="Its next times, with clock changes, and the last ones.")
 @click.argument("name")
 @click.option(
     "-n", "--next", "number", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many."
@@ -186,7 +186,7 @@ def show(name: str, number: int, shape: str, **flags: Any) -> int:
     return code
 
 
-@schedule.command()
+@schedule.command(short_help="Now by hand, or as a timer does.")
 @click.argument("name")
 @click.option(
     "--due", metavar="TIME", help="For a due time ('now': what is due); as timers and the daemon call it."
@@ -219,7 +219,7 @@ def run(name: str, due: str | None, anyway: bool, **flags: Any) -> int:
         return turn.by_hand(anyway=anyway) if due is None else turn.due(at)
 
 
-@schedule.command()
+@schedule.command(short_help="Let its times pass, recorded as paused.")
 @click.argument("name")
 @click.option("--why", metavar="TEXT", default="", help="Said wherever a time is skipped for it.")
 def pause(name: str, why: str) -> int:
@@ -237,7 +237,7 @@ def pause(name: str, why: str) -> int:
     return 0
 
 
-@schedule.command()
+@schedule.command(short_help="Go on after a pause.")
 @click.argument("name")
 def resume(name: str) -> int:
     """Let a paused schedule run again; what passed meanwhile does not."""
@@ -259,7 +259,7 @@ def resume(name: str) -> int:
     return 0
 
 
-@schedule.command()
+@schedule.command(short_help="Delete its file and its timer.")
 @click.argument("name")
 def remove(name: str) -> int:
     """Delete a schedule's file, and the timer that `export --install` made of it; its past stays in the history."""
@@ -276,7 +276,7 @@ def remove(name: str) -> int:
     return 0
 
 
-@schedule.command()
+@schedule.command(short_help="Units for systemd, or lines for cron.")
 @click.argument("name")
 @click.option("--systemd", "kind", flag_value="systemd", help="A timer and a service unit.")
 @click.option("--cron", "kind", flag_value="cron", help="Lines for a crontab.")
