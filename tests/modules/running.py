@@ -114,9 +114,9 @@ def step(module, /, *, in_check=False, internal=(), **given):
     return {"id": "1", "module": spec.import_name, "params": ready, "check": in_check, "environment": {}}
 
 
-def in_lab(lab, host, *steps, user="root"):
+def in_lab(lab, host, *steps, user="root", timeout=None):
     """Run steps in a lab host, from sources shipped as the agent ships them; return their result frames."""
-    done = lab.run(host, ["python3", "-I", "-B", "-"], stdin=_program(steps), user=user)
+    done = lab.run(host, ["python3", "-I", "-B", "-"], stdin=_program(steps), user=user, timeout=timeout)
     return json.loads(done.stdout)
 
 

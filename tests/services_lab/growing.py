@@ -34,7 +34,9 @@ class Machine:
 
     def one(self, module: str, *, in_check: bool = False, **params: Any) -> dict[str, Any]:
         """Run one module; return its `result` frame."""
-        [frame] = in_lab(self.lab, self.name, step(module, in_check=in_check, **params))
+        [frame] = in_lab(
+            self.lab, self.name, step(module, in_check=in_check, **params), timeout=self.seconds
+        )
         return dict(frame)
 
     def short(self, path: str = "/data", **params: Any) -> dict[str, Any]:

@@ -90,7 +90,7 @@ umount /data; vgremove -q -f data; echo clear > /sys/block/md127/md/array_state;
 _THIN = """
 printf 'global { thin_check_executable = "" }\\n' > /etc/lvm/lvmlocal.conf; mkdir -p /data
 pvcreate -q -y "$1"; vgcreate -q data "$1"; lvcreate -q -y -L 200M -T data/pool
-lvcreate -q -y -V 150M -T data/pool -n lv; lvcreate -q -y -L 100M -n plain data
+lvcreate -q -y -V 152M -T data/pool -n lv; lvcreate -q -y -L 100M -n plain data
 mkfs.ext4 -q /dev/data/lv; mount /dev/data/lv /data
 """
 _BESIDE = """
@@ -269,7 +269,7 @@ def test_thin_pools_raid_and_multipath_are_named_and_left_alone(operator: Operat
     grown = play(operator, mount="/twin", size="160M")
     assert (grown.code, objects(grown)) == (0, ["lvm_lv", "filesystem"]), grown.stderr
     assert machine.shell("lvs --noheadings --units m --nosuffix -o lv_size data/pool data/lv").split() == [
-        "150.00",
+        "152.00",
         "200.00",
     ]
     machine.shell(_CLEAN, DISK, TWIN)
