@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -15,7 +16,7 @@ import pytest
 
 from remedy.errors import RemedyError
 from remedy.events import Intent, Warned
-from remedy.journal import Journal, is_active, read_run
+from remedy.journal import Journal, disk, is_active, read_run
 from tests.journal import telling
 
 
@@ -246,6 +247,30 @@ def test_the_run_is_locked_until_it_is_closed(folder: Path) -> None:
     journal.close()
     with pytest.raises(RemedyError, match="is closed"):
         journal(Warned(message="late"))
+
+
+def test_whoever_asks_whether_it_runs_does_not_keep_it_from_beginning(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking: list[threading.Timer] = []
+
+    def create(path: Path) -> int:
+        """Make it, and be looked at before it is locked."""
+        descriptor = disk.create(path)
+        other = os.open(path, os.O_RDONLY)
+        fcntl.flock(other, fcntl.LOCK_SH)
+        asking.append(threading.Timer(0.2, os.close, [other]))
+        asking[0].start()
+        return descriptor
+
+    monkeypatch.setattr("remedy.journal.journal.create", create)
+    journal = Journal(folder)
+    journal(telling.started(folder.name))
+    journal.commit()
+    asking[0].join()
+    assert is_active(folder)
+    journal.close()
+    assert not is_active(folder)
 
 
 def test_two_runs_never_share_a_journal(folder: Path) -> None:

@@ -206,7 +206,8 @@ class Journal:
                 )
             descriptor = create(self._path)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # It is new, so nobody else runs here; who asks whether somebody does holds it for a moment.
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
                 sync_folder(self._folder)
             except OSError:
                 os.close(descriptor)
