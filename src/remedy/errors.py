@@ -7,6 +7,7 @@ RemedyError                     exit 1   something in remedy itself is wrong
 ├── Refused                     exit 3   a guard, a lock or a missing approval said no before the first write
 ├── Unreachable                 exit 4   a host could not be worked on; `reason` says why (see REASONS)
 │   └── LinkLost                         the link to a host ended in the middle of the work
+├── history.HistoryError        exit 4   the history database cannot be reached, read or written
 ├── lab.LabError                exit 4   the lab cannot run here, or a lab host does not do what it should
 ├── TaskFailed                  exit 2   a task failed on a host
 └── Interrupted                 exit 99  the operator stopped the run

@@ -13,10 +13,11 @@ from remedy.cli import cli
 from remedy.cli.asking import extra_vars
 from remedy.document import Map, load_yaml
 from remedy.drill.file import load_drill
+from remedy.errors import Position
 from remedy.inventory import load as load_inventory
 from remedy.lab.spec import read_specs
 from remedy.modules import find
-from remedy.notify import load_targets
+from remedy.notify import Targets
 from remedy.playbook import load as load_playbook
 from remedy.project import Project
 from remedy.schedule import load_schedule, vet
@@ -96,7 +97,9 @@ def test_an_example_can_be_used(block, tmp_path, monkeypatch):
         monkeypatch.setenv("ONCALL_URL", "json://127.0.0.1/oncall")
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
         (tmp_path / "audit").write_text("json://127.0.0.1/audit\n")
-        assert load_targets(tmp_path, None, Secrets())
+        known = Targets(tmp_path, None, Secrets())
+        assert all(known.get(name, Position("a test")).kinds for name in known.names)
+        assert known.names
     elif named and file.parent == tmp_path:  # variables, for -e @FILE
         assert extra_vars([f"@{file}"], None)
     else:

@@ -33,7 +33,7 @@ def disk(used: float, size: float = 100 * GIB, mount: str = "/data", **more: Any
 def told(state: Path, days_ago: float, *done: Any, host: str = "db1") -> None:
     """Write a run of some days ago."""
     moment = (NOW - timedelta(days=days_ago)).timestamp()
-    events = [replace(each, time=moment, host=host) for each in done]
+    events = [replace(each, time=moment + number, host=host) for number, each in enumerate(done)]
     telling.write(
         state, f"run-{host}-{10_000 - days_ago:011.5f}", events, time=moment, mode="diagnose", hosts=[host]
     )
@@ -110,6 +110,15 @@ def test_memory_is_what_is_not_available_and_kernel_mounts_are_left_out(tmp_path
     assert set(by_name) == {("db1", "memory", ""), ("db1", "swap", ""), ("db2", "disk", "/run")}
     assert by_name["db1", "memory", ""].share == 0.75
     assert by_name["db1", "swap", ""].share is None
+
+
+def test_a_limit_that_did_not_change_within_a_run_is_known_all_the_same(tmp_path: Path) -> None:
+    before = disk(90 * GIB, inodes=1000, inodes_used=500)
+    told(tmp_path, 0, before, disk(50 * GIB, inodes=1000, inodes_used=400))
+    by_resource = {each.resource: each for each in found(tmp_path)}
+    assert by_resource["inodes"].last[1:] == (400, 1000)
+    assert [point.used for point in by_resource["inodes"].points] == [500, 400]
+    assert by_resource["disk"].last[1:] == (50 * GIB, 95 * GIB)
 
 
 def test_a_curve_is_one_line() -> None:

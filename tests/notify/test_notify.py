@@ -18,9 +18,9 @@ from click.testing import CliRunner
 
 from remedy.cli.notify import notify
 from remedy.cli.past import run_as_document
-from remedy.errors import InputError
+from remedy.errors import InputError, Position
 from remedy.journal import read_run
-from remedy.notify import load_targets, of_run, send, without_run
+from remedy.notify import Targets, of_run, send, without_run
 from remedy.secret import Secrets
 from tests.journal import telling
 from tests.notify.listening import mail_server, web_server
@@ -38,7 +38,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def targets(project: Path, text: str, secrets: Secrets | None = None) -> Any:
     (project / "notifications.yml").write_text(text)
-    return load_targets(project, None, Secrets() if secrets is None else secrets)
+    known = Targets(project, None, Secrets() if secrets is None else secrets)
+    return {name: known.get(name, Position("a test")) for name in known.names}
 
 
 def told(project: Path, events: list[Any], run: str = "20250101-a") -> Any:

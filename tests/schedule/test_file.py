@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from remedy.errors import InputError
 from remedy.schedule import vet
+from remedy.schedule.crontab import crontab
 from tests.schedule.making import ROOT, made, read
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -41,7 +43,8 @@ _PLAY = _BASE + "mode: play\n"
 
 def test_a_whole_file() -> None:
     schedule = read(WHOLE)
-    assert (schedule.name, schedule.key, schedule.title) == ("nightly", "ops/nightly", "Nightly disks")
+    assert (schedule.name, schedule.label, schedule.title) == ("nightly", "ops/nightly", "Nightly disks")
+    assert schedule.key == "/srv/ops/nightly"
     assert (schedule.inventories, schedule.limit, schedule.mode) == (("prod", "lab"), "web*", "play")
     assert (schedule.jitter, schedule.grace, schedule.missed, schedule.overlap) == (600, 120, "once", "wait")
     assert schedule.vars == {"disk_limit": "80%"}
@@ -148,3 +151,24 @@ def test_what_cannot_work_is_refused_when_added(words: dict[str, object], expect
 )
 def test_what_can_work_is_taken(words: dict[str, object]) -> None:
     vet(made(**words), NOW)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"blackouts": [{"from": "2026-01-01", "to": "9999-12-31"}]},
+        {"blackouts": [{"from": "0001-01-01", "to": "2026-01-01"}]},
+        {"permission": {"kinds": ["R"], "at_most": 1, "by": "ada", "until": "9999-12-31"}, "mode": "play"},
+    ],
+)
+def test_dates_beyond_calendars_are_slips(words: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="of this century or the next"):
+        made(**words)
+
+
+def test_a_title_is_one_line() -> None:
+    schedule = made(title="weekly\n* * * * * touch /tmp/no")
+    assert schedule.title == "weekly * * * * * touch /tmp/no"
+    lines = crontab(schedule, ["remedy"], ROOT, ROOT, ["--vault-password-file", "/a b%"]).splitlines()
+    assert [line for line in lines if line and not line.startswith(("#", "CRON_TZ=", "0 2 * * *  cd "))] == []
+    assert lines[-1].endswith("--due now --vault-password-file '/a b\\%'")

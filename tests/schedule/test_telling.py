@@ -108,10 +108,23 @@ def test_a_refusal_is_told_and_whoever_cannot_be_told_is_no_fault_of_the_run(pro
     done = remedy("schedule", "run", "nightly")
     assert done.return_value == 10
     assert "'ops' was not told: " in done.output
-    (project / "notifications.yml").write_text("ops: {url_env: REMEDY_TEST_NO_SUCH_VARIABLE}\n")
+    (project / "notifications.yml").write_text("[]\n")
     done = remedy("schedule", "run", "nightly")
     assert done.return_value == 10
     assert "nightly: nobody could be told: " in done.output
+
+
+def test_one_who_cannot_be_told_keeps_no_other_from_it(project: Path) -> None:
+    schedule(project, notify="[gone, ops]")
+    with web_server() as (web, port):
+        (project / "notifications.yml").write_text(
+            f"gone: {{url_env: REMEDY_TEST_NO_SUCH_VARIABLE}}\nops: {{url: 'json://127.0.0.1:{port}/'}}\n"
+        )
+        done = remedy("schedule", "run", "nightly")
+        assert len(web.bodies) == 1
+    assert done.return_value == 10
+    assert "nightly: 'gone' was not told: " in done.output
+    assert "gone  cannot be told: " in remedy("notify", "list").output
 
 
 def test_who_is_to_be_told_must_be_known_when_a_schedule_is_added(project: Path) -> None:

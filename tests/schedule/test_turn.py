@@ -179,7 +179,7 @@ def test_a_clock_that_was_years_ahead_does_not_stop_a_schedule(tmp_path: Path, d
 
 def test_an_overlap_is_refused_with_exit_3(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
-    assert Lease(database, "schedule:ops/nightly", "somebody").take()
+    assert Lease(database, f"schedule:{stage.schedule.key}", "somebody").take()
     with pytest.raises(Refused, match="overlap: somebody is still at work"):
         stage.turn().due()
     assert stage.played == []
@@ -225,7 +225,7 @@ def test_what_came_due_during_a_run_nobody_else_started(
 
 def test_waiting_for_the_run_before_ends_with_the_next_due_time(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database, when="every 1 minute", overlap="wait").at("2026-11-29T12:01:01")
-    assert Lease(database, "schedule:ops/nightly", "somebody", 500).take()
+    assert Lease(database, f"schedule:{stage.schedule.key}", "somebody", 500).take()
     with pytest.raises(Refused, match="until the next due time"):
         stage.turn().due()
     assert stage.now <= datetime(2026, 11, 29, 12, 2, 3, tzinfo=UTC)
@@ -319,7 +319,7 @@ def test_a_run_that_died_is_marked_by_the_next(tmp_path: Path, database: Databas
     assert book.claim(datetime(2026, 11, 29, 2, tzinfo=UTC))
     book.tell(datetime(2026, 11, 29, 2, tzinfo=UTC), "running", run="x")
     stage.turn().due()
-    assert stage.told()[1] == "29T02:00 done None: cut off: its process ended without a word"
+    assert stage.told()[1] == "29T02:00 cut off None: its process ended without a word"
 
 
 # Leases

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from remedy.cli import options
-from remedy.errors import Position
+from remedy.errors import InputError, Position
 
 _WHERE = Position("command line")
 _NOT_TOLD = 4
@@ -39,15 +39,22 @@ def list_(**flags: Any) -> int:
     from remedy.cli.notifying import known_targets
     from remedy.project import Project
 
-    targets, _ = known_targets(Project.find(Path.cwd()), flags)
-    if not targets:
+    known, _ = known_targets(Project.find(Path.cwd()), flags)
+    if not known.names:
         click.echo("nobody yet: `remedy notify --help` shows how notifications.yml is written")
         return 0
-    widest = max(map(len, targets))
-    for name, target in targets.items():
-        scheme = target.url.partition("://")[0]
-        click.echo(f"{name:{widest}}  {scheme:8}  {', '.join(sorted(target.kinds))}")
-    return 0
+    widest = max(map(len, known.names))
+    code = 0
+    for name in known.names:
+        try:
+            target = known.get(name, _WHERE)
+        except InputError as error:
+            click.echo(f"{name:{widest}}  cannot be told: {error.where}: {error.message}")
+            code = InputError.exit_code
+        else:
+            scheme = target.url.partition("://")[0]
+            click.echo(f"{name:{widest}}  {scheme:8}  {', '.join(sorted(target.kinds))}")
+    return code
 
 
 @notify.command()
@@ -80,12 +87,12 @@ def send(run: str, names: tuple[str, ...], **flags: Any) -> int:
 def _send(message: Any, names: Sequence[str], flags: dict[str, Any]) -> int:
     from remedy.cli.notifying import known_targets
     from remedy.cli.telling import tell
-    from remedy.notify import chosen, send
+    from remedy.notify import send
     from remedy.project import Project
 
     project = Project.find(Path.cwd())
     known, secrets = known_targets(project, flags)
-    wanted = chosen([(name, _WHERE) for name in names], known, project.root)
+    wanted = [known.get(name, _WHERE) for name in dict.fromkeys(names)]
     trouble: list[str] = []
     if send(message, wanted, trouble.append, mask=secrets.mask, anyway=True):
         hint = "  the address, the network and the service's answer above are what to look at"

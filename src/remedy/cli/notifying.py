@@ -12,30 +12,28 @@ from remedy.secret import Secrets
 from remedy.template import Vault
 
 if TYPE_CHECKING:
-    from remedy.notify import Message, Target
+    from remedy.notify import Message, Targets
     from remedy.schedule import Schedule
     from remedy.schedule.turn import Ending
 
 
-def known_targets(project: Project, flags: Mapping[str, Any]) -> tuple[dict[str, Target], Secrets]:
-    """Return who may be told, by name, and what must be hidden of them; raises InputError."""
+def known_targets(project: Project, flags: Mapping[str, Any]) -> tuple[Targets, Secrets]:
+    """Return who may be told, and what must be hidden of them; raises InputError."""
     from remedy.cli.asking import vault_passwords
-    from remedy.notify import load_targets
+    from remedy.notify import Targets
 
     secrets = Secrets()
     passwords = vault_passwords(flags, project)
     vault = Vault(passwords, secrets) if passwords else None
-    return load_targets(project.root, vault, secrets), secrets
+    return Targets(project.root, vault, secrets), secrets
 
 
-def targets_of(schedule: Schedule, project: Project, flags: Mapping[str, Any]) -> tuple[list[Target], Secrets]:
-    """Return whom a schedule tells; InputError, with its place, for who is not known."""
-    from remedy.notify import chosen
-
-    if not schedule.notify:
-        return [], Secrets()
-    known, secrets = known_targets(project, flags)
-    return chosen(schedule.notify, known, project.root), secrets
+def check_targets(schedule: Schedule, project: Project, flags: Mapping[str, Any]) -> None:
+    """Raise InputError, with its place, for whom a schedule tells and who is not known, or cannot be told."""
+    if schedule.notify:
+        known, _ = known_targets(project, flags)
+        for name, where in schedule.notify:
+            known.get(name, where)
 
 
 def teller(
@@ -46,13 +44,21 @@ def teller(
     def ended(ending: Ending) -> None:
         if not schedule.notify:
             return
-        try:
-            from remedy.notify import send
+        from remedy.notify import send
 
-            targets, secrets = targets_of(schedule, project, flags)
-            send(_message(schedule, project.state, ending), targets, say, mask=secrets.mask)
+        try:
+            known, secrets = known_targets(project, flags)
+            message = _message(schedule, project.state, ending)
         except (RemedyError, OSError) as error:
             say(f"{schedule.name}: nobody could be told: {error}")
+            return
+        wanted = []
+        for name, where in schedule.notify:
+            try:
+                wanted.append(known.get(name, where))
+            except RemedyError as error:
+                say(f"{schedule.name}: '{name}' was not told: {error}")
+        send(message, dict.fromkeys(wanted), say, mask=secrets.mask)
 
     return ended
 

@@ -289,7 +289,7 @@ def remove(name: str) -> int:
     "--vault-password-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Given to the service by LoadCredential=.",
+    help="Given to the service by LoadCredential=; named in the lines of a crontab.",
 )
 @click.option(
     "--private-key", type=click.Path(path_type=Path), metavar="FILE", help="The same for an SSH key."
@@ -323,7 +323,8 @@ def export(name: str, kind: str | None, install: bool, **flags: Any) -> int:
 
         if install:
             raise InputError("--install is for --systemd", hint="put the lines into a crontab: crontab -e")
-        click.echo(crontab(one, scheduling.program(), project.root, project.state), nl=False)
+        arguments = installing.arguments(flags)
+        click.echo(crontab(one, scheduling.program(), project.root, project.state, arguments), nl=False)
         return 0
     units = installing.units(project, one, flags)
     if not install:

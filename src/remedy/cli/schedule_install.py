@@ -18,7 +18,7 @@ from remedy.home import home_folder
 from remedy.project import Project
 from remedy.schedule import Schedule
 from remedy.schedule.book import Book
-from remedy.schedule.file import key_of
+from remedy.schedule.file import label_of
 from remedy.schedule.units import Place, service, timer, unit_name
 
 _SYSTEM = Path("/etc/systemd/system")
@@ -29,10 +29,22 @@ _CREDENTIALS = {
 }
 
 
+def arguments(flags: Mapping[str, Any]) -> list[str]:
+    """Return what a crontab's line says of files with passwords and keys; raises InputError."""
+    given = []
+    for flag, (_, option) in _CREDENTIALS.items():
+        path: Path | None = flags.get(flag)
+        if path is not None:
+            if not path.is_file():
+                raise InputError(f"no file '{path}'", hint=f"{option} expects a file that the run can read")
+            given += [option, str(path.absolute())]
+    return given
+
+
 def units(project: Project, schedule: Schedule, flags: Mapping[str, Any]) -> dict[Path, str]:
     """Return the units' files and what they hold, the same as long as nothing has changed; raises InputError."""
     system = _system(flags)
-    name, folder = unit_name(schedule.key), _folder(system)
+    name, folder = unit_name(schedule.label), _folder(system)
     credentials, arguments = {}, []
     for flag, (credential, option) in _CREDENTIALS.items():
         path: Path | None = flags.get(flag)
@@ -64,6 +76,7 @@ def install(
 ) -> None:
     """Write the units where that changes them, and start the timer; raises RemedyError."""
     system = _system(flags)
+    _refuse_others(project, files)
     _make_state(project, _user(flags) if system else None)
     for path, text in files.items():
         try:
@@ -79,7 +92,7 @@ def install(
         scheduling.say(f"wrote {path}")
     with scheduling.history(project) as database:
         Book(database, schedule, scheduling.holder()).begin(datetime.now(UTC))
-    name = f"{unit_name(schedule.key)}.timer"
+    name = f"{unit_name(schedule.label)}.timer"
     _systemctl(system, "daemon-reload")
     _systemctl(system, "enable", name)
     _systemctl(system, "restart", name)
@@ -89,11 +102,27 @@ def install(
         scheduling.say("it runs while you are logged in; for always: loginctl enable-linger")
 
 
+def _refuse_others(project: Project, files: Mapping[Path, str]) -> None:
+    """Raise InputError where units of this name are those of another project, whose folder has the same name."""
+    for path in files:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            continue
+        folders = [line.partition("=")[2] for line in lines if line.startswith("WorkingDirectory=")]
+        mine = [line.partition("=")[2] for line in files[path].splitlines() if line.startswith("WorkingDirectory=")]
+        if folders and folders != mine:
+            raise InputError(
+                f"{path} belongs to the project {folders[0]}, whose folder is called {project.root.name}, too",
+                hint="rename one of the folders, or the schedule",
+            )
+
+
 def removed(project: Project, name: str) -> list[Path]:
     """Stop and delete the units of a schedule, wherever they are; return their files."""
     gone = []
     for system in (True, False):
-        stem = unit_name(key_of(project, name))
+        stem = unit_name(label_of(project, name))
         found = [path for end in ("timer", "service") if (path := _folder(system) / f"{stem}.{end}").exists()]
         if not found:
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets as random
 import signal
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 import click
 
-from remedy.cli.notifying import targets_of, teller
+from remedy.cli.notifying import check_targets, teller
 from remedy.cli.playing import play_named, prepare
 from remedy.cli.session import Unattended, me
 from remedy.errors import InputError, Position
@@ -24,6 +23,7 @@ from remedy.project import Project
 from remedy.schedule import Schedule, load_schedule, vet
 from remedy.schedule.book import BY_HAND
 from remedy.schedule.file import schedule_file
+from remedy.schedule.holders import process_name
 from remedy.schedule.model import PLAY
 from remedy.schedule.permission import Standing
 from remedy.schedule.turn import World
@@ -58,7 +58,7 @@ def say(text: str) -> None:
 
 def holder(by_hand: bool = False) -> str:
     """Return a name for this process that no other one has."""
-    mine = f"{me()}, process {os.getpid()}-{random.token_hex(2)}"
+    mine = f"{me()}, {process_name()}"
     return f"{BY_HAND}, {mine}" if by_hand else mine
 
 
@@ -90,7 +90,7 @@ def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = N
         elif error.where.file.startswith("command line"):
             error.where = at.get("vars", start)
         raise
-    targets_of(schedule, project, flags)
+    check_targets(schedule, project, flags)
     return len(hosts)
 
 

@@ -146,19 +146,21 @@ def _series(
         if f"{about}/".startswith(_OF_THE_KERNEL) and about != "/run":
             continue
         for kind in kinds:
-            points = [
-                _point(kind, moment, values)
-                for moment, values in sorted(moments.items())
-                if values.keys() >= {*kind.used, *kind.less}
-            ]
+            points = list(_points(kind, moments))
             if points:
                 yield (kind, host, about), points
 
 
-def _point(kind: _Kind, moment: datetime, values: dict[str, float]) -> Point:
-    limit = sum(values[name] for name in kind.limit) if values.keys() >= {*kind.limit} else 0
-    used = sum(values[name] for name in kind.used) - sum(values[name] for name in kind.less)
-    return Point(moment, used, limit or None)  # a limit of 0 is none: Redis without maxmemory
+def _points(kind: _Kind, moments: dict[datetime, dict[str, float]]) -> Iterator[Point]:
+    """Yield what was used at each moment; what did not change since the last look was not told again."""
+    known: dict[str, float] = {}
+    for moment, values in sorted(moments.items()):
+        known.update(values)
+        if not values.keys() >= {*kind.used} or not known.keys() >= {*kind.less}:
+            continue
+        limit = sum(known[name] for name in kind.limit) if known.keys() >= {*kind.limit} else 0
+        used = sum(values[name] for name in kind.used) - sum(known[name] for name in kind.less)
+        yield Point(moment, used, limit or None)  # a limit of 0 is none: Redis without maxmemory
 
 
 def _grown(kind: _Kind, host: str, about: str, points: list[Point]) -> Growth:

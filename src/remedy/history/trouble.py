@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from remedy.errors import RemedyError
+from remedy.errors import RemedyError, Unreachable
 
 _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _NOTADB = 5, 6, 8, 10, 11, 13, 14, 26
 _SQLITE = {
@@ -22,10 +22,12 @@ _SQLITE = {
 
 
 class HistoryError(RemedyError):
-    """The history database cannot be used now; no run is the worse for it.
+    """The history database cannot be used now; no run is the worse for it, and a schedule does not run without it.
 
     `broken`: the file is damaged, and can be made anew from the journals; `newer`: its schema is of a newer remedy.
     """
+
+    exit_code = Unreachable.exit_code
 
     def __init__(
         self, message: str, *, hint: str | None = None, broken: bool = False, newer: bool = False

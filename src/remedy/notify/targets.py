@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,31 +38,35 @@ class Target(Struct, frozen=True, kw_only=True):
     position: Position
 
 
-def load_targets(root: Path, vault: Vault | None, secrets: Secrets) -> dict[str, Target]:
-    """Return who may be told, by name, as a project's notifications.yml has it; without the file nobody.
+class Targets:
+    """Who may be told, as a project's notifications.yml has it; without the file nobody.
 
-    The addresses become secrets. InputError, with the place, for what cannot be used.
+    Each is read when it is asked for: one whose address is missing today keeps no other from being told. The addresses
+    become secrets. `names` are in the file's order; InputError, with the place, for a file that cannot be used.
     """
-    path = root / FILE
-    if not path.is_file():
-        return {}
-    written = load_file(path, vault=vault.open if vault else None)
-    if not isinstance(written, Map):
-        raise InputError("nobody to be told stands here", where=Position(str(path), 1), hint=_EXPECTED)
-    return {
-        name: _target(name, value, written.values_at[name], vault, secrets) for name, value in written.items()
-    }
 
+    def __init__(self, root: Path, vault: Vault | None, secrets: Secrets) -> None:
+        self._path = root / FILE
+        self._vault = vault
+        self._secrets = secrets
+        written = load_file(self._path, vault=vault.open if vault else None) if self._path.is_file() else Map()
+        if not isinstance(written, Map):
+            start = Position(str(self._path), 1)
+            raise InputError("nobody to be told stands here", where=start, hint=_EXPECTED)
+        self._written = written
 
-def chosen(names: Iterable[tuple[str, Position]], known: Mapping[str, Target], root: Path) -> list[Target]:
-    """Return the targets of these names, each with its place; InputError for one that is not known."""
-    found = []
-    for name, where in names:
-        if name not in known:
-            hint = nearest(name, known) if known else f"{root / FILE} names nobody yet; {_EXPECTED}"
+    @property
+    def names(self) -> list[str]:
+        """The names, in the file's order."""
+        return list(map(str, self._written))
+
+    def get(self, name: str, where: Position) -> Target:
+        """Return one of them; InputError where there is no such one, or where it cannot be used."""
+        if name not in self._written:
+            known = self.names
+            hint = nearest(name, known) if known else f"{self._path} names nobody yet; {_EXPECTED}"
             raise InputError(f"nobody to be told is called '{name}'", where=where, hint=hint)
-        found.append(known[name])
-    return list(dict.fromkeys(found))
+        return _target(name, self._written[name], self._written.values_at[name], self._vault, self._secrets)
 
 
 def _target(name: Any, value: Any, where: Position, vault: Vault | None, secrets: Secrets) -> Target:

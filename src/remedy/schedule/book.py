@@ -17,6 +17,7 @@ from remedy.schedule.model import Schedule
 from remedy.schedule.times import Due
 
 ADDED, CLAIMED, RUNNING, DONE, REFUSED = "added", "claimed", "running", "done", "refused"
+CUT_OFF = "cut off"
 BY_HAND = "by hand"
 _AHEAD = timedelta(seconds=5)  # clocks of several machines may disagree by less
 MOST = 2000
@@ -134,7 +135,7 @@ class Book:
             connection.execute(
                 update(times)
                 .where(times.c.schedule == self._schedule.key, times.c.state == RUNNING)
-                .values(state=DONE, reason="cut off: its process ended without a word")
+                .values(state=CUT_OFF, reason="its process ended without a word")
             )
 
     def find(self, at: datetime) -> Entry | None:
@@ -165,7 +166,7 @@ class Book:
                     times.c.schedule == self._schedule.key,
                     times.c.due < due.at,
                     times.c.updated > due.at,
-                    times.c.state.in_((RUNNING, DONE, REFUSED)),
+                    times.c.state.in_((RUNNING, DONE, REFUSED, CUT_OFF)),
                     times.c.run.is_not(None),
                 )
                 .order_by(times.c.due.desc())

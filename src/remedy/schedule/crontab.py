@@ -16,9 +16,11 @@ _CAVEATS = """\
 """
 
 
-def crontab(schedule: Schedule, program: Sequence[str], root: Path, state: Path) -> str:
-    """Return the lines, with what stands before and behind them, for a user's crontab."""
-    command = shlex.join([*program, "schedule", "run", schedule.name, "--due", "now"])
+def crontab(
+    schedule: Schedule, program: Sequence[str], root: Path, state: Path, arguments: Sequence[str] = ()
+) -> str:
+    """Return the lines for a crontab, with what stands before and behind them; `arguments`: more of the run's."""
+    command = shlex.join([*program, "schedule", "run", schedule.name, "--due", "now", *arguments])
     line = f"cd {shlex.quote(str(root))} && REMEDY_STATE={shlex.quote(str(state))} {command}"
     line = line.replace("%", "\\%")  # cron makes new lines of them
     fields = [_fields(rule.minutes, rule.hours, rule.days) for rule in schedule.rules]

@@ -25,7 +25,7 @@ from remedy.history import Database
 from remedy.project import Project
 from remedy.schedule.book import Book
 from remedy.schedule.children import Children
-from remedy.schedule.file import load_schedule, schedule_files
+from remedy.schedule.file import load_schedule, project_key, schedule_files
 from remedy.schedule.lease import Lease
 from remedy.schedule.model import ONCE, Schedule
 from remedy.schedule.times import dues
@@ -117,7 +117,7 @@ class Daemon:
         self._children = children
         self._holder = holder
         self._say = say
-        self._lease = Lease(database, f"scheduler:{project.root.name}", holder, seconds)
+        self._lease = Lease(database, f"scheduler:{project_key(project)}", holder, seconds)
         self._scheduler: Any = None
         self._held = 0.0
         self._seen: Signature | None = None
@@ -170,7 +170,7 @@ class Daemon:
             self._say(f"another daemon is at work ({self._lease.whose() or 'unknown'}): standing by")
 
     def _open(self) -> None:
-        digest = hashlib.sha256(self._project.root.name.encode()).hexdigest()[:8]
+        digest = hashlib.sha256(project_key(self._project).encode()).hexdigest()[:8]
         scheduler = BackgroundScheduler(
             timezone=UTC,
             # Whether a late time still runs is for `remedy schedule run` to judge, and to record.

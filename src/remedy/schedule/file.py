@@ -34,9 +34,25 @@ def schedules_folder(project: Project) -> Path:
     return project.root / FOLDER
 
 
+_YEARS = range(2000, 2200)  # what lies further away is a slip, and beyond what calendars can add to
+
+
 def key_of(project: Project, name: str) -> str:
-    """Return what a schedule is called in the history database: the same in every copy of the project."""
+    """Return what a schedule is called in the history database.
+
+    In one that several machines share it is the same in every copy of the project: there the folder's name counts.
+    """
+    return f"{project_key(project)}/{name}"
+
+
+def label_of(project: Project, name: str) -> str:
+    """Return what a schedule is called for people, units and its jitter: FOLDER/NAME, the same in every copy."""
     return f"{project.root.name}/{name}"
+
+
+def project_key(project: Project) -> str:
+    """Return what a project is called in the history database: its folder, in a shared one the folder's name."""
+    return project.root.name if project.history else str(project.root)
 
 
 def schedule_files(project: Project) -> list[Path]:
@@ -80,7 +96,7 @@ def load_schedule(path: Path, *, project: Project, name: str = "", text: str | N
         document,
         "schedule",
         {
-            "title": readers.constant,
+            "title": lambda value, name, at: " ".join(readers.constant(value, name, at).split()),
             "playbook": readers.constant,
             "inventory": readers.constants,
             "limit": readers.constant,
@@ -120,6 +136,7 @@ def load_schedule(path: Path, *, project: Project, name: str = "", text: str | N
     return Schedule(
         name=name,
         key=key_of(project, name),
+        label=label_of(project, name),
         path=path,
         title=written.get("title", name),
         playbook=written["playbook"],
@@ -306,9 +323,12 @@ class _Spans:
                 found = datetime.fromisoformat(re.sub(r"([ T])(\d):", r"\g<1>0\2:", text))
             except ValueError:
                 pass
-        if found is None:
+        if found is None or found.year not in _YEARS:
             raise readers.wrong(
-                value, name, position, "a date (2026-12-20) or a date and time ('2026-12-20 18:00')"
+                value,
+                name,
+                position,
+                "a date (2026-12-20) or a date and time ('2026-12-20 18:00'), of this century or the next",
             )
         return found.replace(tzinfo=self._zone).astimezone(UTC), text, len(text) == len("2026-12-20")
 
@@ -360,12 +380,13 @@ def _most(value: Any, name: str, position: Position) -> tuple[float, bool]:
 
 
 def _until(value: Any, name: str, position: Position) -> date:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
     try:
-        return date.fromisoformat(str(value))
+        found = date.fromisoformat(str(value))
     except ValueError:
-        raise readers.wrong(value, name, position, "a date such as 2027-06-30") from None
+        found = date.min
+    if found.year not in _YEARS:
+        raise readers.wrong(value, name, position, "a date such as 2027-06-30, of this century or the next")
+    return found
 
 
 def _refuse_contradictions(document: Map, written: dict[str, Any], opening: Opening) -> None:

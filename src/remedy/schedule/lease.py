@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from remedy.errors import RemedyError
 from remedy.history import Database
 from remedy.history.tables import leases
+from remedy.schedule.holders import surely_dead
 
 
 class Lease:
@@ -40,11 +41,13 @@ class Lease:
             )
             if taken.rowcount:
                 return True
-            if (
-                connection.execute(select(leases.c.name).where(leases.c.name == self.name)).first()
-                is not None
-            ):
+            holder = connection.execute(select(leases.c.holder).where(leases.c.name == self.name)).scalar()
+            if holder is not None and not surely_dead(str(holder)):
                 return False
+            if holder is not None:  # its process was killed, and need not be waited for
+                its = (leases.c.name == self.name) & (leases.c.holder == holder)
+                moved = update(leases).where(its).values(holder=self.holder, until=until)
+                return bool(connection.execute(moved).rowcount)
         try:
             with self._database.writing() as connection:
                 connection.execute(insert(leases).values(name=self.name, holder=self.holder, until=until))

@@ -24,11 +24,12 @@ REFUSE, WAIT = "refuse", "wait"
 class Schedule(Struct, frozen=True, kw_only=True):
     """One schedule; `when` and the zone as written, the rules made of them; `jitter` and `grace` in seconds.
 
-    `key` names it in the history database: the project's folder and its name, the same in every copy of the project.
+    `key` names it in the history database; `label` is its project's folder's name and its own, in every copy the same.
     """
 
     name: str
     key: str
+    label: str
     path: Path
     playbook: str
     when: tuple[str, ...]
@@ -56,7 +57,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
 
     def late_by(self, due: Due) -> timedelta:
         """Return by how much the jitter delays a due time."""
-        return jitter(self.key, due.at, self.jitter)
+        return jitter(self.label, due.at, self.jitter)
 
     @property
     def planned(self) -> str:
