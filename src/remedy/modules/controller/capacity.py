@@ -15,8 +15,8 @@ from typing import Any
 from remedy.agent.kinds import Param, Probe
 
 PARAMS = (
-    Param("since", "duration", default="90d", help="How far to look back."),
-    Param("below", "duration", default="14d", help="What is full within this time is in short."),
+    Param("since", "duration", default=7776000, help="How far to look back."),
+    Param("below", "duration", default=1209600, help="What is full within this time is in short."),
 )
 EXAMPLES = """
 - capacity: {since: 30d, below: 14d}
