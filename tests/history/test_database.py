@@ -163,7 +163,10 @@ def test_a_damaged_file_is_set_aside_and_made_anew(tmp_path: Path, damage: str) 
     database.close()
     (aside,) = tmp_path.glob("history.db.damaged-*")
     assert aside.read_bytes() == was
-    assert notices == [f"the history database {path} was damaged: it is now {aside}, and filled anew from the journals"]
+    assert notices == [
+        f"the history database {path} was damaged: it is now {aside}, and filled anew from the journals; "
+        "what schedules have run is not in these"
+    ]
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:

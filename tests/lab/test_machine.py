@@ -42,7 +42,8 @@ def own() -> Iterator[Lab]:
 def traces(lab: Lab) -> list[str]:
     """Return everything of a lab that the kernel still knows."""
     found = [str(path) for path in Path("/sys/class/net").glob(f"{lab.network.bridge}*")]
-    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/remedy-lab-{lab.number}")]
+    # os.walk passes over what ends meanwhile; Path.glob does not.
+    found += [path for path, _, _ in os.walk("/sys/fs/cgroup") if path.endswith(f"/remedy-lab-{lab.number}")]
     loops = json.loads(tools.run(["losetup", "--json", "--list"]) or "{}").get("loopdevices", [])
     found += [loop["back-file"] for loop in loops if str(lab.folder) in loop["back-file"]]
     for folder in Path("/proc").glob("[0-9]*"):

@@ -175,7 +175,10 @@ def _made(path: Path) -> Database:
 
 def _move(path: Path, notice: Callable[[str], None]) -> None:
     moved = set_aside(path)
-    notice(f"the history database {path} was damaged: it is now {moved}, and filled anew from the journals")
+    notice(
+        f"the history database {path} was damaged: it is now {moved}, and filled anew from the journals; "
+        "what schedules have run is not in these"
+    )
 
 
 def _sqlite(url: str, **more: Any) -> Engine:

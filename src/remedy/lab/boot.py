@@ -26,6 +26,7 @@ _REBOOT = 133  # exit code of systemd-nspawn --keep-unit when the host asks for 
 _APART = ("setsid", "--fork", "unshare", "--mount", "--net", "--propagation", "slave")
 _PAUSE = 0.03
 _PATIENCE = 3.0  # seconds until a host that does not greet is looked at
+_UNBORN = 10.0  # seconds until a host's first process is there, where the disk is busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,14 @@ def wait(plan: Plan, seconds: float, stop: threading.Event) -> None:
     """Return when the host's sshd greets or `stop` is set; a LabError shows what the host said."""
     started = time.monotonic()
     inside = Inside(plan.spec.name, plan.cgroup)
+    lived = False
     while not stop.wait(_PAUSE):
         if greets(plan.address):
             return
         waited = time.monotonic() - started
-        if waited > 1 and not plan.cgroup.members():
+        alive = bool(plan.cgroup.members())
+        lived = lived or alive
+        if not alive and (lived or waited > _UNBORN):
             said = plan.console.read_text(errors="replace")
             raise failure(plan.spec.name, plan.console, "the host ended while booting", said)
         if waited > seconds or (waited > _PATIENCE and _sshd_failed(inside)):

@@ -19,6 +19,7 @@ Reader = Callable[[Any, str, Position], Any]
 _TRUE = ("yes", "true", "on", "y", "t", "1")
 _FALSE = ("no", "false", "off", "n", "f", "0")
 _NAME = "letters, digits and _, no digit first, no word of Python's"
+_SHOWN = 80  # letters of a value in an error: a file that was named by mistake is not poured out
 _PERCENT = re.compile(r"[0-9]+%")
 
 
@@ -39,7 +40,10 @@ def describe(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    return "a vaulted text" if isinstance(value, VaultText) else f"the text '{value}'"
+    if isinstance(value, VaultText):
+        return "a vaulted text"
+    text = str(value)
+    return f"the text '{text if len(text) <= _SHOWN else text[: _SHOWN - 3] + '...'}'"
 
 
 def wrong(value: Any, name: str, position: Position, expected: str) -> InputError:
