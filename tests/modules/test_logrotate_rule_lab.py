@@ -304,6 +304,18 @@ def test_a_rule_gets_what_it_lacks_and_nothing_else(lab, host):
     assert lines(lab, host, log)[1:] == (0, 0)
 
 
+def test_a_rule_of_somebody_elses_that_is_called_like_ours_is_amended_too(lab, host):
+    """It was taken for a drop-in of remedy's own, and then refused for not being one."""
+    log = write(lab, host, "told", "told")
+    lab.put(host, "/etc/logrotate.d/remedy-shop", f"{log} {{\n  daily\n}}\n".encode())
+    try:
+        frame = rule(lab, host, paths=[log], amend=["missingok"])
+        assert frame["status"] == "changed", frame["reason"]
+        assert sh(lab, host, "cat /etc/logrotate.d/remedy-shop") == f"{log} {{\n  daily\n\tmissingok\n}}\n"
+    finally:
+        sh(lab, host, "rm /etc/logrotate.d/remedy-shop; systemctl stop w-told")
+
+
 def test_a_link_to_a_file_of_rules_stays_one(lab, host):
     """It was replaced by a file, and what its owner wrote into his own from then on had no effect."""
     log = write(lab, host, "told", "told", folder="/srv/app")

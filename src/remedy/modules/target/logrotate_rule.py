@@ -207,9 +207,10 @@ class Rule(Content):
         if self.params["name"]:
             return start + self.params["name"]
         # It may have got another name than it would get today: the one that was taken then may be free by now.
-        ours = [rule.file for rule in self._rules if rule.file.startswith(start) and rule.patterns == self._paths]
-        if ours:
-            return ours[0]
+        # A file of somebody else's may be called so, too.
+        for rule in self._rules:
+            if rule.file.startswith(start) and rule.patterns == self._paths and self._is_ours(rule.file):
+                return rule.file
         path = start + _log_rules.slug(self._paths[0])
         if any(rule.file == path for rule in self._rules):
             path += "-" + digest([self._paths[0].encode("utf-8", "surrogateescape")])[:8]
@@ -255,11 +256,11 @@ class Rule(Content):
         own = next((rule for rule in self._rules if rule.file == self._own_file), None) if have else None
         return own.options() if own is not None else {}
 
+    def _is_ours(self, path):
+        return self.files.read(path).startswith(_log_rules.HEAD.encode("ascii"))
+
     def _check_ours(self, have):
-        if have is not None and (
-            have["type"] != "file"
-            or not self.files.read(self.path).startswith(_log_rules.HEAD.encode("ascii"))
-        ):
+        if have is not None and (have["type"] != "file" or not self._is_ours(self.path)):
             raise Failed("%s is there and not remedy's: give another name" % self.path)
 
     def _amended(self):
