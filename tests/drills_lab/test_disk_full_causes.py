@@ -61,6 +61,7 @@ SHOPS = {(SHOP, name) for name in ("disk-full", *EVERYTHING.findings)}
 BOTH = {*SHOPS, (SHIPS, "disk-full"), (SHIPS, "docker")}
 
 
+@pytest.mark.soak  # the drills of disk-full are about each of these, too
 @pytest.mark.parametrize("cause", CASES)
 def test_one_cause(lab: Lab, hosts: tuple[Host, Host], tmp_path: Path, cause: str) -> None:
     case = CASES[cause]
