@@ -192,11 +192,14 @@ def test_the_disk_of_another_host_is_not_taken_for_ours(
     """Hosts of one machine see each other's loop devices, and files of one name have one inode number there."""
     host_factory("grows2", role="disks", disks={"/srv/disks": Disk("2G")})
     other = Machine(lab, "grows2")
-    disk = other.short()["disk"]
     image = "/srv/disks/remedy-drill-data.img"
-    machine.shell(': > "$1"; [ -e "$2" ] || mknod -m 600 "$2" b 7 "${2#/dev/loop}"', image, disk)
     same = 'stat -c %i "$1"'
-    assert machine.shell(same, image) == other.shell(same, image)
+    number = machine.shell(': > "$1"; ' + same, image)
+    # A new file takes the lowest number that is free.
+    other.shell("for n in $(seq 12 $(($1 - 1))); do : > /srv/disks/before$n; done", number)
+    disk = other.short()["disk"]
+    machine.shell('[ -e "$1" ] || mknod -m 600 "$1" b 7 "${1#/dev/loop}"', disk)
+    assert other.shell(same, image) == number
     machine.clean()
     assert machine.shell('ls "$1" 2> /dev/null || echo none', image) == "none"
     attached = 'findmnt -no SOURCE /data; losetup --noheadings --output BACK-FILE "$1"'

@@ -23,7 +23,8 @@ from tests.modules.moto_ec2 import KEY, REGION, SECRET, attached
 pytestmark = pytest.mark.lab
 
 METADATA = """
-import http.server, json, sys
+import http.server, json, socketserver, sys
+socketserver.TCPServer.allow_reuse_address = True
 class Metadata(http.server.BaseHTTPRequestHandler):
     def answer(self, code, text):
         self.send_response(code)
@@ -41,13 +42,18 @@ class Metadata(http.server.BaseHTTPRequestHandler):
             self.answer(200, json.dumps(told))
         else:
             self.answer(404, "")
-http.server.HTTPServer(("169.254.169.254", 80), Metadata).serve_forever()
+# An HTTPServer would ask for the name of its address first, and wait where nobody answers.
+socketserver.TCPServer(("169.254.169.254", 80), Metadata).serve_forever()
 """
 SERVE = """
 systemctl stop metadata 2> /dev/null || true
 ip address show dev lo | grep -q 169.254.169.254 || ip address add 169.254.169.254/32 dev lo
 systemd-run --quiet --collect --unit metadata python3 /root/metadata.py "$@"
-for try in $(seq 100); do python3 -c 'import socket; socket.create_connection(("169.254.169.254", 80), 1)' && exit; done
+asks='import socket; socket.create_connection(("169.254.169.254", 80), 1)'
+for try in $(seq 100); do
+    python3 -c "$asks" 2> /dev/null && exit
+    sleep 0.1
+done
 exit 1
 """
 ASIDE = {
