@@ -31,7 +31,9 @@ BEFORE = {
 STATIC = ("flag", "--provider", "static", "-i", "staging")
 
 
-@pytest.mark.parametrize("phase", BEFORE)
+@pytest.mark.parametrize(
+    "phase", [pytest.param(each, marks=() if each in ("method", "heal") else pytest.mark.soak) for each in BEFORE]
+)
 def test_kill_in_a_phase_then_clean(lab: Lab, staging: Rehearser, phase: str):
     with staging.start(*STATIC) as process:
         until_line(process, BEFORE[phase])

@@ -72,6 +72,7 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.soak  # the drills have each of these come and go, too
 @pytest.mark.parametrize("name", CASES)
 def test_a_fault_comes_and_goes(lab: Lab, fresh: dict[str, dict[str, Any]], name: str) -> None:
     case = CASES[name]

@@ -119,6 +119,7 @@ PLAY = """\
 """
 
 
+@pytest.mark.soak
 def test_two_hosts_by_hand_take_a_play(harbour: Harbour, tmp_path: Path) -> None:
     data = tmp_path / "data"
     vagrant("up", "app1", "db1", data=data)
@@ -150,6 +151,7 @@ def need(name: str, role: str, **options: object) -> Need:
     return Need(name=name, role=role, options=said, position=Position("d.yml", 1))
 
 
+@pytest.mark.soak
 def test_machines_are_as_new_after_each_drill(harbour: Harbour, tmp_path: Path) -> None:
     needs = [
         need("web", "app", root_size="300M", disks={"/var/log": {"size": "96M", "inodes": 2000}}),
@@ -199,6 +201,7 @@ def test_machines_are_as_new_after_each_drill(harbour: Harbour, tmp_path: Path) 
     assert harbour.left() == []
 
 
+@pytest.mark.soak
 def test_a_missing_image_is_fetched_from_nowhere(harbour: Harbour, tmp_path: Path) -> None:
     subprocess.run(["docker", "image", "rm", "remedy/queue:vagrant"], capture_output=True, check=True)
     data = tmp_path / "data"
@@ -222,6 +225,7 @@ def test_drills_pass_on_machines_of_vagrants(harbour: Harbour) -> None:
     assert harbour.left() == []
 
 
+@pytest.mark.soak
 def test_a_killed_drill_is_cleaned_away(harbour: Harbour) -> None:
     command = [*REMEDY, "drill", "disk-full", "--provider", "vagrant", "--format", "json"]
     drill = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -236,6 +240,7 @@ def test_a_killed_drill_is_cleaned_away(harbour: Harbour) -> None:
     assert harbour.left() == []
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("role", ["app", "db"])
 def test_the_script_of_a_role_makes_a_machine(lab: Lab, host_factory: HostFactory, role: str) -> None:
     """The virtual machines' script, on a booted Debian that has the network of this machine to fetch packages."""

@@ -224,6 +224,7 @@ def test_a_container_gets_another_address_and_is_found_there(bench: Bench, docks
     assert docks.address("own") != before
 
 
+@pytest.mark.soak
 def test_one_that_hangs_is_restarted_only_where_data_may_go(bench: Bench, docks: Docks) -> None:
     docks.redis("own", serve=(*OPEN, "--enable-debug-command", "yes"))
     docks.docker(

@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 @pytest.mark.parametrize("fs", ["xfs", "ext4", "btrfs"])
-@pytest.mark.parametrize("table", ["gpt", "mbr"])
+@pytest.mark.parametrize("table", ["gpt", pytest.param("mbr", marks=pytest.mark.soak)])
 def test_every_amount_is_reached_and_a_second_run_changes_nothing(
     machine: Machine, bench: Bench, fs: str, table: str
 ) -> None:

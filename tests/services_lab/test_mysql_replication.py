@@ -22,6 +22,10 @@ IO_ERROR = {
 """Whether MariaDB → what the replica says while its source is away."""
 
 
+LATER = ("mariadb-gtid", "mysql-positions")
+"""For `make soak`: each server, and GTID and positions, are tried by `make drills`, too."""
+
+
 @pytest.fixture(scope="module")
 def hosts(host_factory: HostFactory) -> None:
     """Two hosts of each server."""
@@ -29,7 +33,9 @@ def hosts(host_factory: HostFactory) -> None:
         host_factory(name, role=role)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(
+    params=[pytest.param(kind, marks=pytest.mark.soak if kind in LATER else ()) for kind in KINDS]
+)
 def bench(request: pytest.FixtureRequest, hosts: None, lab: Lab, tmp_path: Path) -> Bench:
     """A pair as new, and its operator."""
     pair = pair_of(lab, request.param)
