@@ -100,6 +100,7 @@ def _done(site: Site, name: str) -> list[dict[str, Any]]:
     return [entry for entry in site.past(name) if entry["state"] == "done"]
 
 
+@pytest.mark.soak
 def test_two_daemons_run_each_due_time_once_and_replace_each_other(site: Site) -> None:
     site.write("schedules/minutely.yml", SCHEDULE.format(playbook="quick"))
     first = site.start()
