@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -387,7 +388,10 @@ def test_a_point_that_cannot_be_reached_is_told_before_anything_is_loaded(bench:
         assert said in bench.one("mysql_restore", name="shop", backup=path, until=until)["reason"]
     assert bench.databases() == ["shop"]
     bench.database.sql("FLUSH BINARY LOGS; FLUSH BINARY LOGS")
-    bench.database.sql("PURGE BINARY LOGS TO '" + bench.database.binlogs()[-1] + "'")
+    deadline = time.monotonic() + 10
+    while len(bench.database.binlogs()) > 1:  # MariaDB leaves what InnoDB has not written out yet
+        assert time.monotonic() < deadline
+        bench.database.sql("PURGE BINARY LOGS TO '" + bench.database.binlogs()[-1] + "'")
     reason = bench.one("mysql_restore", name="shop", backup=path, until="2099-01-01 00:00:00")["reason"]
     assert "is not there any more" in reason
     assert "is not there any more" in bench.one("mysql_backup_info", name="shop")["result"]["replay"]

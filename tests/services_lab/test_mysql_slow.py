@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,14 @@ def test_the_slow_log_goes_on_and_only_chosen_statements_end(bench: Bench) -> No
     assert changes(bench.runbook("mysql-slow", *NOW)) == []
 
 
-def test_a_missing_index_is_resolved_when_the_plan_uses_one(bench: Bench) -> None:
+def slow(bench: Bench) -> None:
+    """Let two statements run, and be as old as what is looked for."""
     bench.fault("fault_mysql_slow", statements=2)
+    time.sleep(1.2)
+
+
+def test_a_missing_index_is_resolved_when_the_plan_uses_one(bench: Bench) -> None:
+    slow(bench)
     chosen = {"mysql_kill": {"users": ["remedy_drill_slow"]}, "mysql_index_table": EVENTS}
     # An index that is there, and does not serve the statements, is no cure.
     done = bench.runbook("mysql-slow", *NOW, "-e", json.dumps({**chosen, "mysql_index_columns": ["note(5)"]}))
@@ -112,7 +119,7 @@ def test_a_missing_index_is_resolved_when_the_plan_uses_one(bench: Bench) -> Non
     assert not finding(done, "mysql-missing-index")["resolved"]
     assert finding(done, "mysql-long-queries")["resolved"]
     bench.fault("fault_mysql_slow", state="absent")
-    bench.fault("fault_mysql_slow", statements=2)
+    slow(bench)
     done = bench.runbook("mysql-slow", *NOW, "-e", json.dumps({**chosen, "mysql_index_columns": ["customer"]}))
     assert done.code == 0, why(done)
     assert finding(done, "mysql-missing-index")["resolved"]
