@@ -216,6 +216,7 @@ def test_a_missing_image_is_fetched_from_nowhere(harbour: Harbour, tmp_path: Pat
     assert harbour.left() == []
 
 
+@pytest.mark.soak
 def test_drills_pass_on_machines_of_vagrants(harbour: Harbour) -> None:
     """Those that need more of a container than a folder: its open files, and a database on a disk of its own."""
     names = ["disk-full-deleted", "disk-full-binlogs"]

@@ -96,6 +96,7 @@ def test_a_port_that_somebody_else_has_is_told_with_its_owner(bench: Bench, cach
         cache.shell("systemctl stop thief; systemctl reset-failed redis-server || true")
 
 
+@pytest.mark.soak
 def test_one_that_hangs_is_restarted_only_where_nothing_is_lost(bench: Bench, cache: Cache) -> None:
     cache.clean("enable-debug-command local", 'save ""')
     cache.fill("shop:#", 5)

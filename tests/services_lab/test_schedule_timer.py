@@ -49,6 +49,7 @@ def _export(keeper: Keeper, name: str) -> str:
     return str(done.stderr)
 
 
+@pytest.mark.soak
 def test_a_timer_fires_and_plays_on_another_host(keeper: Keeper) -> None:
     _add(keeper, "minutely", "--when", "every 1 minute")
     said = _export(keeper, "minutely")
