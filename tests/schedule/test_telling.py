@@ -41,12 +41,12 @@ def endings(stage: Stage) -> list[Ending]:
 def test_each_end_is_told_once(tmp_path: Path) -> None:
     database = open_database(tmp_path / "state")
     stage = Stage(tmp_path, database, windows=["daily 01:00 to 04:00"])
-    [run] = endings(stage.at("2026-11-30T02:00:01"))
+    [run] = endings(stage.at("2099-11-30T02:00:01"))
     assert (run.run, run.exit_code, run.reason) == ("run-0", 0, None)
-    assert run.due == datetime(2026, 11, 30, 2, tzinfo=UTC)
-    [late] = endings(stage.at("2026-12-04T12:00:00"))  # four times, one message
+    assert run.due == datetime(2099, 11, 30, 2, tzinfo=UTC)
+    [late] = endings(stage.at("2099-12-04T12:00:00"))  # four times, one message
     assert late.exit_code is None
-    assert late.due == datetime(2026, 12, 4, 2, tzinfo=UTC)
+    assert late.due == datetime(2099, 12, 4, 2, tzinfo=UTC)
     assert "; 3 due times before it passed without a run, too" in str(late.reason)
     assert endings(stage) == []
 
@@ -54,7 +54,7 @@ def test_each_end_is_told_once(tmp_path: Path) -> None:
         raise TaskFailed("db1: no")
 
     stage.during = fail
-    [failed] = endings(stage.at("2026-12-05T02:00:01"))
+    [failed] = endings(stage.at("2099-12-05T02:00:01"))
     assert (failed.run, failed.exit_code, failed.reason) == ("run-1", 2, "db1: no")
     database.close()
 

@@ -23,7 +23,7 @@ class Stage:
     """A schedule, a clock that stands where it is put, and plays that are counted."""
 
     def __init__(self, folder: Path, database: Database, **words: Any) -> None:
-        self.now = datetime(2026, 11, 29, 12, tzinfo=UTC)
+        self.now = datetime(2099, 11, 29, 12, tzinfo=UTC)
         self.folder = folder
         self.database = database
         self.schedule = made(folder / "ops", **words)
@@ -77,25 +77,25 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def test_a_due_time_runs_once(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
     assert stage.turn().due() == 0
     assert stage.turn("another").due() == 0
-    assert stage.turn("a daemon").due(datetime(2026, 11, 30, 2, tzinfo=UTC)) == 0
+    assert stage.turn("a daemon").due(datetime(2099, 11, 30, 2, tzinfo=UTC)) == 0
     assert len(stage.played) == 1
     (entry,) = stage.entries()
     assert (entry.state, entry.exit_code, entry.run, entry.holder) == ("done", 0, "run-0", "tester")
-    assert stage.said[-1].startswith("nightly: 2026-11-30T02:00:00Z is handled already (done, by tester)")
+    assert stage.said[-1].startswith("nightly: 2099-11-30T02:00:00Z is handled already (done, by tester)")
 
 
 def test_a_schedule_first_seen_by_its_timer_runs(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
     new = made(tmp_path / "ops", name="from-git")
     assert stage.turn(schedule=new).due() == 0
     assert len(stage.played) == 1
 
 
 def test_a_changed_plan_begins_anew(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database).at("2026-12-05T12:00:00")
+    stage = Stage(tmp_path, database).at("2099-12-05T12:00:00")
     changed = made(tmp_path / "ops", when="daily at 11:55")
     assert stage.turn(schedule=changed).due() == 0
     assert len(stage.played) == 1
@@ -103,7 +103,7 @@ def test_a_changed_plan_begins_anew(tmp_path: Path, database: Database) -> None:
 
 
 def test_many_at_once_claim_a_due_time_once(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database, overlap="wait").at("2026-11-30T02:00:01")
+    stage = Stage(tmp_path, database, overlap="wait").at("2099-11-30T02:00:01")
     together = threading.Barrier(8)
     codes = []
 
@@ -121,7 +121,7 @@ def test_many_at_once_claim_a_due_time_once(tmp_path: Path, database: Database) 
 
 
 def test_what_was_missed_is_recorded_once(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database, windows=["daily 01:00 to 05:00"]).at("2026-12-02T11:00:00")
+    stage = Stage(tmp_path, database, windows=["daily 01:00 to 05:00"]).at("2099-12-02T11:00:00")
     assert stage.turn().due() == 0
     assert stage.turn().due() == 0
     assert stage.played == []
@@ -129,20 +129,20 @@ def test_what_was_missed_is_recorded_once(tmp_path: Path, database: Database) ->
 
 
 def test_a_very_long_absence_is_summed_up(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database, when="every 1 minute").at("2026-12-02T11:00:00")
+    stage = Stage(tmp_path, database, when="every 1 minute").at("2099-12-02T11:00:00")
     assert stage.turn().due() == 0
     entries = Book(database, stage.schedule, "").newest(5000)
     assert len(entries) == 2001
     assert len(stage.played) == 1
-    assert str(entries[-1].reason).endswith("due times before it, since 2026-11-29 12:01 UTC)")
+    assert str(entries[-1].reason).endswith("due times before it, since 2099-11-29 12:01 UTC)")
 
 
 def test_missed_once_waits_and_runs_when_the_window_opens(tmp_path: Path, database: Database) -> None:
     words = {"when": "sundays at 02:00", "windows": ["daily 01:00 to 05:00"], "missed": "once"}
-    stage = Stage(tmp_path, database, **words).at("2026-12-06T11:00:00")
+    stage = Stage(tmp_path, database, **words).at("2099-12-06T11:00:00")
     assert stage.turn().due() == 0
     assert stage.entries() == []
-    stage.at("2026-12-07T01:00:02")
+    stage.at("2099-12-07T01:00:02")
     assert stage.turn().due() == 0
     assert stage.turn().due() == 0
     assert len(stage.played) == 1
@@ -152,33 +152,33 @@ def test_missed_once_waits_and_runs_when_the_window_opens(tmp_path: Path, databa
 def test_the_clock_set_back_repeats_nothing(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database, when="hourly at :00")
     for hour in (13, 14, 15):
-        stage.at(f"2026-11-29T{hour}:00:01").turn().due()
-    stage.at("2026-11-29T12:59:00")
+        stage.at(f"2099-11-29T{hour}:00:01").turn().due()
+    stage.at("2099-11-29T12:59:00")
     for hour in (13, 14, 15, 16):
-        stage.at(f"2026-11-29T{hour}:00:01").turn().due()
+        stage.at(f"2099-11-29T{hour}:00:01").turn().due()
     assert [played.hour for played in stage.played] == [13, 14, 15, 16]
 
 
 def test_what_a_clock_ahead_called_missed_runs_when_it_comes(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database, when="hourly at :00")
-    stage.at("2026-11-29T16:20:00").turn().due()
+    stage.at("2099-11-29T16:20:00").turn().due()
     assert stage.played == []
-    stage.at("2026-11-29T12:59:00").turn().due()
+    stage.at("2099-11-29T12:59:00").turn().due()
     for hour in (13, 14):
-        stage.at(f"2026-11-29T{hour}:00:01").turn().due()
+        stage.at(f"2099-11-29T{hour}:00:01").turn().due()
     assert [played.hour for played in stage.played] == [13, 14]
 
 
 def test_a_clock_that_was_years_ahead_does_not_stop_a_schedule(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database).at("2036-11-30T02:00:01")
     stage.turn().due()
-    stage.at("2026-11-30T02:00:01").turn().due()
-    stage.at("2026-12-01T02:00:01").turn().due()
-    assert [played.year for played in stage.played] == [2036, 2026, 2026]
+    stage.at("2099-11-30T02:00:01").turn().due()
+    stage.at("2099-12-01T02:00:01").turn().due()
+    assert [played.year for played in stage.played] == [2036, 2099, 2099]
 
 
 def test_an_overlap_is_refused_with_exit_3(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
     assert Lease(database, f"schedule:{stage.schedule.key}", "somebody").take()
     with pytest.raises(Refused, match="overlap: somebody is still at work"):
         stage.turn().due()
@@ -191,13 +191,13 @@ def test_what_came_due_during_a_run_nobody_else_started(
     tmp_path: Path, database: Database, overlap: str, plays: int
 ) -> None:
     """As with a timer, which does not start a service that is still at work."""
-    stage = Stage(tmp_path, database, when="hourly at :00", overlap=overlap).at("2026-11-29T13:00:01")
+    stage = Stage(tmp_path, database, when="hourly at :00", overlap=overlap).at("2099-11-29T13:00:01")
     first = [True]
 
     def work() -> None:
         if first.pop():
             first.append(False)
-            stage.at("2026-11-29T15:20:00")
+            stage.at("2099-11-29T15:20:00")
         else:
             first.append(False)
 
@@ -218,21 +218,21 @@ def test_what_came_due_during_a_run_nobody_else_started(
         patch.setattr(Book, "tell", tell)
         assert stage.turn().due() == 0
     assert len(stage.played) == plays
-    overlapped = "overlap: the run of 2026-11-29 13:00 UTC was still at work"
+    overlapped = "overlap: the run of 2099-11-29 13:00 UTC was still at work"
     assert f"29T14:00 skipped None: {overlapped}" in stage.told()
     assert (f"29T15:00 skipped None: {overlapped}" in stage.told()) == (overlap == "refuse")
 
 
 def test_waiting_for_the_run_before_ends_with_the_next_due_time(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database, when="every 1 minute", overlap="wait").at("2026-11-29T12:01:01")
+    stage = Stage(tmp_path, database, when="every 1 minute", overlap="wait").at("2099-11-29T12:01:01")
     assert Lease(database, f"schedule:{stage.schedule.key}", "somebody", 500).take()
     with pytest.raises(Refused, match="until the next due time"):
         stage.turn().due()
-    assert stage.now <= datetime(2026, 11, 29, 12, 2, 3, tzinfo=UTC)
+    assert stage.now <= datetime(2099, 11, 29, 12, 2, 3, tzinfo=UTC)
 
 
 def test_jitter_delays_the_start_and_is_seen_again(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database, jitter="1h").at("2026-11-30T02:00:01")
+    stage = Stage(tmp_path, database, jitter="1h").at("2099-11-30T02:00:01")
     stage.turn().due()
     (due,) = stage.entries()
     from remedy.schedule.times import jitter
@@ -241,7 +241,7 @@ def test_jitter_delays_the_start_and_is_seen_again(tmp_path: Path, database: Dat
 
 
 def test_interrupted_while_it_waits_is_recorded(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database, jitter="1h").at("2026-11-30T02:00:01")
+    stage = Stage(tmp_path, database, jitter="1h").at("2099-11-30T02:00:01")
 
     def interrupted(seconds: float) -> None:
         raise KeyboardInterrupt
@@ -253,12 +253,12 @@ def test_interrupted_while_it_waits_is_recorded(tmp_path: Path, database: Databa
 
 
 def test_an_expired_permission_is_refused_before_anything(tmp_path: Path, database: Database) -> None:
-    permission = {"kinds": ["D", "R"], "at_most": 1, "until": "2026-11-30", "by": "anna@example.com"}
+    permission = {"kinds": ["D", "R"], "at_most": 1, "until": "2099-11-30", "by": "anna@example.com"}
     stage = Stage(tmp_path, database, mode="play", permission=permission)
-    stage.at("2026-11-30T23:59:00").turn().by_hand()
+    stage.at("2099-11-30T23:59:00").turn().by_hand()
     with pytest.raises(Refused) as caught:
-        stage.at("2026-12-01T02:00:01").turn().due()
-    assert "the permission of the schedule 'nightly' (D and R) ended on 2026-11-30" in caught.value.message
+        stage.at("2099-12-01T02:00:01").turn().due()
+    assert "the permission of the schedule 'nightly' (D and R) ended on 2099-11-30" in caught.value.message
     assert caught.value.where is not None
     assert len(stage.played) == 1
     assert stage.entries()[0].state == "refused"
@@ -266,7 +266,7 @@ def test_an_expired_permission_is_refused_before_anything(tmp_path: Path, databa
 
 
 def test_a_run_that_fails_is_told(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
     stage.code = 2
     assert stage.turn().due() == 2
 
@@ -275,7 +275,7 @@ def test_a_run_that_fails_is_told(tmp_path: Path, database: Database) -> None:
 
     stage.during = fail
     with pytest.raises(TaskFailed):
-        stage.at("2026-12-01T02:00:01").turn().due()
+        stage.at("2099-12-01T02:00:01").turn().due()
     assert stage.told() == ["01T02:00 done 2: no space", "30T02:00 done 2: None"]
 
 
@@ -292,7 +292,7 @@ def test_by_hand_windows_and_a_pause_hold_unless_anyway(tmp_path: Path, database
 
 
 def test_by_hand_does_not_hide_what_is_due(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
     stage.turn("by hand, me").by_hand()
     stage.now += timedelta(seconds=2)
     stage.turn().due()
@@ -302,22 +302,22 @@ def test_by_hand_does_not_hide_what_is_due(tmp_path: Path, database: Database) -
 @pytest.mark.parametrize(
     ("due", "message"),
     [
-        ("2026-11-30T02:01:00", "is no due time of 'nightly'"),
-        ("2026-12-24T02:00:00", "has not come yet"),
+        ("2099-11-30T02:01:00", "is no due time of 'nightly'"),
+        ("2099-12-24T02:00:00", "has not come yet"),
     ],
 )
 def test_a_due_time_that_is_none(tmp_path: Path, database: Database, due: str, message: str) -> None:
-    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
     with pytest.raises(InputError, match=message):
         stage.turn().due(datetime.fromisoformat(f"{due}Z"))
     assert stage.entries() == []
 
 
 def test_a_run_that_died_is_marked_by_the_next(tmp_path: Path, database: Database) -> None:
-    stage = Stage(tmp_path, database).at("2026-11-30T02:00:01")
+    stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
     book = Book(database, stage.schedule, "the dead")
-    assert book.claim(datetime(2026, 11, 29, 2, tzinfo=UTC))
-    book.tell(datetime(2026, 11, 29, 2, tzinfo=UTC), "running", run="x")
+    assert book.claim(datetime(2099, 11, 29, 2, tzinfo=UTC))
+    book.tell(datetime(2099, 11, 29, 2, tzinfo=UTC), "running", run="x")
     stage.turn().due()
     assert stage.told()[1] == "29T02:00 cut off None: its process ended without a word"
 
