@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from remedy.cli import options
+
 _FINDINGS = 10
 
 
@@ -20,13 +22,7 @@ _FINDINGS = 10
     "--html", "page", type=click.Path(dir_okay=False), help="Write a page with a plot of each to this file."
 )
 @click.option("-v", "--verbose", is_flag=True, help="Also that of which less than a tenth is used.")
-@click.option(
-    "--format",
-    "shape",
-    type=click.Choice(["console", "json"]),
-    default="console",
-    help="json: one document on standard output.",
-)
+@options.shape
 def capacity(
     hosts: tuple[str, ...],
     resources: tuple[str, ...],

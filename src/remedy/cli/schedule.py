@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,13 @@ import click
 
 from remedy.cli import options
 
-_stack = options._stack
-_login = _stack(
-    click.option("-u", "--user", metavar="NAME", help="Log in as this user."),
-    click.option("--private-key", "--key-file", metavar="FILE", help="Log in with this key."),
-    click.option("--vault-password-file", "--vault-pass-file", "vault_files", multiple=True, metavar="FILE",
-                 help="The vault password: a file, or a program that prints it."),
+_login = options.stack(
+    options.user,
+    options.private_key,
+    options.vault_password_file,
     click.option("--vault-id", "vault_ids", multiple=True, metavar="LABEL@SOURCE",
                  help="A labelled vault password: a file."),
-    click.option("-f", "--forks", type=click.IntRange(1), metavar="N", help="Hosts at a time (default 50)."),
-)  # fmt: skip
-_shape: Callable[[Any], Any] = click.option(
-    "--format", "shape", type=click.Choice(["console", "json"]), default="console",
-    help="json: one document on standard output.",
+    options.forks,
 )  # fmt: skip
 
 
@@ -115,7 +108,7 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
 
 
 @schedule.command("list", short_help="All, with the next and the last time of each.")
-@_shape
+@options.shape
 def list_(shape: str) -> int:
     """List the project's schedules: the next time, how the last one ended, whether it will run."""
     from remedy.cli import schedule_pages as pages
@@ -157,7 +150,7 @@ def list_(shape: str) -> int:
 @click.option(
     "-n", "--next", "number", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many."
 )
-@_shape
+@options.shape
 @_login
 def show(name: str, number: int, shape: str, **flags: Any) -> int:
     """Show a schedule: its next times with the clock changes, its permission, what became of the last times.
