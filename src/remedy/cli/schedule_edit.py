@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from remedy.cli.session import me
+from remedy.document import load_file
 from remedy.errors import InputError, Position
 from remedy.project import Project
 from remedy.schedule import Schedule, load_schedule
@@ -96,20 +97,13 @@ def local_zone() -> str:
 
 def written(path: Path, schedule: Schedule) -> None:
     """Put a checked schedule where it belongs, unless it is there."""
-    if schedule.path == path and path.is_file() and schedule.document == load_document(path):
+    if schedule.path == path and path.is_file() and schedule.document == load_file(path):
         return
     if schedule.path != path:
         text = schedule.path.read_text(encoding="utf-8")
     else:
         text = yaml.safe_dump(_plain(schedule.document), sort_keys=False, allow_unicode=True, width=110)
     _replace(path, text)
-
-
-def load_document(path: Path) -> Any:
-    """Return what a file holds."""
-    from remedy.document import load_file
-
-    return load_file(path)
 
 
 def _plain(value: Any) -> Any:
@@ -141,9 +135,10 @@ def pause(schedule: Schedule, why: str) -> str:
 
 def resume(schedule: Schedule) -> None:
     """Take the pause out of a schedule's file; raises InputError where it is written in another way."""
-    text = _PAUSED.sub("", schedule.path.read_text(encoding="utf-8"))
+    before = schedule.path.read_text(encoding="utf-8")
+    text = _PAUSED.sub("", before)
     where = schedule.document.keys_at.get("paused")
-    if text == schedule.path.read_text(encoding="utf-8"):
+    if text == before:
         raise InputError("'paused' cannot be taken out", where=where, hint="expected it on a line of its own")
     _replace(schedule.path, text)
 

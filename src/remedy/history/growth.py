@@ -167,7 +167,7 @@ def _grown(kind: _Kind, host: str, about: str, points: list[Point]) -> Growth:
     told = Growth(host=host, resource=kind.name, object=about, unit=kind.unit, points=tuple(points))
     per_day, reason = _trend(points)
     if per_day is None:
-        return _with(told, reason=reason)
+        return replace(told, reason=reason)
     left = None
     last = told.last
     if last.limit is not None:
@@ -176,11 +176,7 @@ def _grown(kind: _Kind, host: str, about: str, points: list[Point]) -> Growth:
             left = 0.0
         elif per_day > _STEADY * last.limit and room / per_day <= _FAR:
             left = room / per_day
-    return _with(told, per_day=per_day, days_left=left)
-
-
-def _with(told: Growth, **more: object) -> Growth:
-    return replace(told, **more)
+    return replace(told, per_day=per_day, days_left=left)
 
 
 def _trend(points: list[Point]) -> tuple[float | None, str | None]:

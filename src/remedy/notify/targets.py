@@ -137,23 +137,21 @@ def _usable(url: str, name: str, where: Position) -> None:
     import apprise
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it would print the address
-    scheme = url.partition("://")[0]
-    schemes = {each for plugin in apprise.Apprise().details()["schemas"] for each in _schemes(plugin)}
-    if scheme.lower() not in schemes:
-        near = nearest(scheme, schemes)
-        hint = (
-            near
-            if near.startswith("did you mean")
-            else "known are mailto, mailtos, json, slack, lark, feishu ..."
-        )
-        raise InputError(f"'{name}' has an address of no known kind", where=where, hint=hint)
     try:
         made = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     except Exception:  # a plugin's own fault on an address it did not expect
         made = None
-    if made is None:
-        hint = f"see how {scheme}:// is written in the documentation of Apprise"
-        raise InputError(f"the {scheme} address of '{name}' is incomplete or wrong", where=where, hint=hint)
+    if made is not None:
+        return
+    scheme = url.partition("://")[0]
+    schemes = {each for plugin in apprise.Apprise().details()["schemas"] for each in _schemes(plugin)}
+    if scheme.lower() not in schemes:
+        near = nearest(scheme, schemes)
+        known = "known are mailto, mailtos, json, slack, lark, feishu ..."
+        hint = near if near.startswith("did you mean") else known
+        raise InputError(f"'{name}' has an address of no known kind", where=where, hint=hint)
+    hint = f"see how {scheme}:// is written in the documentation of Apprise"
+    raise InputError(f"the {scheme} address of '{name}' is incomplete or wrong", where=where, hint=hint)
 
 
 def _schemes(plugin: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from remedy.schedule.decide import span
+from remedy.schedule.holders import born
 from remedy.schedule.times import Due
 
 _SLACK = 60.0  # seconds by which clocks drift, and are put right, without anybody setting them
@@ -38,7 +39,7 @@ class Reading(Struct, frozen=True):
         except OSError:
             boot = ""
         since = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-        boottime, ticks = time.clock_gettime(since), _first_process()
+        boottime, ticks = time.clock_gettime(since), born(1)
         up = max(0.0, boottime - ticks / os.sysconf("SC_CLK_TCK")) if ticks else 0.0
         return cls(f"{boot} {ticks}" if boot else "", time.time(), boottime, time.monotonic(), up)
 
@@ -74,16 +75,6 @@ class Story(Struct, frozen=True):
         """Say by how much the clock was set back, None where it was not."""
         skew = self.set_by()
         return f"the clock was set back by {span(timedelta(seconds=-skew))}" if skew < 0 else None
-
-
-def _first_process() -> int:
-    """Return when process 1 was started, in clock ticks since the boot of the machine; 0 where that is not told."""
-    try:
-        return int(
-            Path("/proc/1/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-        )
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def look(path: Path) -> Story:

@@ -13,13 +13,13 @@ _NAME = re.compile(r"process (?P<pid>\d+) \((?P<world>[0-9a-f]+-[0-9a-f]+)-(?P<b
 def process_name() -> str:
     """Return a name for this process that no other one has, on any machine, at any time."""
     pid = os.getpid()
-    return f"process {pid} ({_world()}-{_born(pid)}-{random.token_hex(2)})"
+    return f"process {pid} ({_world()}-{born(pid)}-{random.token_hex(2)})"
 
 
 def surely_dead(holder: str) -> bool:
     """Say whether a holder was a process of this very boot and PID namespace that is no more; else False."""
     found = _NAME.search(holder)
-    return found is not None and found["world"] == _world() and _born(int(found["pid"])) != int(found["born"])
+    return found is not None and found["world"] == _world() and born(int(found["pid"])) != int(found["born"])
 
 
 def _world() -> str:
@@ -31,10 +31,10 @@ def _world() -> str:
         return f"{random.token_hex(4)}-0"  # nobody else's
 
 
-def _born(pid: int) -> int:
+def born(pid: int) -> int:
     """Return when a process began, in the kernel's ticks since the boot; 0 where there is none."""
     try:
-        told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return 0 if told[0] in "ZX" else int(told[19])
+    except (OSError, ValueError, IndexError):
         return 0
-    return 0 if told[0] in "ZX" else int(told[19])

@@ -15,7 +15,7 @@ from remedy.errors import InputError, Interrupted, Refused, RemedyError
 from remedy.history import Database
 from remedy.schedule import clock
 from remedy.schedule.book import BY_HAND, DONE, REFUSED, RUNNING, Book
-from remedy.schedule.decide import SKIPPED, Decision, Skipped, decide, span
+from remedy.schedule.decide import SKIPPED, Decision, decide, span
 from remedy.schedule.lease import Lease
 from remedy.schedule.model import PLAY, WAIT, Schedule
 from remedy.schedule.times import Due, between
@@ -242,6 +242,3 @@ def refuse_expired(schedule: Schedule, now: datetime) -> None:
             where=schedule.document["permission"].values_at.get("until"),
             hint="who grants it writes a new day; nothing was contacted",
         )
-
-
-__all__ = ["Play", "Skipped", "Turn", "World", "refuse_expired"]
