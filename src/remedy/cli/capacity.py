@@ -62,8 +62,8 @@ def capacity(
             )
     moment = since(start)
     project = Project.find(Path.cwd())
-    database = filled(project.state, project.history, lambda text: click.echo(f"warning: {text}", err=True))
-    found = growths(database, moment, hosts, resources)
+    with filled(project.state, project.history, lambda text: click.echo(f"warning: {text}", err=True)) as database:
+        found = growths(database, moment, hosts, resources)
     short = found if below is None else days_of(found, below)
     now = datetime.now(UTC)
     if page is not None:

@@ -65,20 +65,8 @@ def as_json(found: Sequence[Growth], since: datetime, now: datetime) -> str:
 
 
 def _plain(each: Growth) -> dict[str, Any]:
-    last = each.last
-    return {
-        "host": each.host,
-        "resource": each.resource,
-        "object": each.object,
-        "unit": each.unit,
-        "used": last.used,
-        "limit": last.limit,
-        "share": each.share,
-        "per_day": each.per_day,
-        "days_left": each.days_left,
-        "reason": each.reason,
-        "points": [[point.time.isoformat(), point.used, point.limit] for point in each.points],
-    }
+    points = [[point.time.isoformat(), point.used, point.limit] for point in each.points]
+    return {"host": each.host, **each.told(), "share": each.share, "points": points}
 
 
 def _row(each: Growth) -> tuple[str, ...]:

@@ -31,15 +31,8 @@ class Measured:
             found = self._found[days].get(host, [])
         return [
             {
-                "resource": each.resource,
-                "object": each.object,
-                "unit": each.unit,
-                "used": each.last.used,
-                "limit": each.last.limit,
+                **each.told(),
                 "percent": None if each.share is None else round(100 * each.share, 1),
-                "per_day": each.per_day,
-                "days_left": each.days_left,
-                "reason": each.reason,
                 "measured": len(each.points),
                 "curve": sparkline([point.used for point in each.points]),
             }
@@ -50,11 +43,8 @@ class Measured:
         from remedy.history.growth import growths
         from remedy.history.opening import filled
 
-        database = filled(self._state, self._history, warn)
-        try:
-            by_host: dict[str, list[Growth]] = {}
+        by_host: dict[str, list[Growth]] = {}
+        with filled(self._state, self._history, warn) as database:
             for each in growths(database, datetime.now(UTC) - timedelta(days=days)):
                 by_host.setdefault(each.host, []).append(each)
-            return by_host
-        finally:
-            database.close()
+        return by_host

@@ -7,7 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,41 +31,41 @@ _CREDENTIALS = {
 
 def arguments(flags: Mapping[str, Any]) -> list[str]:
     """Return what a crontab's line says of files with passwords and keys; raises InputError."""
-    given = []
+    return [word for _, option, path in _given(flags) for word in (option, str(path))]
+
+
+def _given(flags: Mapping[str, Any]) -> Iterator[tuple[str, str, Path]]:
+    """Yield the files with passwords and keys that were named: the flag, its option, the file; raises InputError."""
     for flag, (_, option) in _CREDENTIALS.items():
         path: Path | None = flags.get(flag)
-        if path is not None:
-            if not path.is_file():
-                raise InputError(f"no file '{path}'", hint=f"{option} expects a file that the run can read")
-            given += [option, str(path.absolute())]
-    return given
+        if path is None:
+            continue
+        if not path.is_file():
+            raise InputError(f"no file '{path}'", hint=f"{option} expects a file that the run is given")
+        yield flag, option, path.absolute()
 
 
 def units(project: Project, schedule: Schedule, flags: Mapping[str, Any]) -> dict[Path, str]:
     """Return the units' files and what they hold, the same as long as nothing has changed; raises InputError."""
     system = _system(flags)
     name, folder = unit_name(schedule.label), _folder(system)
-    credentials, arguments = {}, []
-    for flag, (credential, option) in _CREDENTIALS.items():
-        path: Path | None = flags.get(flag)
-        if path is None:
-            continue
-        if not path.is_file():
-            raise InputError(f"no file '{path}'", hint=f"{option} expects a file that the service is given")
+    credentials, words = {}, []
+    for flag, option, path in _given(flags):
         if flag == "vault_password_file" and os.access(path, os.X_OK) and path.stat().st_mode & 0o111:
             raise InputError(
                 f"'{path}' is a program, and a credential is text",
                 hint="name it as vault_password_file in remedy.yml instead: the service runs it there",
             )
-        credentials[credential] = path.absolute()
-        arguments += [option, f"%d/{credential}"]
+        credential = _CREDENTIALS[flag][0]
+        credentials[credential] = path
+        words += [option, f"%d/{credential}"]
     place = Place(
         program=scheduling.program(),
         root=project.root,
         state=project.state,
         user=_user(flags) if system else None,
         credentials=credentials,
-        arguments=arguments,
+        arguments=words,
         hardened=not flags.get("unhardened"),
     )
     return {folder / f"{name}.timer": timer(schedule), folder / f"{name}.service": service(schedule, place)}

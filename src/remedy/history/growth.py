@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -84,6 +84,20 @@ class Growth(Struct, frozen=True, kw_only=True):
     def last(self) -> Point:
         """What was measured last."""
         return self.points[-1]
+
+    def told(self) -> dict[str, Any]:
+        """Return what programs are told of it, without its host and its points."""
+        last = self.last
+        return {
+            "resource": self.resource,
+            "object": self.object,
+            "unit": self.unit,
+            "used": last.used,
+            "limit": last.limit,
+            "per_day": self.per_day,
+            "days_left": self.days_left,
+            "reason": self.reason,
+        }
 
     @property
     def share(self) -> float | None:
