@@ -9,7 +9,7 @@ import pytest
 
 from remedy.agent.kinds import Failed
 from remedy.modules.controller import _skipping, _workers, mysql_replication
-from remedy.modules.controller._failing import failing
+from remedy.modules.controller._failing import Failing, failing
 from remedy.modules.controller._replication import (
     Channel,
     behind_by,
@@ -40,7 +40,7 @@ MYSQL_57 = {
     "Last_IO_Error": "",
     "Last_SQL_Errno": 1062,
     "Last_SQL_Error": "Could not execute Write_rows event on table shop.kv; Duplicate entry '2' for key 'PRIMARY', "
-    "Error_code: 1062; handler error HA_ERR_FOUND_DUPP_KEY; the event's master log b.000007, end_log_pos 1455",
+    "Error_code: 1062; handler error HA_ERR_FOUND_DUPP_KEY; the event's master log mysql-bin.000007, end_log_pos 1455",
     "Master_Server_Id": 1,
     "Slave_SQL_Running_State": "",
     "Retrieved_Gtid_Set": "",
@@ -85,7 +85,7 @@ def event(position: int, kind: str, end: int, info: str) -> dict[str, Any]:
 
 
 def events(gtids: list[str], kind: str = "Gtid") -> list[dict[str, Any]]:
-    rows = [event(4, "Format_desc", 120, "Server ver"), event(120, "Rotate", 0, "binlog.000001;pos=4")]
+    rows = [event(4, "Format_desc", 120, "Server ver"), event(120, "Rotate", 0, "mysql-bin.000007;pos=4")]
     for number, gtid in enumerate(gtids):
         at = 1000 + 500 * number
         rows += [
@@ -140,6 +140,34 @@ def test_what_a_replica_of_57_says() -> None:
     assert stopped.found.place == "relay.000002:1000"
     assert "Table_map: table_id: 109 (shop.kv)" in stopped.found.lines()
     assert _skipping.way(words_of(server.version), stopped) == "counter"
+
+
+def test_what_was_applied_since_the_last_checkpoint_is_not_what_failed() -> None:
+    """Positions of a server with workers are its last checkpoint's: the first transaction there is long applied."""
+    said = "Worker 1 failed executing transaction 'ANONYMOUS' at source log {}, end_log_pos {}; Duplicate entry '2'"
+    log = [
+        *events(["w", "x"], "Anonymous_Gtid"),
+        event(2000, "Rotate", 2047, "relay.000003;pos=4"),
+        event(4, "Rotate", 0, "mysql-bin.000008;pos=4"),
+        *events(["y", "z"], "Anonymous_Gtid")[2:],
+    ]
+
+    def stopped(file: str, end: int) -> Failing:
+        answers = {"SHOW SLAVE STATUS": [MYSQL_57], "SHOW RELAYLOG EVENTS": log}
+        server = Recorded("5.7.44", {**answers, NOBODY: [{"said": said.format(file, end)}]})
+        found = failing(server, words_of(server.version), one(server))
+        assert found is not None
+        return found
+
+    second = stopped("mysql-bin.000007", 1955)
+    assert second.found is not None
+    assert "Write_rows: table_id: 109 number 1" in second.found.lines()
+    assert second.name == "mysql-bin.000007:1986"
+    later = stopped("mysql-bin.000008", 1455)
+    assert later.found is not None
+    assert (later.found.source, later.name) == ("mysql-bin.000008", "mysql-bin.000008:1486")
+    unseen = stopped("mysql-bin.000009", 1455)
+    assert (unseen.found, unseen.name) == (None, "")
 
 
 def test_a_worker_of_80_names_the_transaction_and_others_went_on() -> None:

@@ -19,6 +19,7 @@ _LONG = 2000  # letters of one event
 _MYSQL_GTID = re.compile(r"'([0-9a-fA-F-]{36}(?::[a-z_][a-z0-9_]*)?:\d+)'")
 _MARIADB_GTID = re.compile(r"\b(\d+-\d+-\d+)\b")
 _END = re.compile(r"end_log_pos (\d+)")
+_PLACE = re.compile(r"(?:source|master) log ([^\s,]+), end_log_pos (\d+)")
 _QUERY = re.compile(r"Query: '(.*)'\s*$", re.DOTALL)
 _STARTS = ("gtid", "gtid_tagged", "anonymous_gtid")
 
@@ -34,10 +35,14 @@ class Event:
 
 @dataclass(frozen=True)
 class Transaction:
-    """A group of events that goes or stays as a whole. `gtid` is empty where it has none."""
+    """A group of events that goes or stays as a whole. `gtid` is empty where it has none.
+
+    `place` is where it begins in the relay log, `source` the source's binary log that it came from.
+    """
 
     gtid: str
     place: str
+    source: str
     events: tuple[Event, ...]
 
     def lines(self) -> list[str]:
@@ -56,6 +61,13 @@ class Failing:
     gtid: str
     found: Transaction | None
     why: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return its GTID, else where it ends in the source's binary log; empty where neither is known."""
+        if self.gtid or self.found is None:
+            return self.gtid
+        return f"{self.found.source}:{self.found.events[-1].end}" if self.found.source else ""
 
     def told(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -105,15 +117,17 @@ def _find(
 ) -> Transaction | None:
     """Return the transaction that the error means.
 
-    Without GTIDs the first one from where the server stands. With them, workers may have gone on with others: MySQL
-    names it; for MariaDB it is the first of a domain that is not applied, and of several domains the one whose words
-    or position the error quotes.
+    Workers may have gone on with others, and MySQL's positions are those of its last checkpoint, before which all is
+    applied and after which some may be. So it is the one that MySQL names, by its GTID or its place in the source's
+    binary log; only where it names none, the first from where the server stands. For MariaDB it is the first of a
+    domain that is not applied, and of several domains the one whose words or position the error quotes.
     """
     if gtid:
         return next((each for each in transactions if each.gtid.lower() == gtid.lower()), None)
     if not words.mariadb:
-        done = intervals(channel.executed)
-        return next((each for each in transactions if not _executed(each.gtid, done)), None)
+        done, at = intervals(channel.executed), _PLACE.search(error)
+        left = (each for each in transactions if not _executed(each.gtid, done))
+        return next((each for each in left if at is None or _ends(each, at[1], int(at[2]))), None)
     applied = domains(channel.executed)
     first: dict[int, Transaction] = {}
     for each in transactions:
@@ -132,6 +146,11 @@ def _executed(gtid: str, done: dict[str, list[tuple[int, int]]]) -> bool:
     return bool(owner) and any(first <= int(number) <= last for first, last in done.get(owner, ()))
 
 
+def _ends(transaction: Transaction, source: str, end: int) -> bool:
+    """Say whether an event of a transaction ends at a place of the source's binary log."""
+    return transaction.source == source and any(each.end == end for each in transaction.events)
+
+
 def _quoted(transaction: Transaction, error: str) -> bool:
     """Say whether an error means a transaction: it quotes its statement, or where one of its events ends."""
     end, query = _END.search(error), _QUERY.search(error)
@@ -142,17 +161,23 @@ def _quoted(transaction: Transaction, error: str) -> bool:
 
 def _transactions(server: Asks, words: Words, channel: Channel) -> Iterator[Transaction]:
     """Yield the transactions of the relay log from where the server stands."""
+    source = began = channel.applied[0]
+    relay = channel.relay[0].rpartition(".")[0]
     gtid, place, events = "", "", list[Event]()
     for file, row in _rows(server, words, channel):
         kind, text = str(row["Event_type"]), str(row["Info"] or "")
         if kind.lower() in _STARTS:
             if events:
-                yield Transaction(gtid, place, tuple(events))
-            gtid, place, events = _gtid_of(text, words), f"{file}:{row['Pos']}", []
-        elif place and kind.lower() not in ("rotate", "format_desc", "heartbeat"):
+                yield Transaction(gtid, place, began, tuple(events))
+            gtid, place, began, events = _gtid_of(text, words), f"{file}:{row['Pos']}", source, []
+        elif kind.lower() == "rotate":
+            name = text.partition(";")[0]
+            if name.rpartition(".")[0] != relay:  # else it is the relay log's own, maybe within a transaction
+                source = name
+        elif place and kind.lower() not in ("format_desc", "heartbeat"):
             events.append(Event(kind, int(row["End_log_pos"] or 0), text))
     if events:
-        yield Transaction(gtid, place, tuple(events))
+        yield Transaction(gtid, place, began, tuple(events))
 
 
 def _rows(server: Asks, words: Words, channel: Channel) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -122,7 +122,7 @@ class Skip(Action):
         if self._failing is None:
             return "a transaction of MySQL replication"
         return (
-            f"replicated transaction {self._failing.gtid or place(self._at.applied)}: {_line(self._failing)}"
+            f"replicated transaction {self._failing.name or place(self._at.applied)}: {_line(self._failing)}"
         )
 
     def ready(self) -> str | None:
@@ -142,7 +142,7 @@ class Skip(Action):
 
     def _foresee(self, failing: Failing) -> None:
         """Raise Unknown where an earlier step of this pass would skip the transaction: what fails then shows then."""
-        mark = f"skip:{self._at.name}:{failing.gtid or place(self._at.applied)}"
+        mark = f"skip:{self._at.name}:{failing.name or place(self._at.applied)}"
         if mark in self.host.foreseen:
             raise Unknown(
                 "once the one before is skipped, the next that fails with a listed error: which one that is shows "
