@@ -88,8 +88,12 @@ class Pair:
     def applied(self, id: int) -> None:
         """Wait until the replica has a row."""
         there = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'shop'"
-        self.replica.until(there, "1")
-        self.replica.until(f"SELECT COUNT(*) FROM shop.kv WHERE id = {id}", "1")
+        try:
+            self.replica.until(there, "1")
+            self.replica.until(f"SELECT COUNT(*) FROM shop.kv WHERE id = {id}", "1")
+        except AssertionError as error:
+            told = {name: value for name, value in self.status().items() if value}
+            raise AssertionError(f"{error}; the replica says {told}") from None
 
     def insert(self, *ids: int, note: str = "of the primary") -> None:
         """Write rows on the primary, each a transaction of its own."""

@@ -143,6 +143,35 @@ def test_of_parallel_domains_only_the_one_that_failed_is_moved(hosts: None, lab:
     assert pair.notes() == {1: "x", 2: "of the replica", **dict.fromkeys((3, 4, 5, 6), "of the primary")}
 
 
+def test_without_gtids_the_transaction_named_is_not_the_one_at_the_last_checkpoint(
+    hosts: None, lab: Lab, tmp_path: Path
+) -> None:
+    """MySQL's positions stay at its workers' last checkpoint: here none came since the beginning."""
+    pair = pair_of(lab, "mysql-positions")
+    pair.begin()
+    pair.replica.sql("SET GLOBAL replica_checkpoint_period = 100000")
+    try:
+        pair.replica.sql("STOP REPLICA SQL_THREAD; START REPLICA SQL_THREAD")
+        begun = pair.status()["Exec_Source_Log_Pos"]
+        pair.duplicate(2)
+        pair.insert(7, 2, 3)
+        pair.stopped(1062)
+        assert pair.notes().keys() == {1, 2, 7}
+        assert pair.status()["Exec_Source_Log_Pos"] == begun, "before the row 7, which is applied"
+        ends = [
+            line.split("\t")[4]
+            for line in pair.primary.sql(f"SHOW BINLOG EVENTS FROM {begun}").splitlines()
+            if line.split("\t")[2] == "Xid"
+        ]
+        (change,) = Bench(tmp_path, pair).play(mode="skipevent", errors=[1062]).report["changes"]
+        assert f":{ends[1]}: " in change["object"], (ends, change["object"])
+        assert any("shop.kv" in line for line in change["before"]["stopped_at"]["events"])
+        pair.applied(3)
+        assert pair.notes()[2] == "of the replica"
+    finally:
+        pair.replica.sql("SET GLOBAL replica_checkpoint_period = DEFAULT")
+
+
 def test_a_restart_gives_new_threads(bench: Bench) -> None:
     done = bench.play(mode="restartreplica")
     assert done.report["tasks"][0]["status"] == "changed", done.report["tasks"]
@@ -321,7 +350,9 @@ def test_what_would_be_skipped_later_is_said_not_to_be_known(hosts: None, lab: L
     pair.insert(2, 3)
     pair.stopped(1062)
     several = json.dumps({"mysql_skip_errors": [1062], "mysql_skip_most": 3})
-    asked = Bench(tmp_path, pair).operator.here("play", "mysql-replication", "-l", pair.replica.host, "-e", several)
+    asked = Bench(tmp_path, pair).operator.here(
+        "play", "mysql-replication", "-l", pair.replica.host, "-e", several
+    )
     assert asked.code == 3
     assert "would destroy 1 item and perhaps more: 2 steps that nobody can tell before" in asked.stderr
     assert asked.stderr.count("destroy replicated transaction") == 1

@@ -315,12 +315,11 @@ class Workers(Resource):
     def write(self, have: dict[str, Any], want: dict[str, Any]) -> None:
         """Set them while the SQL threads stand still, and let those that ran go on."""
         session = self.replica.session
-        ran = [each.name for each in self.replica.channels() if each.sql]
+        found = self.replica.channels()
         # MariaDB sets the pool's size only while both threads of every connection are stopped.
         threads = list(_THREADS) if self.replica.words.mariadb else ["sql"]
-        before = {
-            each.name: [name for name in running(each) if name in threads] for each in self.replica.channels()
-        }
+        before = {each.name: [name for name in running(each) if name in threads] for each in found}
+        away = {each.name for each in found if each.io == "connecting"}  # its source was away before
         for name, chosen in before.items():
             self.replica.stop(name, chosen)
         try:
@@ -332,8 +331,9 @@ class Workers(Resource):
         finally:
             for name, chosen in before.items():
                 self.replica.start(name, chosen)
-        for name in ran:
-            self.replica.settled(name, ["sql"])
+        for name, chosen in before.items():
+            if known := [each for each in chosen if each == "sql" or name not in away]:
+                self.replica.settled(name, known)
 
     def _keep(self, name: str, kept: str | None, have: dict[str, Any], want: dict[str, Any]) -> None:
         """Bring one variable's kept value, and its live one, to what they should be."""
