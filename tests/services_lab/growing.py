@@ -34,9 +34,7 @@ class Machine:
 
     def one(self, module: str, *, in_check: bool = False, **params: Any) -> dict[str, Any]:
         """Run one module; return its `result` frame."""
-        [frame] = in_lab(
-            self.lab, self.name, step(module, in_check=in_check, **params), timeout=self.seconds
-        )
+        [frame] = in_lab(self.lab, self.name, step(module, in_check=in_check, **params), timeout=self.seconds)
         return dict(frame)
 
     def short(self, path: str = "/data", **params: Any) -> dict[str, Any]:
@@ -69,7 +67,9 @@ class Machine:
 
     def ended(self) -> None:
         """Wait until nothing that makes something grow runs any more."""
-        busy = "pgrep -x 'sfdisk|partx|resize2fs|e2fsck|xfs_growfs|btrfs|slow-.*' > /dev/null"
+        busy = (
+            "pgrep -x 'sfdisk|partx|pvresize|lvextend|resize2fs|e2fsck|xfs_growfs|btrfs|slow-.*' > /dev/null"
+        )
         self.shell(f"for k in $(seq 400); do {busy} || exit 0; sleep .05; done; ps ax; exit 1")
 
     def chain(self, mount: str = "/data", **params: Any) -> dict[str, Any]:

@@ -3,47 +3,18 @@
 from __future__ import annotations
 
 import random
-import signal
-from collections.abc import Callable
+import time
 from typing import Any
 
 import pytest
 
+from tests.services_lab.cutting import WHO, cut
 from tests.services_lab.growing import Bench, Machine, objects, said, words
 
 pytestmark = pytest.mark.lab
 
 MIB = 1 << 20
-WHO = ("controller", "link", "agent")
 _READS = 'case "$*" in *--no-reread*) ;; *) exec /usr/sbin/sfdisk "$@";; esac'
-_AGENTS = "ps -eo pid,args | awk '/python3 -I.* -B -c/ && !/awk/ {print $1}'"
-
-
-def link(machine: Machine) -> None:
-    """End the connection as the network would: the host's end of it goes."""
-    machine.shell("pkill -KILL -f '^sshd: admin' || true")
-
-
-def agent(machine: Machine) -> None:
-    """Kill the agent with all its processes, and none of what a step has started."""
-    found = machine.shell(_AGENTS).split()
-    machine.shell('kill -9 "$@" 2> /dev/null || true', *found)
-
-
-def _cut(machine: Machine, bench: Bench, who: str, when: Callable[[], None], middle: bool = True) -> None:
-    """Begin to play, and cut it off when `when` returns, in the middle of a step or anywhere."""
-    with bench.operator.start("play", *words(grow_offline=True)) as process:
-        when()
-        if who == "controller":
-            process.send_signal(signal.SIGKILL)
-        else:
-            (link if who == "link" else agent)(machine)
-        try:
-            process.communicate(timeout=60)
-        finally:
-            process.kill()
-    machine.ended()
-    assert process.returncode != 0 or not middle
 
 
 def _whole(machine: Machine, bench: Bench, links: int) -> None:
@@ -87,7 +58,7 @@ def test_a_step_that_is_cut_off_in_the_middle_ends_and_is_gone_on_from(
     machine.slow(program)
     if program == "sfdisk":
         machine.shell(f"sed -i '2i {_READS}' /usr/local/sbin/sfdisk")
-    _cut(machine, bench, who, machine.begun)
+    cut(machine, bench.operator, who, machine.begun, *words(grow_offline=True))
     machine.shell("rm /usr/local/sbin/*")
     # The step that was under way went to its end, without anybody.
     chain = machine.chain()
@@ -111,6 +82,6 @@ def test_a_cut_at_any_moment_leaves_the_data_and_a_job_that_can_be_finished(
         machine.shell(f"sed -i 's/sleep 0/sleep .{chance.randrange(1, 9)}/' /usr/local/sbin/{name}")
     who = chance.choice(WHO)
     pause = chance.uniform(0.3, 3)
-    _cut(machine, bench, who, lambda: machine.shell(f"sleep {pause:.2f}") and None, middle=False)
+    cut(machine, bench.operator, who, lambda: time.sleep(pause), *words(grow_offline=True), middle=False)
     machine.shell("rm -f /usr/local/sbin/*")
     _whole(machine, bench, 3)

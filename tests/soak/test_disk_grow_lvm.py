@@ -10,35 +10,12 @@ import pytest
 from remedy.lab import Lab
 from remedy.lab.qemu import Guest, Guests
 from tests.acceptance.operator import Operator, Result
-from tests.conftest_lab import GuestFactory
 from tests.modules import moto_ec2
 from tests.services_lab.growing import Machine, objects, words
+from tests.soak.lvm import CHAIN, CLEAN, DISK, SERIAL, TWIN, chain, twin
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 
-SERIAL = "vol0a1b2c3d4e5f60718"  # as Amazon numbers its volumes
-DISK, TWIN = f"/dev/disk/by-id/virtio-{SERIAL}", "/dev/disk/by-id/virtio-twin"
-_CLEAN = """
-umount /data /twin 2> /dev/null || true
-for name in $(dmsetup ls 2> /dev/null | awk '/^odd/ {print $1}'); do dmsetup remove "$name"; done
-for vg in $(vgs --noheadings -o vg_name); do vgremove -q -f "$vg"; done
-for disk in "$1" "$2"; do
-    for part in "$disk"-part*; do [ ! -e "$part" ] || wipefs -q -a "$part"; done
-    wipefs -q -a "$disk"; blockdev --rereadpt "$(readlink -f "$disk")" || true
-done
-udevadm settle
-"""
-# The disk's partition is short; another group has a volume of the same name, with a file system of the same label and
-# size.
-_CHAIN = """
-mkdir -p /data /twin
-for pair in "$1 data" "$2 twin"; do
-    set -- $pair
-    printf 'label: gpt\\n, 320M, V\\n' | sfdisk -q "$1"; udevadm settle
-    pvcreate -q -y "$1-part1"; vgcreate -q "$2" "$1-part1"; lvcreate -q -y -l 100%FREE -n lv "$2"
-    mkfs.$FS -q -L data "/dev/$2/lv"; mount "/dev/$2/lv" "/$2"
-done
-"""
 _SIZES = """
 vgs --noheadings --nosuffix --units b -o vg_free data; blockdev --getsize64 /dev/data/lv
 dumpe2fs -h /dev/data/lv 2> /dev/null | awk '/^Block (count|size)/ {print $3}'
@@ -112,39 +89,8 @@ dd if=/dev/zero of=/more bs=4k 2> /dev/null || true; sync
 """
 
 
-@pytest.fixture(scope="module")
-def booted(guest_factory: GuestFactory) -> Guest:
-    return guest_factory("grow", disks={SERIAL: "640M", "twin": "640M"})
-
-
-@pytest.fixture
-def machine(guests: Guests, booted: Guest) -> Machine:
-    machine = Machine(guests, booted.name, seconds=600)
-    machine.shell(_CLEAN, DISK, TWIN)
-    return machine
-
-
-@pytest.fixture
-def operator(tmp_path: Path, lab: Lab, booted: Guest, machine: Machine) -> Operator:
-    operator = Operator(tmp_path, lab, ansible_become=True)
-    operator.add_guest(booted)
-    return operator
-
-
-def chain(machine: Machine, fs: str = "ext4") -> None:
-    machine.shell(f"FS={fs}\n" + _CHAIN, DISK, TWIN)
-
-
 def play(operator: Operator, *flags: str, **values: Any) -> Result:
     return operator.remedy("play", *words(*flags, **values), timeout=600)
-
-
-def twin(machine: Machine) -> str:
-    """All that must not change of the look-alike."""
-    return machine.shell(
-        'sfdisk -d "$1"; lvs --noheadings -o lv_size,lv_uuid twin; vgs --noheadings -o seqno twin; df /twin',
-        TWIN,
-    )
 
 
 def test_every_link_that_is_short_grows_mounted_and_nothing_else(
@@ -244,10 +190,10 @@ def test_layouts_that_are_not_understood_are_named_and_left_alone(
     assert stops() == "the logical volume data/lv: it has a snapshot"
     machine.shell(_STRIPED, TWIN)
     assert stops() == "the logical volume data/lv: it is of the type striped, and only linear ones are known"
-    machine.shell(_CLEAN, DISK, TWIN)
+    machine.shell(CLEAN, DISK, TWIN)
     machine.shell(_CRYPT, DISK)
     assert "is an encrypted device (LUKS)" in stops()
-    machine.shell(_CLEAN, DISK, TWIN)
+    machine.shell(CLEAN, DISK, TWIN)
     machine.shell(_MAPPED, DISK)
     assert "is a device-mapper target that is no LVM volume" in stops()
 
@@ -263,7 +209,9 @@ def test_thin_pools_raid_and_multipath_are_named_and_left_alone(operator: Operat
 
     sizes = "lsblk -bno NAME,SIZE; df -B1 /data; "
     machine.shell(_THIN, DISK)
-    assert "the logical volume data/lv: it lies in the thin pool pool" in stops(sizes + "vgs -o seqno,vg_free data")
+    assert "the logical volume data/lv: it lies in the thin pool pool" in stops(
+        sizes + "vgs -o seqno,vg_free data"
+    )
     # A plain volume in the group of a thin pool is as any other, and takes nothing of the pool.
     machine.shell(_BESIDE)
     grown = play(operator, mount="/twin", size="160M")
@@ -272,11 +220,11 @@ def test_thin_pools_raid_and_multipath_are_named_and_left_alone(operator: Operat
         "152.00",
         "200.00",
     ]
-    machine.shell(_CLEAN, DISK, TWIN)
+    machine.shell(CLEAN, DISK, TWIN)
     machine.shell(_MULTIPATH, DISK)
     assert "dm-" in (said := stops(sizes + "dmsetup table odd"))
     assert "is a multipath device: each path and the map must learn the size (multipathd resize map)" in said
-    machine.shell(_CLEAN, DISK, TWIN)
+    machine.shell(CLEAN, DISK, TWIN)
     try:
         machine.shell(_RAID, DISK)
         machine.shell(_ON_RAID)
@@ -298,7 +246,9 @@ def test_the_clouds_volume_grows_first_where_it_was_asked_for(
         disk = f"/dev/disk/by-id/virtio-{serial}"
         guests.add_disk("grow", serial, "1G")
         machine.shell("for i in $(seq 300); do [ -e $1 ] && exit; sleep 0.1; done; exit 1", disk)
-        operator = Operator(tmp_path, lab, ansible_become=True, aws_region=moto_ec2.REGION, aws_endpoint_url=endpoint)
+        operator = Operator(
+            tmp_path, lab, ansible_become=True, aws_region=moto_ec2.REGION, aws_endpoint_url=endpoint
+        )
         operator.add_guest(booted)
 
         def cloud(*flags: str, **values: Any) -> Result:
@@ -307,14 +257,18 @@ def test_the_clouds_volume_grows_first_where_it_was_asked_for(
             return operator.remedy("play", *flags, environment=keys, timeout=600)
 
         try:
-            machine.shell("FS=ext4\n" + _CHAIN, disk, TWIN)
+            machine.shell("FS=ext4\n" + CHAIN, disk, TWIN)
             whole = machine.shell("head -c 200M /dev/urandom > /data/kept; sync; sha256sum /data/kept")
             refused = cloud()
             assert (refused.code, refused.report["changes"], moto_ec2.size(ec2, volume)) == (2, [], 1)
             links = ["ebs", "partition", "lvm_pv", "lvm_lv", "filesystem"]
             checked = cloud("--check", grow_cloud=True)
             assert (checked.code, moto_ec2.size(ec2, volume)) == (0, 1), checked.stderr
-            assert objects(checked) == ["ebs", "disk", *links[1:]]  # virtio tells the kernel itself, once it is so
+            assert objects(checked) == [
+                "ebs",
+                "disk",
+                *links[1:],
+            ]  # virtio tells the kernel itself, once it is so
             with moto_ec2.followed(ec2, volume, lambda size: guests.grow("grow", serial, f"{size}G")):
                 done = cloud(grow_cloud=True)
             assert (done.code, objects(done)) == (0, links), done.stdout
@@ -323,7 +277,7 @@ def test_the_clouds_volume_grows_first_where_it_was_asked_for(
             assert cloud(grow_cloud=True).report["changes"] == []
             assert machine.shell("sha256sum /data/kept") == whole
         finally:
-            machine.shell(_CLEAN, disk, TWIN)
+            machine.shell(CLEAN, disk, TWIN)
 
 
 def test_a_root_that_is_full_to_the_last_byte_grows_mounted(

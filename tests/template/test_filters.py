@@ -27,6 +27,7 @@ TEMPLAR = Templar(Secrets())
         ("{{ 'x' | human_to_bytes }}", "human_to_bytes: 'x' is no size"),
         ("{{ '1 parsec' | human_to_bytes }}", "human_to_bytes: the unit 'parsec' is not known"),
         ("{{ '1 Kb' | human_to_bytes }}", "human_to_bytes: 'Kb' is bits"),
+        ("{{ 'abc%' | percent }}", "percent: 'abc%' is not a percentage from 0 to 100, such as 85%"),
         ("{{ 'x' | human_readable }}", "human_readable: 'x' is no number"),
         ("{{ 'a' | b64decode }}", "b64decode: no base 64"),
         ("{{ 'x' | hash('nope') }}", "hash: 'nope' is not known"),
@@ -79,3 +80,9 @@ def test_quoted_text_survives_a_round_trip(text: str) -> None:
     assert TEMPLAR.render(Text("{{ x | to_json | from_json }}"), scope) == text
     assert TEMPLAR.render(Text("{{ x | b64encode | b64decode }}"), scope) == text
     assert TEMPLAR.render(Text("{{ x }}"), scope) == text
+
+
+@pytest.mark.parametrize("share", ["85%", " 85 %", "85", 85, 85.0])
+def test_a_percentage_is_a_number(share: Any) -> None:
+    scope = TEMPLAR.scope([Layer("task", {"share": share})])
+    assert TEMPLAR.render(Text("{{ share | percent }}"), scope) == 85

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
+from remedy.modules.values import TYPES
 from remedy.template.trouble import FilterError
 
 _POWERS: dict[str, int] = {letter: 1024**power for power, letter in enumerate("BKMGTPEZY")}
@@ -49,6 +50,14 @@ def human_to_bytes(size: Any, default_unit: str | None = None, isbits: bool = Fa
     return round(float(found[1]) * _POWERS[unit[0].upper()])
 
 
+def percent(share: Any) -> float:
+    """Return a share such as "85%" or 85 as a number from 0 to 100, as modules take it (Ansible has no such filter)."""
+    try:
+        return float(TYPES["percent"](share))
+    except ValueError as error:
+        raise FilterError(f"percent: '{share}' is not {error}") from None
+
+
 @pass_context  # a context keeps Jinja from drawing while it compiles
 def random(context: Context, end: Any, start: Any = None, step: Any = None, seed: Any = None) -> Any:
     """Return a random number below `end`, or a random item of a list; `seed` makes it repeatable."""
@@ -79,6 +88,7 @@ def root(value: float, base: float = 2) -> float:
 FILTERS: dict[str, Callable[..., Any]] = {
     "human_readable": human_readable,
     "human_to_bytes": human_to_bytes,
+    "percent": percent,
     "random": random,
     "shuffle": shuffle,
     "log": logarithm,
