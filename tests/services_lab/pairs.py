@@ -12,6 +12,7 @@ from remedy.lab import Lab
 from tests.acceptance.operator import Operator, Result
 
 KINDS = ("mariadb-gtid", "mariadb-positions", "mysql-gtid", "mysql-positions")
+_PATIENCE = 5  # seconds without a heartbeat, which comes each second, until a replica connects again: 60 by default
 _MODES = {"ON": ("OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"), "OFF": ("ON_PERMISSIVE", "OFF_PERMISSIVE", "OFF")}
 
 # A statement's SLEEP is repeated on the replica where the statement itself is in the binary log.
@@ -153,12 +154,12 @@ class Pair:
                 "STOP ALL SLAVES; RESET SLAVE ALL; SET sql_log_bin = 0; DROP DATABASE IF EXISTS shop; RESET MASTER; "
                 "SET GLOBAL gtid_slave_pos = ''; CREATE OR REPLACE USER repl@'%' IDENTIFIED BY 'replpw'; "
                 "GRANT REPLICATION SLAVE ON *.* TO repl@'%'; SET GLOBAL slave_parallel_mode = optimistic; "
-                f"SET GLOBAL slave_parallel_threads = {workers}"
+                f"SET GLOBAL slave_parallel_threads = {workers}; SET GLOBAL slave_net_timeout = {_PATIENCE}"
             )
         where = "slave_pos" if self.gtid else f"no, {self._place('SHOW MASTER STATUS', 'master')}"
         self.replica.sql(
             f"CHANGE MASTER TO master_host='{self.primary.address}', master_user='repl', master_password='replpw', "
-            f"master_connect_retry=1, master_use_gtid={where}; START SLAVE"
+            f"master_connect_retry=1, master_heartbeat_period=1, master_use_gtid={where}; START SLAVE"
         )
 
     def _mysql(self, workers: int) -> None:
@@ -173,14 +174,15 @@ class Pair:
             server.sql(
                 "SET sql_log_bin = 0; DROP DATABASE IF EXISTS shop; CREATE USER IF NOT EXISTS repl@'%' "
                 "IDENTIFIED BY 'replpw'; GRANT REPLICATION SLAVE ON *.* TO repl@'%'; RESET BINARY LOGS AND GTIDS; "
-                f"SET GLOBAL replica_parallel_workers = {workers or 1}"
+                f"SET GLOBAL replica_parallel_workers = {workers or 1}; SET GLOBAL replica_net_timeout = {_PATIENCE}"
             )
         where = "source_auto_position=1"
         if not self.gtid:
             where = f"source_auto_position=0, {self._place('SHOW BINARY LOG STATUS', 'source')}"
         self.replica.sql(
             f"CHANGE REPLICATION SOURCE TO source_host='{self.primary.address}', source_user='repl', "
-            f"source_password='replpw', source_connect_retry=1, get_source_public_key=1, {where}; START REPLICA"
+            "source_password='replpw', source_connect_retry=1, source_heartbeat_period=1, get_source_public_key=1, "
+            f"{where}; START REPLICA"
         )
 
     def _place(self, statement: str, noun: str) -> str:
@@ -224,6 +226,9 @@ class Bench:
 
 
 def problems(done: Result) -> list[str]:
-    """Return what failed in a run, for the message of a test."""
-    failed = [each for each in done.report.get("tasks", ()) if each["status"] in ("failed", "unknown")]
-    return [done.stderr, *(f"{each['section']}, {each['task']}: {each['reason']}" for each in failed)]
+    """Return what failed in a run, and what it did before, for the message of a test."""
+    tasks = [each for each in done.report.get("tasks", ()) if each["status"] not in ("ok", "skipped")]
+    return [
+        done.stderr,
+        *(f"{each['section']}, {each['task']}: {each['status']} {each['reason']}" for each in tasks),
+    ]

@@ -307,6 +307,25 @@ def test_the_lag_from_load_falls_once_there_are_workers(bench: Bench) -> None:
     assert (again.code, again.report["changes"]) == (0, [])
 
 
+def test_a_receiving_thread_that_has_given_up_is_started(hosts: None, lab: Lab, tmp_path: Path) -> None:
+    """MySQL stops it after as many tries as it is told."""
+    pair = pair_of(lab, "mysql-positions")
+    pair.begin()
+    pair.replica.sql("STOP REPLICA; CHANGE REPLICATION SOURCE TO source_retry_count = 2; START REPLICA")
+    bench = Bench(tmp_path, pair)
+    pair.primary.lab.run(pair.primary.host, ["systemctl", "stop", "mysql"])
+    try:
+        status = "SELECT service_state FROM performance_schema.replication_connection_status"
+        pair.replica.until(status, "OFF", 60)
+    finally:
+        pair.primary.lab.run(pair.primary.host, ["systemctl", "start", "mysql"])
+    back = bench.book("-l", pair.replica.host)
+    assert back.code == 0, problems(back)
+    assert [each["task"] for each in back.report["changes"]] == ["Start the receiving thread that gave up"]
+    pair.insert(2)
+    pair.applied(2)
+
+
 def test_a_source_that_is_gone_and_one_that_has_lost_what_is_needed_are_told_apart(bench: Bench) -> None:
     pair = bench.pair
     pair.primary.lab.run(pair.primary.host, ["systemctl", "stop", "mariadb" if pair.mariadb else "mysql"])
