@@ -13,8 +13,9 @@ import pytest
 
 from remedy.errors import Interrupted, Unreachable
 from remedy.transport import Connector, run_raw
+from remedy.transport.login import Login
 
-from .conftest import Listener, free_port, generate
+from .conftest import Listener, Relay, free_port, generate
 
 
 def says(connector, target, command="echo hello"):
@@ -144,6 +145,26 @@ def test_too_many_keys_are_told_as_such(place, connector):
     error = refused(connector, place.target(server))
     assert error.reason == "authentication"
     assert "the server hung up: it allows no more attempts (MaxAuthTries)" in error.message
+
+
+def test_a_server_that_falls_silent_between_two_keys_is_late(place, connector, monkeypatch):
+    server = place.sshd()
+    relay = Relay(server.port)
+    goes_on = Login._still_there
+
+    def frozen(*args):
+        goes_on(*args)
+        relay.freeze()
+
+    monkeypatch.setattr(Login, "_still_there", frozen)
+    keys = [generate(place.folder / f"key{number}") for number in range(3)]
+    place.write_config("Host *\n" + "".join(f" IdentityFile {key}\n" for key in keys))
+    try:
+        error = refused(connector, place.target(relay.port, ansible_timeout=2, options="-o StrictHostKeyChecking=no"))
+    finally:
+        relay.close()
+    assert error.reason == "timeout"
+    assert "MaxAuthTries" not in error.message
 
 
 def test_a_certificate_of_a_user(place, connector):

@@ -96,8 +96,13 @@ class Connector:
             below = self._below(endpoint, cancel, deadline)
             with self.watchdog.guard(deadline - time.monotonic(), below.abort, cancel) as guard:
                 return log_in(endpoint, below, deadline, password, self._keyring, self._host_keys)
-        except (Unreachable, Interrupted):
+        except Interrupted:
             raise
+        except Unreachable as error:
+            if guard is None or guard.fired != TIMEOUT:
+                raise
+            # The line was cut at the deadline: the login takes that for a server that hung up.
+            raise _Failed(TimeoutError(), below) from error
         except InterruptedError:
             raise Interrupted("stopped while connecting") from None
         except Exception as error:
