@@ -185,9 +185,10 @@ def show(name: str, number: int, shape: str, **flags: Any) -> int:
     "--due", metavar="TIME", help="For a due time ('now': what is due); as timers and the daemon call it."
 )
 @click.option("--anyway", is_flag=True, help="By hand: also outside its windows, in a blackout, or paused.")
+@click.option("--prefix", is_flag=True, help="Each line begins with its name: for a log that many runs share.")
 @_login
 @options.output
-def run(name: str, due: str | None, anyway: bool, **flags: Any) -> int:
+def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) -> int:
     """Run a schedule: by hand now, or (--due) as a timer does.
 
     Nobody is asked: what the permission does not cover ends with exit 3, also by hand. So what you try is what the
@@ -201,9 +202,12 @@ def run(name: str, due: str | None, anyway: bool, **flags: Any) -> int:
     remedy schedule run disk-nightly --due 2026-12-01T02:10:00Z
     """
     from remedy.cli import scheduling
+    from remedy.cli.prefixed import prefix_output
     from remedy.cli.schedule_edit import read_due
     from remedy.schedule.turn import Turn
 
+    if prefix:
+        prefix_output(name)
     project = scheduling.project_here()
     one = scheduling.named(project, name)
     at = read_due(due, one)

@@ -22,7 +22,15 @@ from remedy.history.trouble import HistoryError, mapped
 FILE = "history.db"
 BUSY_SECONDS = 10.0
 """How long a writer waits for another one, with SQLite."""
-_CONNECT_SECONDS = 5
+_SERVER: dict[str, Any] = {
+    "connect_timeout": 5,
+    # One that is cut off without a word (its machine is gone, a firewall has forgotten the connection) is given up
+    # before a lease on it runs out; TCP by itself waits for a quarter of an hour, with who asked in the middle of it.
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
 _LOCK = 7_236_339  # of PostgreSQL's advisory locks: who brings the schema up to date; any number, but always this one
 _EXPECTED = "expected postgresql://USER@HOST/DATABASE or sqlite:////PATH"
 
@@ -130,7 +138,7 @@ def _parsed(url: str) -> URL:
 
 
 def _open_server(url: URL) -> Database:
-    given: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS}
+    given = {name: value for name, value in _SERVER.items() if name not in url.query}
     # A daemon's connection may be hours old when it is next used.
     engine = create_engine(url, connect_args=given, pool_pre_ping=True, hide_parameters=True)
     shown = url.set(drivername="postgresql", query={})

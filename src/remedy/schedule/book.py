@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from remedy.history import Database
 from remedy.history.tables import schedule_times as times
 from remedy.schedule.decide import MISSED, SKIPPED, Skipped
+from remedy.schedule.holders import surely_dead
 from remedy.schedule.model import Schedule
 from remedy.schedule.times import Due
 
@@ -129,14 +130,28 @@ class Book:
                 .values(state=state, updated=datetime.now(UTC), **values)
             )
 
-    def cut_off(self) -> None:
-        """Mark runs whose end nobody wrote; only who holds the lease on the runs knows that they are over."""
+    def cut_off(self) -> list[Entry]:
+        """Mark what was begun and never ended, and return it as it was.
+
+        Only who holds the lease on the runs knows that they are over. A time that was claimed may be waiting for its
+        moment: it is over where its process surely is, or has had a day more than any wait can take.
+        """
+        at_last = datetime.now(UTC) - timedelta(days=1, hours=1, seconds=self._schedule.jitter)
         with self._database.writing() as connection:
-            connection.execute(
-                update(times)
-                .where(times.c.schedule == self._schedule.key, times.c.state == RUNNING)
-                .values(state=CUT_OFF, reason="its process ended without a word")
-            )
+            mine = times.c.schedule == self._schedule.key
+            rows = connection.execute(select(times).where(mine, times.c.state.in_((CLAIMED, RUNNING))))
+            over = [
+                entry
+                for entry in map(_entry, rows)
+                if entry.state == RUNNING or surely_dead(entry.holder) or entry.updated < at_last
+            ]
+            for entry in over:
+                connection.execute(
+                    update(times)
+                    .where(mine, times.c.due == entry.due)
+                    .values(state=CUT_OFF, reason="its process ended without a word")
+                )
+        return over
 
     def find(self, at: datetime) -> Entry | None:
         """Return what became of a due time, None where nobody has handled it."""
