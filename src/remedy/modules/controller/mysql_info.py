@@ -1,6 +1,6 @@
 """Tell how a MySQL or MariaDB server is: its version, connections, room for more, timeouts, error counters.
 
-Returns `version`, `variant` (MySQL, MariaDB), `uptime` (seconds), `door` (where it came in, where every connection
+Returns `version`, `variant` (MySQL, MariaDB), `port` (0: it takes no TCP) and `socket`, `uptime` (seconds), `door` (where it came in, where every connection
 was taken; "" otherwise), `connections` (used, allowed, percent, above: whether `limit` is reached, peak: the most at
 once since the start; refused: for want of one, since the start, as {least, most}, equal where the server counts them
 all, None: it does not count; by_user, by_host, by_command,
@@ -79,6 +79,7 @@ class Info(Probe):
         return {
             "version": server.version,
             "variant": "MariaDB" if is_mariadb(server.version) else "MySQL",
+            **server.place(self.params),
             "uptime": int(status["Uptime"]),
             "door": server.door,
             "connections": {

@@ -1,6 +1,6 @@
 """Tell what a Redis or Valkey server says of itself: memory, persistence, clients, replication.
 
-Returns `version`, `product`, `mode`, `role` (master, replica), `uptime`, `config_file`, `loading`, `ping` (it
+Returns `version`, `product`, `port` (0: it takes no TCP) and `socket`, `mode`, `role` (master, replica), `uptime`, `config_file`, `loading`, `ping` (it
 answers as it should), `memory` (bytes: used, counted: what counts for the limit, rss, peak, maxmemory, host;
 percent of maxmemory, host_percent, policy, fragmentation, evicted), `persistence` (rdb, aof; on: either; last_save,
 last_save_age in seconds, last_status, changes since, stops_writes, dir), `clients` (connected, max, percent,
@@ -58,6 +58,7 @@ class Info(Probe):
         ):
             raise pong
         found = {**facts(server), "ping": pong == "PONG", "address": server.called.partition(" at ")[2]}
+        found.update(server.place)
         if self.params["filter"]:
             found["info"] = {
                 name: value
