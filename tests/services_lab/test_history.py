@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -208,9 +209,19 @@ ASKED = """
     - postgresql_info: {filter: [connections, databases]}
     - postgresql_disk: {}
 - hosts: cache1
-  tasks: [redis_info: {}]
+  tasks: [{redis_info: {}}, {redis_info: {login_port: 6380}}]
 - hosts: db1
-  tasks: [mysql_info: {}, mysql_binlogs: {}]
+  tasks: [{mysql_info: {}}, {mysql_binlogs: {}}, {mysql_info: {login_unix_socket: /srv/second/s}}]
+"""
+SECOND = """
+set -e
+mkdir /srv/second
+chown mysql /srv/second
+mariadb-install-db --no-defaults --user=mysql --datadir=/srv/second/d --skip-test-db >/dev/null
+setsid mariadbd --no-defaults --user=mysql --datadir=/srv/second/d --port=3307 --socket=/srv/second/s \
+  --max-connections=77 >/dev/null 2>&1 </dev/null &
+for k in $(seq 200); do mariadb -S /srv/second/s -e "SELECT 1" >/dev/null 2>&1 && exit 0; sleep .1; done
+exit 1
 """
 KNOWN = {
     "pg1": "connections.allowed connections.used database.bytes disk.available disk.inodes disk.inodes_used disk.size "
@@ -224,9 +235,13 @@ def test_what_real_servers_tell_is_measured(
     server: Postgres, lab: Lab, host_factory: HostFactory, opened: Database, tmp_path: Path
 ) -> None:
     hosts = [lab.host("pg1"), host_factory("cache1", role="cache"), host_factory("db1", role="db")]
+    lab.run("cache1", ["redis-server", "--port", "6380", "--daemonize", "yes", "--save", ""])
+    lab.run("db1", ["sh", "-c", SECOND], timeout=120)
     operator = Operator(tmp_path, lab, *hosts, ansible_become=True)
     done = operator.here("play", str(operator.write("ask.yml", ASKED)))
-    told = {task["module"]: task["result"] for task in done.report["tasks"]}
+    told: dict[str, Any] = {}
+    for task in done.report["tasks"]:
+        told.setdefault(task["module"], task["result"])  # of the first server
     assert catch_up(opened, operator.state).stored == 1
     names = {row[2] for row in made.content(opened)["measures"]}
     points = measured(opened, names)
@@ -238,6 +253,9 @@ def test_what_real_servers_tell_is_measured(
     assert value["pg1", "memory.total", ""] > 2**28
     assert value["cache1", "memory.used", "redis"] == told["redis_info"]["memory"]["used"]
     assert value["db1", "connections.allowed", "mysql"] == told["mysql_info"]["connections"]["allowed"]
+    # Second servers of the same hosts are lines of their own.
+    assert value["db1", "connections.allowed", "mysql:3307"] == 77
+    assert value["cache1", "connections.used", "redis:6380"] == 1
 
 
 def test_a_run_of_the_command_line_is_there_soon(url: str, opened: Database, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Tell what fills the disk of a PostgreSQL server.
 
-Returns `port`, `disk` (of the data folder: free, size, percent), `wal` (bytes, files; keep: bytes that settings keep; None: the
-login may not see), `slots` (those that hold WAL back, most first), `archiver` (mode, failing: it has failed since it
-last succeeded; failed, last_failed), `temp` (bytes and files that sessions have there now, None: may not see;
+Returns `port`, `disk` (of the data folder: free, size, percent), `wal` (bytes, files; keep: bytes that settings keep;
+None: the login may not see), `slots` (those that hold WAL back, most first), `archiver` (mode, failing: it has failed
+since it last succeeded; failed, last_failed), `temp` (bytes and files that sessions have there now, None: may not see;
 since_reset: bytes), `databases` (db, bytes), and `prepared` (transactions that were prepared and never ended).
 """
 
