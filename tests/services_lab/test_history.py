@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from sqlalchemy.exc import IntegrityError
 from remedy.history import Database, HistoryError, in_memory, open_database, tables
 from remedy.history.filling import catch_up, rebuild
 from remedy.history.opening import filled, kept_up
+from remedy.history.pruning import prune_runs
 from remedy.history.queries import Asked, list_past, measured
 from remedy.lab import Lab
+from remedy.schedule.book import prune as prune_times
 from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
 from tests.history import made
@@ -211,7 +214,7 @@ ASKED = """
 - hosts: cache1
   tasks: [{redis_info: {}}, {redis_info: {login_port: 6380}}]
 - hosts: db1
-  tasks: [{mysql_info: {}}, {mysql_binlogs: {}}, {mysql_info: {login_unix_socket: /srv/second/s}}]
+  tasks: [{mysql_info: {}}, {mysql_info: {login_unix_socket: /srv/second/s}}, {mysql_binlogs: {}}]
 """
 SECOND = """
 set -e
@@ -272,3 +275,25 @@ def test_a_run_of_the_command_line_is_there_soon(url: str, opened: Database, tmp
         time.sleep(0.1)
     assert [(past.run.playbook, past.run.outcome) for past in runs] == [("ping", "ok")]
     assert not (tmp_path / "state/history.db").exists()
+
+
+def test_old_runs_and_due_times_are_forgotten_and_a_rebuild_does_not_bring_them_back(
+    opened: Database, tmp_path: Path
+) -> None:
+    some(tmp_path, 4)
+    catch_up(opened, tmp_path)
+    for name in ("2026-0000", "2026-0003"):
+        shutil.rmtree(tmp_path / "runs" / name)
+    catch_up(opened, tmp_path)
+    assert prune_runs(opened, datetime.fromtimestamp(1002, UTC)) == 1
+    assert rebuild(opened, tmp_path).stored == 2
+    kept = [row[0] for row in made.content(opened)["runs"]]
+    assert kept == ["2026-0001", "2026-0002", "2026-0003"]
+    about = {"schedule": "ops/nightly", "state": "done", "holder": "x", "updated": datetime.now(UTC)}
+    with opened.writing() as connection:
+        rows = [{**about, "due": datetime(2020, 1, day, tzinfo=UTC)} for day in (1, 2, 3)]
+        connection.execute(tables.schedule_times.insert(), rows)
+    assert prune_times(opened, datetime.now(UTC), count=True) == 2
+    assert prune_times(opened, datetime.now(UTC)) == 2
+    with opened.reading() as connection:
+        assert connection.execute(select(tables.schedule_times.c.due)).scalars().all() == [rows[2]["due"]]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -210,3 +210,30 @@ def _ignore(connection: Connection, rows: Iterable[dict[str, object]]) -> None:
 
 def _entry(row: object) -> Entry:
     return Entry(**{name: getattr(row, name) for name in Entry.__struct_fields__})
+
+
+def prune(database: Database, before: datetime, *, count: bool = False) -> int:
+    """Delete what became of due times before a moment, of all schedules; return how many rows that are.
+
+    What is still at work stays, and so does the newest due time of each schedule: from it on the next ones count.
+    `count`: only count them. Raises HistoryError.
+    """
+    other = times.alias()
+    newest = (
+        select(func.max(other.c.due))
+        .where(
+            other.c.schedule == times.c.schedule,
+            other.c.due <= datetime.now(UTC),
+            other.c.state != ADDED,
+            other.c.holder.not_like(f"{BY_HAND}%"),
+        )
+        .scalar_subquery()
+    )
+    old = and_(
+        times.c.due < before, times.c.due < newest, times.c.state.not_in((ADDED, CLAIMED, RUNNING))
+    )
+    if count:
+        with database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(times).where(old)).scalar_one()
+    with database.writing() as connection:
+        return connection.execute(delete(times).where(old)).rowcount
