@@ -216,13 +216,14 @@ ASKED = """
 - hosts: db1
   tasks: [{mysql_info: {}}, {mysql_info: {login_unix_socket: /srv/second/s}}, {mysql_binlogs: {}}]
 """
-SECOND = """
+SECOND = r"""
 set -e
 mkdir /srv/second
 chown mysql /srv/second
-mariadb-install-db --no-defaults --user=mysql --datadir=/srv/second/d --skip-test-db >/dev/null
-setsid mariadbd --no-defaults --user=mysql --datadir=/srv/second/d --port=3307 --socket=/srv/second/s \
-  --max-connections=77 >/dev/null 2>&1 </dev/null &
+mariadb-install-db --no-defaults --user=mysql --datadir=/srv/second/d --tmpdir=/srv/second --skip-test-db >/dev/null
+printf '%s\n' '[mysqld]' user=mysql datadir=/srv/second/d port=3307 socket=/srv/second/s max_connections=77 \
+  > /srv/second/cnf
+setsid mariadbd --defaults-file=/srv/second/cnf >/dev/null 2>&1 </dev/null &
 for k in $(seq 200); do mariadb -S /srv/second/s -e "SELECT 1" >/dev/null 2>&1 && exit 0; sleep .1; done
 exit 1
 """
