@@ -131,3 +131,24 @@ def test_a_server_that_is_away_is_waited_for(server: Postgres, site: Site) -> No
     assert site.said(0).count("cannot be used") <= 8
     assert "Traceback" not in site.said(0)
     assert "secret" not in site.said(0)
+
+
+@pytest.mark.soak
+def test_a_server_that_is_cut_off_without_a_word_is_given_up_soon(server: Postgres, site: Site) -> None:
+    """Its packets are lost: no connection is refused or reset, and TCP alone would wait for a quarter of an hour."""
+    site.write("schedules/minutely.yml", SCHEDULE.format(playbook="quick"))
+    daemon = site.start(machine="one")
+    site.until("it is at work", lambda: "at work as" in site.said(0), 60)
+    inside = server.lab.inside(server.host)
+    lost = ["blackhole", f"{server.lab.network.gateway}/32"]
+    inside.run(["ip", "route", "add", *lost])
+    try:
+        site.until("it is given up", lambda: "nothing is started until it can" in site.said(0), 30)
+        assert daemon.poll() is None
+    finally:
+        inside.run(["ip", "route", "del", *lost])
+    site.until("it is at work again", lambda: site.said(0).count("at work as") == 2, 60)
+    site.until("a run", lambda: site.done("minutely"), 120)
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(60) == 0
+    assert "Traceback" not in site.said(0)
