@@ -67,6 +67,20 @@ def test_but_not_for_ever_and_its_exit_code_is_its_own(tmp_path: Path, database:
     assert len(stage.played) == 1
 
 
+def test_a_run_that_cannot_be_noted_does_not_begin(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(*given: Any, **more: Any) -> None:
+        raise HistoryError("the history database is away", away=True)
+
+    stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
+    monkeypatch.setattr(Book, "tell", tell)
+    with pytest.raises(HistoryError):
+        stage.turn().due()
+    assert stage.played == []
+    assert stage.now == datetime(2099, 11, 30, 2, 1, 1, tzinfo=UTC)
+
+
 def test_what_a_killed_process_had_begun_is_told_by_the_next_run(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
     dead = subprocess.run([sys.executable, "-c", _NAME], capture_output=True, text=True, check=True).stdout.strip()

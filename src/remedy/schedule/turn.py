@@ -24,7 +24,8 @@ Play = Callable[[Callable[[str], None]], int]
 """Plays or diagnoses; it tells the id of its run when that begins, and returns the exit code or raises RemedyError."""
 
 _POLL = 2.0  # seconds between two looks at who is at work, or whether the database is back
-_PATIENCE = 600.0  # seconds; a run that is over waits so long for a database that is to know how it ended
+# Seconds for a database that is away: a run that is over waits to have that noted, one that is to begin must not be late.
+_BEFORE, _AFTER = 60.0, 600.0
 _EARLY = timedelta(seconds=2)  # a daemon's clock and ours may disagree by that
 
 
@@ -252,12 +253,13 @@ class Turn:
     ) -> None:
         """Write what has become of a due time; a database that is away is waited for. Raises HistoryError."""
         world, waited = self._world, 0.0
+        patience = _BEFORE if state == RUNNING else _AFTER
         while True:
             try:
                 self._book.tell(at, state, reason=reason, run=run, exit_code=exit_code)
                 return
             except HistoryError as error:
-                if waited >= _PATIENCE:
+                if waited >= patience:
                     raise
                 if not waited:
                     world.say(
