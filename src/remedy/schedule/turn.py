@@ -24,7 +24,7 @@ Play = Callable[[Callable[[str], None]], int]
 """Plays or diagnoses; it tells the id of its run when that begins, and returns the exit code or raises RemedyError."""
 
 _POLL = 2.0  # seconds between two looks at who is at work, or whether the database is back
-# Seconds for a database that is away: a run that is over waits to have that noted, one that is to begin must not be late.
+# Seconds for a database that is away: a run that is over waits to have it noted, one that begins must not be late.
 _BEFORE, _AFTER = 60.0, 600.0
 _EARLY = timedelta(seconds=2)  # a daemon's clock and ours may disagree by that
 
