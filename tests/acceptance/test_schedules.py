@@ -94,6 +94,27 @@ def test_add_show_list_run_pause_resume_remove(here: Scene) -> None:
     assert here.run("schedule show nightly").code == 5
 
 
+
+def test_list_and_show_tell_the_file_where_the_history_is_away(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert here.run("schedule add nightly --playbook look -i hosts --when 'daily at 02:30' --zone UTC").code == 0
+    monkeypatch.setenv("REMEDY_HISTORY_URL", "postgresql://ops:s3cret@127.0.0.1:9/ops")
+    warning = "warning: the history database postgresql://ops:***@127.0.0.1:9/ops cannot be used: "
+    listed = here.run("schedule list")
+    assert (listed.code, listed.err.count(warning)) == (0, 1)
+    assert listed.out.splitlines()[1].split()[:3] == ["nightly", "diagnose", "look"]
+    assert listed.out.splitlines()[1].endswith("02:30  ?     active")
+    shown = here.run("schedule show nightly")
+    assert (shown.code, shown.err.count(warning)) == (0, 1)
+    assert "next 10 times:" in shown.out
+    assert shown.out.endswith("\nlast times: not known now, the history cannot be read\n")
+    assert _show(here)["last"] is None
+    assert "s3cret" not in listed.err + shown.err
+    # What would run does not run without knowing what has run.
+    assert here.run("schedule run nightly").code == 4
+
+
 def test_a_schedule_hands_its_variables_on_and_findings_are_its_exit_code(here: Scene) -> None:
     text = "playbook: look\nvars: {limit: 12}\nwhen: daily at 02:00\n"
     here.write({"schedules/a.yml": text, "schedules/b.yml": f"{text}fail_on: P1\n"})

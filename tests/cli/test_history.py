@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from remedy.cli.history import history
+from remedy.errors import Refused
 from tests.history import made
 from tests.journal import telling
 
@@ -199,3 +200,24 @@ def test_help_shows_what_can_be_asked() -> None:
     text = told("--help")
     for words in ("--host", "--playbook", "--since", "--status", "rebuild", "show", "history --host db1 --since 7d"):
         assert words in text
+
+
+def test_prune_asks_counts_and_forgets_what_has_no_journal(state: Path) -> None:
+    told()
+    assert told("prune", "--before", "2020-01-01").splitlines() == [
+        "3 older runs with a journal: left, for it would fill the run in again",
+        f"{state}/history.db: nothing to forget before 2020-01-01 00:00 UTC",
+    ]
+    shutil.rmtree(state / "runs/20250101-a")
+    checked = told("prune", "--before", "2020-01-01", "--check").splitlines()[-1]
+    assert checked.startswith(f"{state}/history.db: would forget 1 run whose journals are gone, ")
+    refused = CliRunner().invoke(history, ["prune", "--before", "2020-01-01"])
+    assert isinstance(refused.exception, Refused)
+    assert len(told().splitlines()) == 3
+    assert told("prune", "--before", "2020-01-01", "--yes").splitlines()[-1] == (
+        f"{state}/history.db: forgot 1 run and 0 due times"
+    )
+    told("rebuild")
+    assert [line.split()[0] for line in told().splitlines()] == ["20250103-c", "20250102-b"]
+    wrong = CliRunner().invoke(history, ["prune", "--before", "soon", "--yes"])
+    assert str(wrong.exception).startswith("--before 'soon' is no time")

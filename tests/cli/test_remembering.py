@@ -117,6 +117,16 @@ def test_a_run_does_not_wait_for_a_server_that_is_away_and_the_next_one_says_it(
     assert len(remedy("history").stdout.splitlines()) == 2
 
 
+def test_a_database_that_a_typo_has_made_is_told_by_the_next_run(remedy: Remedy, tmp_path: Path) -> None:
+    typo = {"REMEDY_HISTORY_URL": f"sqlite:///{tmp_path}/hsitory.db"}
+    assert ping(remedy, **typo).stderr == ""
+    until((tmp_path / "state/history.trouble").exists)
+    said = f"warning: a new history database was made, for there was none: {tmp_path}/hsitory.db; "
+    assert ping(remedy, **typo).stderr.startswith(said)
+    until(lambda: not (tmp_path / "state/history.trouble").exists())
+    assert ping(remedy, **typo).stderr == ""
+
+
 def test_what_hangs_around_a_run_is_not_imported(remedy: Remedy, tmp_path: Path) -> None:
     (tmp_path / "sqlalchemy.py").write_text("open('imported', 'w').close()\n")
     assert ping(remedy).returncode == 0

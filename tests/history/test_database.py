@@ -175,6 +175,21 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         open_database(tmp_path / "file/state")
 
 
+def test_a_named_database_that_was_not_there_is_told_and_a_folder_is_not_made(tmp_path: Path) -> None:
+    notices: list[str] = []
+    (tmp_path / "kept").mkdir()
+    for _ in range(2):
+        open_database(tmp_path / "state", f"sqlite:///{tmp_path}/kept/hsitory.db", notice=notices.append).close()
+    (notice,) = notices
+    assert notice.startswith(f"a new history database was made, for there was none: {tmp_path}/kept/hsitory.db; ")
+    with pytest.raises(HistoryError, match=f"there is no folder {tmp_path}/kpet"):
+        open_database(tmp_path / "state", f"sqlite:///{tmp_path}/kpet/history.db", notice=notices.append)
+    assert not (tmp_path / "kpet").exists()
+    # The state folder's own is made without a word.
+    open_database(tmp_path / "state", notice=notices.append).close()
+    assert len(notices) == 1
+
+
 @pytest.mark.parametrize(
     "url", ["nonsense", "mysql://root:secret@db1/x", "sqlite:///relative.db", "sqlite://", "postgresql+asyncpg://h/d"]
 )

@@ -50,6 +50,13 @@ def test_servers() -> None:
         ("connections.allowed", "mysql", 150.0),
         ("connections.peak", "mysql", 9.0),
     ]
+    aside = {"connections": {"used": 3}, "port": 3307, "socket": "/run/mysqld/b.sock"}
+    assert told("mysql_info", aside) == [("connections.used", "mysql:3307", 3.0)]
+    alone = {"connections": {"used": 3}, "port": 0, "socket": "/run/mysqld/b.sock"}
+    assert told("mysql_info", alone) == [("connections.used", "mysql:/run/mysqld/b.sock", 3.0)]
+    usual = {"total": 7, "port": 3306, "socket": "/run/mysqld/mysqld.sock"}
+    assert told("mysql_binlogs", usual) == [("binlogs.bytes", "mysql", 7.0)]
+    assert told("mysql_binlogs", {"total": 7, "port": 3307}) == [("binlogs.bytes", "mysql:3307", 7.0)]
     assert told("mysql_binlogs", {"total": 7}) == [("binlogs.bytes", "mysql", 7.0)]
     postgres = {"port": 5433, "connections": {"used": 2, "allowed": 97}, "databases": {"shop": {"size": 8}}}
     assert told("postgresql_info", postgres) == [
@@ -59,6 +66,11 @@ def test_servers() -> None:
     ]
     disk = {"databases": [{"db": "shop", "bytes": 8}], "wal": None}
     assert told("postgresql_disk", disk) == [("database.bytes", "postgresql/shop", 8.0)]
+    assert told("postgresql_disk", {**disk, "port": 5433}) == [("database.bytes", "postgresql:5433/shop", 8.0)]
+    cache = {"memory": {"used": 5}, "clients": {}, "port": 6380, "socket": None}
+    assert told("redis_info", cache) == [("memory.used", "redis:6380", 5.0)]
+    cache = {"memory": {"used": 5}, "clients": {}, "port": 0, "socket": "/run/redis/a.sock"}
+    assert told("redis_info", cache) == [("memory.used", "redis:/run/redis/a.sock", 5.0)]
     redis = {"memory": {"used": 5, "maxmemory": 0}, "clients": {"connected": 1, "max": 10000}}
     assert told("redis_info", redis) == [
         ("memory.used", "redis", 5.0),

@@ -13,7 +13,7 @@ import pytest
 from remedy.errors import InputError, Refused, TaskFailed
 from remedy.history import Database, open_database
 from remedy.schedule import Schedule
-from remedy.schedule.book import Book, Entry
+from remedy.schedule.book import Book, Entry, prune
 from remedy.schedule.lease import Lease
 from remedy.schedule.turn import Turn, World
 from tests.schedule.making import made
@@ -85,6 +85,25 @@ def test_a_due_time_runs_once(tmp_path: Path, database: Database) -> None:
     (entry,) = stage.entries()
     assert (entry.state, entry.exit_code, entry.run, entry.holder) == ("done", 0, "run-0", "tester")
     assert stage.said[-1].startswith("nightly: 2099-11-30T02:00:00Z is handled already (done, by tester)")
+
+
+def test_old_due_times_are_pruned_and_none_runs_again(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database)
+    book = Book(database, stage.schedule, "tester")
+    dues = [datetime(2020, 1, day, 2, tzinfo=UTC) for day in range(1, 9)]
+    for due, state in zip(dues, ("done", "skipped", "done", "running", "done", "done", "done", "done"), strict=True):
+        assert book.claim(due)
+        book.tell(due, state)
+    limit = datetime(2020, 1, 6, tzinfo=UTC)
+    assert prune(database, limit, count=True) == 4
+    assert len(book.newest(100)) == 8
+    assert prune(database, limit) == 4
+    assert [entry.due.day for entry in book.newest(100)] == [8, 7, 6, 4]
+    # The newest one stays, however old: from it on the next ones count.
+    assert prune(database, datetime.now(UTC)) == 2
+    assert [entry.due.day for entry in book.newest(100)] == [8, 4]
+    assert book.find(dues[7]) is not None
+    assert not book.claim(dues[7])
 
 
 def test_a_schedule_first_seen_by_its_timer_runs(tmp_path: Path, database: Database) -> None:

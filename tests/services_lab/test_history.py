@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -20,8 +22,10 @@ from sqlalchemy.exc import IntegrityError
 from remedy.history import Database, HistoryError, in_memory, open_database, tables
 from remedy.history.filling import catch_up, rebuild
 from remedy.history.opening import filled, kept_up
+from remedy.history.pruning import prune_runs
 from remedy.history.queries import Asked, list_past, measured
 from remedy.lab import Lab
+from remedy.schedule.book import prune as prune_times
 from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
 from tests.history import made
@@ -208,9 +212,20 @@ ASKED = """
     - postgresql_info: {filter: [connections, databases]}
     - postgresql_disk: {}
 - hosts: cache1
-  tasks: [redis_info: {}]
+  tasks: [{redis_info: {}}, {redis_info: {login_port: 6380}}]
 - hosts: db1
-  tasks: [mysql_info: {}, mysql_binlogs: {}]
+  tasks: [{mysql_info: {}}, {mysql_info: {login_unix_socket: /srv/second/s}}, {mysql_binlogs: {}}]
+"""
+SECOND = r"""
+set -e
+mkdir /srv/second
+chown mysql /srv/second
+mariadb-install-db --no-defaults --user=mysql --datadir=/srv/second/d --tmpdir=/srv/second --skip-test-db >/dev/null
+printf '%s\n' '[mysqld]' user=mysql datadir=/srv/second/d port=3307 socket=/srv/second/s max_connections=77 \
+  > /srv/second/cnf
+setsid mariadbd --defaults-file=/srv/second/cnf >/dev/null 2>&1 </dev/null &
+for k in $(seq 200); do mariadb -S /srv/second/s -e "SELECT 1" >/dev/null 2>&1 && exit 0; sleep .1; done
+exit 1
 """
 KNOWN = {
     "pg1": "connections.allowed connections.used database.bytes disk.available disk.inodes disk.inodes_used disk.size "
@@ -224,9 +239,13 @@ def test_what_real_servers_tell_is_measured(
     server: Postgres, lab: Lab, host_factory: HostFactory, opened: Database, tmp_path: Path
 ) -> None:
     hosts = [lab.host("pg1"), host_factory("cache1", role="cache"), host_factory("db1", role="db")]
+    lab.run("cache1", ["redis-server", "--port", "6380", "--daemonize", "yes", "--save", ""])
+    lab.run("db1", ["sh", "-c", SECOND], timeout=120)
     operator = Operator(tmp_path, lab, *hosts, ansible_become=True)
     done = operator.here("play", str(operator.write("ask.yml", ASKED)))
-    told = {task["module"]: task["result"] for task in done.report["tasks"]}
+    told: dict[str, Any] = {}
+    for task in done.report["tasks"]:
+        told.setdefault(task["module"], task["result"])  # of the first server
     assert catch_up(opened, operator.state).stored == 1
     names = {row[2] for row in made.content(opened)["measures"]}
     points = measured(opened, names)
@@ -238,6 +257,9 @@ def test_what_real_servers_tell_is_measured(
     assert value["pg1", "memory.total", ""] > 2**28
     assert value["cache1", "memory.used", "redis"] == told["redis_info"]["memory"]["used"]
     assert value["db1", "connections.allowed", "mysql"] == told["mysql_info"]["connections"]["allowed"]
+    # Second servers of the same hosts are lines of their own.
+    assert value["db1", "connections.allowed", "mysql:3307"] == 77
+    assert value["cache1", "connections.used", "redis:6380"] == 1
 
 
 def test_a_run_of_the_command_line_is_there_soon(url: str, opened: Database, tmp_path: Path) -> None:
@@ -254,3 +276,25 @@ def test_a_run_of_the_command_line_is_there_soon(url: str, opened: Database, tmp
         time.sleep(0.1)
     assert [(past.run.playbook, past.run.outcome) for past in runs] == [("ping", "ok")]
     assert not (tmp_path / "state/history.db").exists()
+
+
+def test_old_runs_and_due_times_are_forgotten_and_a_rebuild_does_not_bring_them_back(
+    opened: Database, tmp_path: Path
+) -> None:
+    some(tmp_path, 4)
+    catch_up(opened, tmp_path)
+    for name in ("2026-0000", "2026-0003"):
+        shutil.rmtree(tmp_path / "runs" / name)
+    catch_up(opened, tmp_path)
+    assert prune_runs(opened, datetime.fromtimestamp(1002, UTC)) == 1
+    assert rebuild(opened, tmp_path).stored == 2
+    kept = [row[0] for row in made.content(opened)["runs"]]
+    assert kept == ["2026-0001", "2026-0002", "2026-0003"]
+    about = {"schedule": "ops/nightly", "state": "done", "holder": "x", "updated": datetime.now(UTC)}
+    with opened.writing() as connection:
+        rows = [{**about, "due": datetime(2020, 1, day, tzinfo=UTC)} for day in (1, 2, 3)]
+        connection.execute(tables.schedule_times.insert(), rows)
+    assert prune_times(opened, datetime.now(UTC), count=True) == 2
+    assert prune_times(opened, datetime.now(UTC)) == 2
+    with opened.reading() as connection:
+        assert connection.execute(select(tables.schedule_times.c.due)).scalars().all() == [rows[2]["due"]]

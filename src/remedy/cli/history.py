@@ -62,6 +62,7 @@ def history() -> None:
     remedy history --playbook disk-full --status failed
     remedy history show 20261122-0315              what this run changed
     remedy history rebuild                         fill the database anew, from the journals
+    remedy history prune --before 400d             forget what is older and has no journal any more
     """
 
 
@@ -143,6 +144,25 @@ def rebuild() -> int:
     for name in filled.unreadable:
         _warn(f"the journal of {name} does not say which run it is of")
     return 0
+
+
+@history.command()
+@click.option(
+    "--before", required=True, metavar="WHEN", help="What is older: 400d, 52w, 2025-01-01. A year is a good measure."
+)
+@click.option("-C", "--check", is_flag=True, help="Delete nothing: count it.")
+@click.option("--yes", is_flag=True, help="Without being asked.")
+def prune(before: str, check: bool, yes: bool) -> int:
+    """Delete old runs from the history database, with their measures, and old due times of schedules.
+
+    A run that still has its journal stays, for the journal would fill it in again: delete that first, by which the run
+    can no longer be rolled back. What is deleted here is known nowhere else. Asks once; where nobody can be asked it
+    needs --yes (else exit code 3). The newest due time of each schedule stays. Does not touch the journals.
+    """
+    from remedy.cli.pruning import prune as pruned
+    from remedy.cli.since import since
+
+    return pruned(_project(), since(before, option="--before"), _warn, check=check, yes=yes)
 
 
 def _show(run: str, *, verbose: bool, shape: str) -> int:

@@ -34,7 +34,8 @@ def _tell(project: Project) -> None:
     if path.is_file():
         text = path.read_text(encoding="utf-8", errors="replace").strip()
         path.unlink()  # said once for each time it happens
-        click.echo(f"warning: an earlier run is not in the history yet: {text}", err=True)
+        for line in text.splitlines():
+            click.echo(f"warning: {line}", err=True)
 
 
 def _start(project: Project) -> None:

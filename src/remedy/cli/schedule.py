@@ -110,19 +110,21 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
 @schedule.command("list", short_help="All, with the next and the last time of each.")
 @options.shape
 def list_(shape: str) -> int:
-    """List the project's schedules: the next time, how the last one ended, whether it will run."""
+    """List the project's schedules: the next time, how the last one ended, whether it will run.
+
+    Where the history cannot be read, LAST is ? (in JSON `last` is null), and a warning says why.
+    """
     from remedy.cli import schedule_pages as pages
     from remedy.cli import scheduling
     from remedy.errors import RemedyError
     from remedy.schedule import load_schedule, schedule_files
-    from remedy.schedule.book import Book
 
     project = scheduling.project_here()
     now = datetime.now(UTC)
     rows: list[tuple[str, ...]] = []
     documents: list[dict[str, Any]] = []
     broken = 0
-    with scheduling.history(project) as database:
+    with scheduling.pasts(project) as newest:
         for path in schedule_files(project):
             try:
                 one = load_schedule(path, project=project)
@@ -133,8 +135,8 @@ def list_(shape: str) -> int:
                 )
                 documents.append({"name": path.stem, "file": str(path), "state": f"cannot be used: {error}"})
                 continue
-            past = Book(database, one, "").newest(1)
-            rows.append(pages.list_row(one, past[0] if past else None, now))
+            past = newest(one, 1)
+            rows.append(pages.list_row(one, past, now))
             documents.append(pages.as_json(one, past, now, 1, ""))
     if shape == "json":
         click.echo(pages.dumped(documents))
@@ -155,12 +157,12 @@ def list_(shape: str) -> int:
 def show(name: str, number: int, shape: str, **flags: Any) -> int:
     """Show a schedule: its next times with the clock changes, its permission, what became of the last times.
 
-    Exits with 5 where it cannot run as it stands (an unknown playbook or host, a permission that has ended).
+    Exits with 5 where it cannot run as it stands (an unknown playbook or host, a permission that has ended). Where the
+    history cannot be read it tells all but the last times, and a warning says why.
     """
     from remedy.cli import schedule_pages as pages
     from remedy.cli import scheduling
     from remedy.errors import RemedyError
-    from remedy.schedule.book import Book
 
     project = scheduling.project_here()
     one = scheduling.named(project, name)
@@ -170,8 +172,8 @@ def show(name: str, number: int, shape: str, **flags: Any) -> int:
         hosts = scheduling.check(one, flags, now)
     except RemedyError as error:
         trouble, code = str(error), error.exit_code
-    with scheduling.history(project) as database:
-        past = Book(database, one, "").newest(number)
+    with scheduling.pasts(project) as newest:
+        past = newest(one, number)
     if shape == "json":
         click.echo(pages.dumped(pages.as_json(one, past, now, number, trouble)))
     else:
@@ -185,9 +187,10 @@ def show(name: str, number: int, shape: str, **flags: Any) -> int:
     "--due", metavar="TIME", help="For a due time ('now': what is due); as timers and the daemon call it."
 )
 @click.option("--anyway", is_flag=True, help="By hand: also outside its windows, in a blackout, or paused.")
+@click.option("--prefix", is_flag=True, help="Each line begins with its name: for a log that many runs share.")
 @_login
 @options.output
-def run(name: str, due: str | None, anyway: bool, **flags: Any) -> int:
+def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) -> int:
     """Run a schedule: by hand now, or (--due) as a timer does.
 
     Nobody is asked: what the permission does not cover ends with exit 3, also by hand. So what you try is what the
@@ -201,9 +204,12 @@ def run(name: str, due: str | None, anyway: bool, **flags: Any) -> int:
     remedy schedule run disk-nightly --due 2026-12-01T02:10:00Z
     """
     from remedy.cli import scheduling
+    from remedy.cli.prefixed import prefix_output
     from remedy.cli.schedule_edit import read_due
     from remedy.schedule.turn import Turn
 
+    if prefix:
+        prefix_output(name)
     project = scheduling.project_here()
     one = scheduling.named(project, name)
     at = read_due(due, one)

@@ -22,6 +22,7 @@ from remedy.schedule.file import label_of
 from remedy.schedule.units import Place, service, timer, unit_name
 
 _SYSTEM = Path("/etc/systemd/system")
+_LINGER = Path("/var/lib/systemd/linger")  # a file for each account whose manager needs no login
 _SECONDS = 60  # for systemctl to answer
 _CREDENTIALS = {
     "vault_password_file": ("vault-password", "--vault-password-file"),
@@ -98,7 +99,7 @@ def install(
     _systemctl(system, "restart", name)
     following = _systemctl(system, "show", "--value", "--property=NextElapseUSecRealtime", name).strip()
     scheduling.say(f"{name} is at work, next at {following or 'no time'}")
-    if not system:
+    if not system and not (_LINGER / getpass.getuser()).exists():
         scheduling.say("it runs while you are logged in; for always: loginctl enable-linger")
 
 

@@ -78,12 +78,13 @@ def list_text(rows: Sequence[tuple[str, ...]]) -> str:
     return "".join(f"{safe(line)}\n" for line in lines)
 
 
-def list_row(schedule: Schedule, last: Entry | None, now: datetime) -> tuple[str, ...]:
-    """Return a schedule's line of the list."""
+def list_row(schedule: Schedule, past: Sequence[Entry] | None, now: datetime) -> tuple[str, ...]:
+    """Return a schedule's line of the list; `past` is None where nobody knows."""
     runs = (due for due in islice(schedule.dues(now), 1000) if not due.gap)
     following = next((due for due in runs if schedule.opening.closed(due.at) is None), None)
     at = "-" if following is None or schedule.paused is not None else f"{following.wall:%a %Y-%m-%d %H:%M}"
-    return schedule.name, schedule.mode, schedule.playbook, at, outcome(last), state(schedule, now)
+    last = "?" if past is None else outcome(past[0] if past else None)
+    return schedule.name, schedule.mode, schedule.playbook, at, last, state(schedule, now)
 
 
 def outcome(entry: Entry | None) -> str:
@@ -95,9 +96,14 @@ def outcome(entry: Entry | None) -> str:
 
 
 def show_text(
-    schedule: Schedule, past: Sequence[Entry], now: datetime, number: int, hosts: int | None, trouble: str
+    schedule: Schedule,
+    past: Sequence[Entry] | None,
+    now: datetime,
+    number: int,
+    hosts: int | None,
+    trouble: str,
 ) -> str:
-    """Return all about one schedule."""
+    """Return all about one schedule; `past` is None where nobody knows."""
     opening = schedule.opening
     about = [
         ("schedule", f"{schedule.name} ({schedule.path})"),
@@ -121,8 +127,9 @@ def show_text(
             starts = f"  starts {each['starts'][11:]}"
         note = f"  {each['note']}" if each["note"] else ""
         lines.append(f"  {each['local']}  {each['due']}{starts}{note}")
-    lines += ["", "last times:" if past else "no time has come yet"]
-    for entry in past:
+    unknown = "last times: not known now, the history cannot be read"
+    lines += ["", unknown if past is None else "last times:" if past else "no time has come yet"]
+    for entry in past or ():
         what = entry.state if entry.exit_code is None else f"{entry.state}, exit {entry.exit_code}"
         by = f" ({entry.reason})" if entry.reason else ""
         run = f"  {entry.run}" if entry.run else ""
@@ -140,9 +147,9 @@ def _permission(schedule: Schedule, hosts: int | None) -> str:
 
 
 def as_json(
-    schedule: Schedule, past: Sequence[Entry], now: datetime, number: int, trouble: str
+    schedule: Schedule, past: Sequence[Entry] | None, now: datetime, number: int, trouble: str
 ) -> dict[str, Any]:
-    """Return all about one schedule as plain data."""
+    """Return all about one schedule as plain data; `past` is None where nobody knows."""
     permission = schedule.permission
     return {
         "name": schedule.name,
@@ -167,7 +174,9 @@ def as_json(
             "by": permission.by,
         },
         "next": upcoming(schedule, now, number),
-        "last": [
+        "last": None
+        if past is None
+        else [
             {
                 "due": _iso(each.due),
                 "state": each.state,

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from remedy.history import Database
+    from remedy.project import Project
+
+_RETRY = 3.0  # seconds
 
 
 @click.command()
@@ -31,6 +42,9 @@ def scheduler(vault_files: tuple[str, ...], private_key: str | None, user: str |
     project in folders of the same name); one is at work, elected by a lease in the history database. Files that are
     changed, added or deleted are noticed within seconds.
 
+    Where the history's server is away, at the start or later, it says so and waits: nothing starts meanwhile. What came
+    due then is started when it is back, where that is not too late for it, else recorded as missed.
+
     SIGTERM or Ctrl-C starts nothing new and waits for the runs at work; a second one ends those as Ctrl-C would: what
     must not be cut off finishes.
     """
@@ -56,7 +70,10 @@ def scheduler(vault_files: tuple[str, ...], private_key: str | None, user: str |
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, tell)
     children = Children(scheduling.program(), project.root, arguments, scheduling.say)
-    with scheduling.history(project) as database:
+    database = _opened(project, stop, scheduling.say)
+    if database is None:
+        return 0
+    with database:
         Daemon(project, database, children, scheduling.holder(), scheduling.say, lease).serve(stop)
     heard = told
     if children.count:
@@ -69,3 +86,23 @@ def scheduler(vault_files: tuple[str, ...], private_key: str | None, user: str |
             heard = told
             children.interrupt()
     return 0
+
+
+def _opened(project: Project, stop: Event, say: Callable[[str], None]) -> Database | None:
+    """Return the history database, waited for as long as its server is away; None where `stop` was set before."""
+    from remedy.history import HistoryError, open_database
+    from remedy.schedule.trouble import Trouble
+
+    trouble = Trouble(say, "the history database answers")
+    while not stop.is_set():
+        try:
+            database = open_database(project.state, project.history, notice=say)
+        except HistoryError as error:
+            if not error.away:
+                raise
+            trouble.tell(f"waiting for it: {error.message}")
+            stop.wait(_RETRY)
+            continue
+        trouble.over()
+        return database
+    return None

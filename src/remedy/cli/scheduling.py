@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from remedy.cli.notifying import check_targets, teller
 from remedy.cli.playing import play_named, prepare
 from remedy.cli.session import Unattended, me
 from remedy.errors import InputError, Position
-from remedy.history import Database, open_database
+from remedy.history import Database, HistoryError, open_database
 from remedy.project import Project
 from remedy.schedule import Schedule, load_schedule, vet
-from remedy.schedule.book import BY_HAND
+from remedy.schedule.book import BY_HAND, Book, Entry
 from remedy.schedule.file import schedule_file
 from remedy.schedule.holders import process_name
 from remedy.schedule.model import PLAY
@@ -49,6 +49,28 @@ def history(project: Project) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def pasts(project: Project) -> Iterator[Callable[[Schedule, int], list[Entry] | None]]:
+    """Give what tells the newest rows of a schedule; None, with one warning, where the history cannot be read."""
+    with ExitStack() as open_ones:
+        away = False
+        database: Database | None = None
+
+        def newest(schedule: Schedule, number: int) -> list[Entry] | None:
+            nonlocal away, database
+            if away:
+                return None
+            try:
+                database = database or open_ones.enter_context(history(project))
+                return Book(database, schedule, "").newest(number)
+            except HistoryError as error:
+                away = True
+                say(f"warning: {error.message}; what became of past times is not known now")
+                return None
+
+        yield newest
 
 
 def say(text: str) -> None:

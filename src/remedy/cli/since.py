@@ -12,8 +12,8 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _EXPECTED = "expected how long ago (30m, 12h, 7d, 2w), or a time: 2026-11-01, '2026-11-01 03:30'"
 
 
-def since(written: str, now: datetime | None = None) -> datetime:
-    """Return the moment, in UTC; InputError where it is none."""
+def since(written: str, now: datetime | None = None, option: str = "--since") -> datetime:
+    """Return the moment, in UTC; InputError, with the option's name, where it is none."""
     text = written.strip()
     try:
         ago = _AGO.fullmatch(text)
@@ -21,4 +21,4 @@ def since(written: str, now: datetime | None = None) -> datetime:
             return (now or datetime.now(UTC)) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InputError(f"--since '{written}' is no time", hint=_EXPECTED) from None
+        raise InputError(f"{option} '{written}' is no time", hint=_EXPECTED) from None

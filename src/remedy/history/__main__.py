@@ -1,7 +1,8 @@
 """What a run starts when it is over, and does not wait for: `python -m remedy.history STATE TROUBLE`.
 
-It fills the history database. The URL is in REMEDY_HISTORY_URL, for it may hold a password. What goes wrong is left in
-the file TROUBLE for the next run to say; the next `remedy history` catches up.
+It fills the history database. The URL is in REMEDY_HISTORY_URL, for it may hold a password. What goes wrong, and what
+is to be known of the database, is left in the file TROUBLE for the next run to say, a line each; the next `remedy
+history` catches up.
 """
 
 from __future__ import annotations
@@ -22,17 +23,22 @@ def main() -> int:
     state, trouble = map(Path, sys.argv[1:])
     signal.alarm(_DEADLINE)
     os.nice(10)
+    lines: list[str] = []
+    code = 0
     try:
-        database, _ = kept_up(state, os.environ.get("REMEDY_HISTORY_URL"), lambda message: None)
+        database, _ = kept_up(state, os.environ.get("REMEDY_HISTORY_URL"), lines.append)
         database.close()
     except RemedyError as error:
-        try:
-            trouble.write_text(f"{error.message}\n", encoding="utf-8")
-        except OSError:
-            pass  # the disk is full: that is the trouble
-        return error.exit_code
-    trouble.unlink(missing_ok=True)
-    return 0
+        lines.append(f"an earlier run is not in the history yet: {error.message}")
+        code = error.exit_code
+    if not lines:
+        trouble.unlink(missing_ok=True)
+        return code
+    try:
+        trouble.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    except OSError:
+        pass  # the disk is full: that is the trouble
+    return code
 
 
 if __name__ == "__main__":

@@ -22,7 +22,15 @@ from remedy.history.trouble import HistoryError, mapped
 FILE = "history.db"
 BUSY_SECONDS = 10.0
 """How long a writer waits for another one, with SQLite."""
-_CONNECT_SECONDS = 5
+_SERVER: dict[str, Any] = {
+    "connect_timeout": 5,
+    # One that is cut off without a word (its machine is gone, a firewall has forgotten the connection) is given up
+    # before a lease on it runs out; TCP by itself waits for a quarter of an hour, with who asked in the middle of it.
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
 _LOCK = 7_236_339  # of PostgreSQL's advisory locks: who brings the schema up to date; any number, but always this one
 _EXPECTED = "expected postgresql://USER@HOST/DATABASE or sqlite:////PATH"
 
@@ -80,15 +88,22 @@ class Database:
 def open_database(state: Path, url: str | None = None, *, notice: Callable[[str], None] = _silent) -> Database:
     """Return the history database of a state folder: at `url`, else STATE/history.db (0600), which is made if need be.
 
-    Its schema is brought up to date, by one process at a time. A SQLite file that is damaged is renamed (`notice` is
-    told) and an empty one made: the journals fill it. Raises InputError for a URL that is none, else HistoryError.
+    Its schema is brought up to date, by one process at a time. A SQLite file that is damaged is renamed and an empty
+    one made: the journals fill it. `notice` is told of that, and where the database that `url` names was empty.
+    Raises InputError for a URL that is none, else HistoryError.
     """
     if url is None:
         return _open_file(state / FILE, notice)
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
-        return _open_file(Path(str(parsed.database)), notice)
-    return _open_server(parsed)
+        path = Path(str(parsed.database))
+        if not path.parent.is_dir():
+            raise HistoryError(
+                f"the history database {path} cannot be used: there is no folder {path.parent}",
+                hint="is the disk mounted, the path right (REMEDY_HISTORY_URL, history: in remedy.yml)? Else make it",
+            )
+        return _open_file(path, notice, named=True)
+    return _open_server(parsed, notice)
 
 
 def renew(database: Database, notice: Callable[[str], None] = _silent) -> Database:
@@ -129,15 +144,15 @@ def _parsed(url: str) -> URL:
     )
 
 
-def _open_server(url: URL) -> Database:
-    given: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS}
+def _open_server(url: URL, notice: Callable[[str], None]) -> Database:
+    given = {name: value for name, value in _SERVER.items() if name not in url.query}
     # A daemon's connection may be hours old when it is next used.
     engine = create_engine(url, connect_args=given, pool_pre_ping=True, hide_parameters=True)
     shown = url.set(drivername="postgresql", query={})
-    return _ready(Database(engine, shown.render_as_string(hide_password=True)))
+    return _ready(Database(engine, shown.render_as_string(hide_password=True)), notice)
 
 
-def _open_file(path: Path, notice: Callable[[str], None]) -> Database:
+def _open_file(path: Path, notice: Callable[[str], None], *, named: bool = False) -> Database:
     if path.exists():
         database = _at(path)
         try:
@@ -150,7 +165,7 @@ def _open_file(path: Path, notice: Callable[[str], None]) -> Database:
         database.close()
     with locked(path):
         try:
-            return _made(path)
+            return _made(path, notice if named else _silent)
         except HistoryError as error:
             if not error.broken:
                 raise
@@ -162,7 +177,7 @@ def _at(path: Path) -> Database:
     return Database(_sqlite(f"sqlite:///{path}"), str(path), path)
 
 
-def _made(path: Path) -> Database:
+def _made(path: Path, notice: Callable[[str], None] = _silent) -> Database:
     make_file(path)
     database = _at(path)
     try:
@@ -170,7 +185,7 @@ def _made(path: Path) -> Database:
     except BaseException:
         database.close()
         raise
-    return _ready(database)
+    return _ready(database, notice)
 
 
 def _move(path: Path, notice: Callable[[str], None]) -> None:
@@ -209,8 +224,12 @@ def _begin_wal(database: Database) -> None:
         raise mapped(DBAPIError(None, None, error), database.place) from error
 
 
-def _ready(database: Database) -> Database:
-    """Bring the schema up to date, one process at a time; a database that cannot be used is closed."""
+def _ready(database: Database, notice: Callable[[str], None] = _silent) -> Database:
+    """Bring the schema up to date, one process at a time; a database that cannot be used is closed.
+
+    `notice` is told where there was none.
+    """
+    found: str | None = HEAD
     try:
         if _version(database) != HEAD:
             with database.writing() as connection:
@@ -222,6 +241,11 @@ def _ready(database: Database) -> Database:
     except BaseException:
         database.close()
         raise
+    if found is None:
+        notice(
+            f"a new history database was made, for there was none: {database.place}; where there should have been "
+            "one, REMEDY_HISTORY_URL or history: in remedy.yml names the wrong place"
+        )
     return database
 
 

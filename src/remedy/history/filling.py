@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 _BATCH_SECONDS = 0.3  # of reading; then what was read is stored, so that one who is killed has not read for nothing
 _BATCH_ROWS = 20_000
 AT_ONCE = 1000  # names or numbers in one question; databases have limits of their own, above 30 000
-_LOCK = 7_236_340  # of PostgreSQL's advisory locks: one who stores at a time
+LOCK = 7_236_340  # of PostgreSQL's advisory locks: one who stores at a time
 
 
 class Filled(NamedTuple):
@@ -160,7 +160,7 @@ def _store(database: Database, batch: list[Rows]) -> int:
         return 0
     with database.writing() as connection:
         if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         return sum(_put(connection, rows) for rows in batch)
 
 

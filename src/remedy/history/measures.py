@@ -1,9 +1,9 @@
 """What results tell in numbers that grow: disks, memory, connections, databases; for reports of capacity.
 
 name (object): disk.size, .used, .available, .inodes, .inodes_used (mount); memory.total, .available, swap.total,
-.used (""); memory.used, .limit (redis); connections.used, .allowed, .peak (server); database.bytes (server/database);
+.used (""); memory.used, .limit (server); connections.used, .allowed, .peak (server); database.bytes (server/database);
 wal.bytes, binlogs.bytes (server); docker.bytes (containers, images, build_cache, volumes). Sizes are bytes; a server
-is mysql, redis, postgresql, or postgresql:PORT where that is not 5432.
+is mysql, redis or postgresql, with :PORT where that is not the usual one, with :SOCKET where it takes no TCP.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from remedy.events import TaskDone
 
 _MIB = 1 << 20
 _DISK = ("size", "used", "available", "inodes", "inodes_used")
+_PORTS = {"mysql": 3306, "postgresql": 5432, "redis": 6379}
 _DOCKER = ("containers", "images", "build_cache", "volumes")
 
 
@@ -67,37 +68,45 @@ def _facts(result: Mapping[str, Any]) -> Iterator[_Told]:
 
 
 def _mysql(result: Mapping[str, Any]) -> Iterator[_Told]:
-    yield from _connections("mysql", result["connections"])
+    yield from _connections(_server("mysql", result), result["connections"])
 
 
 def _binlogs(result: Mapping[str, Any]) -> Iterator[_Told]:
-    yield ("binlogs.bytes", "mysql", result["total"])
+    yield ("binlogs.bytes", _server("mysql", result), result["total"])
 
 
 def _postgres(result: Mapping[str, Any]) -> Iterator[_Told]:
-    port = result.get("port") or 5432
-    server = "postgresql" if int(port) == 5432 else f"postgresql:{port}"
+    server = _server("postgresql", result)
     yield from _connections(server, result.get("connections") or {})
     for name, each in (result.get("databases") or {}).items():
         yield ("database.bytes", f"{server}/{name}", each.get("size"))
 
 
 def _postgres_disk(result: Mapping[str, Any]) -> Iterator[_Told]:
+    server = _server("postgresql", result)
     for each in result["databases"]:
-        yield ("database.bytes", f"postgresql/{each['db']}", each["bytes"])
-    yield ("wal.bytes", "postgresql", (result.get("wal") or {}).get("bytes"))
+        yield ("database.bytes", f"{server}/{each['db']}", each["bytes"])
+    yield ("wal.bytes", server, (result.get("wal") or {}).get("bytes"))
 
 
 def _redis(result: Mapping[str, Any]) -> Iterator[_Told]:
     memory, clients = result["memory"], result["clients"]
-    yield ("memory.used", "redis", memory.get("used"))
-    yield ("memory.limit", "redis", memory.get("maxmemory"))
-    yield from _connections("redis", {"used": clients.get("connected"), "allowed": clients.get("max")})
+    server = _server("redis", result)
+    yield ("memory.used", server, memory.get("used"))
+    yield ("memory.limit", server, memory.get("maxmemory"))
+    yield from _connections(server, {"used": clients.get("connected"), "allowed": clients.get("max")})
 
 
 def _docker(result: Mapping[str, Any]) -> Iterator[_Told]:
     for name in _DOCKER:
         yield ("docker.bytes", name, (result.get(name) or {}).get("bytes"))
+
+
+def _server(kind: str, result: Mapping[str, Any]) -> str:
+    """Name a server among those of its host; results of an older remedy do not tell the port."""
+    port = result.get("port", _PORTS[kind])
+    place = port or result.get("socket") or _PORTS[kind]
+    return kind if place in (_PORTS[kind], str(_PORTS[kind])) else f"{kind}:{place}"
 
 
 def _connections(server: str, told: Mapping[str, Any]) -> Iterator[_Told]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+    TimeoutError,
+)
 
 from remedy.errors import RemedyError, Unreachable
 
@@ -24,17 +31,25 @@ _SQLITE = {
 class HistoryError(RemedyError):
     """The history database cannot be used now; no run is the worse for it, and a schedule does not run without it.
 
-    `broken`: the file is damaged, and can be made anew from the journals; `newer`: its schema is of a newer remedy.
+    `broken`: the file is damaged, and can be made anew from the journals; `newer`: its schema is of a newer remedy;
+    `away`: its server does not answer, or somebody holds the file: it may be back in a moment.
     """
 
     exit_code = Unreachable.exit_code
 
     def __init__(
-        self, message: str, *, hint: str | None = None, broken: bool = False, newer: bool = False
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        broken: bool = False,
+        newer: bool = False,
+        away: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.broken = broken
         self.newer = newer
+        self.away = away
 
 
 def mapped(error: SQLAlchemyError, place: str) -> Exception:
@@ -50,9 +65,11 @@ def mapped(error: SQLAlchemyError, place: str) -> Exception:
             f"the history database {place} cannot be used: {why}",
             hint=_hint(code),
             broken=code in (_CORRUPT, _NOTADB),
+            away=code in (_BUSY, _LOCKED),
         )
     why = " ".join(str(cause).split()) or type(cause).__name__
-    return HistoryError(f"the history database {place} cannot be used: {why}")
+    away = isinstance(error, OperationalError | InterfaceError | TimeoutError)
+    return HistoryError(f"the history database {place} cannot be used: {why}", away=away)
 
 
 def _hint(code: int) -> str | None:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from remedy.history import Database
 from remedy.history.tables import schedule_times as times
 from remedy.schedule.decide import MISSED, SKIPPED, Skipped
+from remedy.schedule.holders import surely_dead
 from remedy.schedule.model import Schedule
 from remedy.schedule.times import Due
 
@@ -129,14 +130,28 @@ class Book:
                 .values(state=state, updated=datetime.now(UTC), **values)
             )
 
-    def cut_off(self) -> None:
-        """Mark runs whose end nobody wrote; only who holds the lease on the runs knows that they are over."""
+    def cut_off(self) -> list[Entry]:
+        """Mark what was begun and never ended, and return it as it was.
+
+        Only who holds the lease on the runs knows that they are over. A time that was claimed may be waiting for its
+        moment: it is over where its process surely is, or has had a day more than any wait can take.
+        """
+        at_last = datetime.now(UTC) - timedelta(days=1, hours=1, seconds=self._schedule.jitter)
         with self._database.writing() as connection:
-            connection.execute(
-                update(times)
-                .where(times.c.schedule == self._schedule.key, times.c.state == RUNNING)
-                .values(state=CUT_OFF, reason="its process ended without a word")
-            )
+            mine = times.c.schedule == self._schedule.key
+            rows = connection.execute(select(times).where(mine, times.c.state.in_((CLAIMED, RUNNING))))
+            over = [
+                entry
+                for entry in map(_entry, rows)
+                if entry.state == RUNNING or surely_dead(entry.holder) or entry.updated < at_last
+            ]
+            for entry in over:
+                connection.execute(
+                    update(times)
+                    .where(mine, times.c.due == entry.due)
+                    .values(state=CUT_OFF, reason="its process ended without a word")
+                )
+        return over
 
     def find(self, at: datetime) -> Entry | None:
         """Return what became of a due time, None where nobody has handled it."""
@@ -195,3 +210,30 @@ def _ignore(connection: Connection, rows: Iterable[dict[str, object]]) -> None:
 
 def _entry(row: object) -> Entry:
     return Entry(**{name: getattr(row, name) for name in Entry.__struct_fields__})
+
+
+def prune(database: Database, before: datetime, *, count: bool = False) -> int:
+    """Delete what became of due times before a moment, of all schedules; return how many rows that are.
+
+    What is still at work stays, and so does the newest due time of each schedule: from it on the next ones count.
+    `count`: only count them. Raises HistoryError.
+    """
+    other = times.alias()
+    newest = (
+        select(func.max(other.c.due))
+        .where(
+            other.c.schedule == times.c.schedule,
+            other.c.due <= datetime.now(UTC),
+            other.c.state != ADDED,
+            other.c.holder.not_like(f"{BY_HAND}%"),
+        )
+        .scalar_subquery()
+    )
+    old = and_(
+        times.c.due < before, times.c.due < newest, times.c.state.not_in((ADDED, CLAIMED, RUNNING))
+    )
+    if count:
+        with database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(times).where(old)).scalar_one()
+    with database.writing() as connection:
+        return connection.execute(delete(times).where(old)).rowcount

@@ -1,26 +1,25 @@
 """The daemon: one of several acts at a time, starts what is due as child processes, and notices changed files.
 
-APScheduler 3 keeps the jobs in the history database and forbids two schedulers on one job store
-(https://apscheduler.readthedocs.io/en/3.x/faq.html), so only who holds the lease opens it.
+What has come due stands in the history database, and nowhere else: the scheduler's own jobs are in memory, made of the
+files by whoever acts. So a database that is away stops no clock, and what nobody could start meanwhile is started, or
+recorded as missed, as soon as it is back.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from apscheduler.executors.base import BaseExecutor
-from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from remedy.errors import RemedyError
+from remedy.errors import RemedyError, Unreachable
 from remedy.history import Database
 from remedy.project import Project
 from remedy.schedule.book import Book
@@ -28,9 +27,9 @@ from remedy.schedule.children import Children
 from remedy.schedule.file import load_schedule, project_key, schedule_files
 from remedy.schedule.lease import Lease
 from remedy.schedule.model import ONCE, Schedule
-from remedy.schedule.times import dues
-from remedy.schedule.when import read_when
-from remedy.schedule.windows import Opening, read_window
+from remedy.schedule.times import between, dues
+from remedy.schedule.trouble import Trouble
+from remedy.schedule.windows import texts
 
 LEASE_SECONDS = 30.0
 _TICK = 0.5  # seconds
@@ -44,55 +43,41 @@ Signature = dict[Path, tuple[int, int, int]]
 
 
 class DueTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
-    """The due times of a plan; kept in the job store as they are written."""
+    """The due times of a schedule; `plan` is a text that changes when they do."""
 
-    def __init__(self, when: tuple[str, ...], zone: str) -> None:
-        self._set(when, zone)
-
-    def _set(self, when: tuple[str, ...], zone: str) -> None:
-        self.when, self.zone = when, zone
-        self._rules = tuple(rule for text in when for rule in read_when(text))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"when": self.when, "zone": self.zone}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._set(state["when"], state["zone"])
+    def __init__(self, schedule: Schedule) -> None:
+        self.plan = schedule.planned
+        self._rules, self._zone = schedule.rules, schedule.zone
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
         """Return the next due time, None where there is none any more."""
-        due = next(dues(self._rules, ZoneInfo(self.zone), previous or now), None)
+        due = next(dues(self._rules, self._zone, previous or now), None)
         return None if due is None else due.at
 
 
 class OpeningTrigger(BaseTrigger):  # type: ignore[misc]
     """The moments at which a schedule's windows open: what was missed may run then."""
 
-    def __init__(self, windows: tuple[str, ...], zone: str) -> None:
-        self.windows, self.zone = windows, zone
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"windows": self.windows, "zone": self.zone}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.windows, self.zone = state["windows"], state["zone"]
+    def __init__(self, schedule: Schedule) -> None:
+        self.plan = f"{texts(schedule.opening.windows)} ({schedule.zone.key})"
+        self._opening = schedule.opening
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
         """Return the next opening."""
-        return Opening(ZoneInfo(self.zone), tuple(map(read_window, self.windows))).opens(previous or now)
+        return self._opening.opens(previous or now)
 
 
 class _Executor(BaseExecutor):  # type: ignore[misc]
     """Hands a job's due time to a child process; the job's own function is never called."""
 
-    def __init__(self, children: Children) -> None:
+    def __init__(self, start: Callable[[str, datetime | None, Callable[[], None]], None]) -> None:
         super().__init__()
-        self._children = children
+        self._start = start
 
     def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
         name = job.id.removesuffix(_OPENING)
         due = None if job.id.endswith(_OPENING) else run_times[-1]
-        self._children.start(name, due, lambda: self._run_job_success(job.id, []))
+        self._start(name, due, lambda: self._run_job_success(job.id, []))
 
 
 def in_a_child() -> None:
@@ -118,10 +103,12 @@ class Daemon:
         self._holder = holder
         self._say = say
         self._lease = Lease(database, f"scheduler:{project_key(project)}", holder, seconds)
+        self._trouble = Trouble(say, "the history database answers again")
         self._scheduler: Any = None
         self._held = 0.0
         self._seen: Signature | None = None
         self._plans: dict[str, str] = {}
+        self._doubt = False  # something may be due that nobody has begun
 
     def serve(self, stop: Event) -> None:
         """Stand by for the lease, act while it is held; return when `stop` is set, without waiting for children."""
@@ -140,6 +127,7 @@ class Daemon:
                     if abs(time.time() - now - skew) > _JUMP:
                         self._scheduler.wakeup()
                 skew = time.time() - time.monotonic()
+                self._children.reap()
                 stop.wait(_TICK)
         finally:
             self._close()
@@ -152,36 +140,39 @@ class Daemon:
     def _elect(self, now: float) -> None:
         try:
             mine = self._lease.take()
+            whose = "" if mine else self._lease.whose() or "unknown"
         except RemedyError as error:
-            self._say(str(error))
+            self._trouble.tell(str(error))
             # Nobody else can have it before it has run out.
             mine = self._scheduler is not None and now - self._held < self._lease.seconds * 2 / 3
             if not mine and self._scheduler is not None:
                 self._say("the lease cannot be renewed: nothing is started until it can")
                 self._close()
             return
+        self._doubt |= self._trouble.over()
         if mine:
             self._held = now
             if self._scheduler is None:
                 self._open()
+            elif self._doubt:
+                self._doubt = False
+                for path in schedule_files(self._project):
+                    with suppress(RemedyError):  # said when the file was looked at
+                        self._catch_up(load_schedule(path, project=self._project))
         elif self._scheduler is not None or self._seen is None:
             self._close()
             self._seen = {}
-            self._say(f"another daemon is at work ({self._lease.whose() or 'unknown'}): standing by")
+            self._say(f"another daemon is at work ({whose}): standing by")
 
     def _open(self) -> None:
-        digest = hashlib.sha256(project_key(self._project).encode()).hexdigest()[:8]
         scheduler = BackgroundScheduler(
             timezone=UTC,
             # Whether a late time still runs is for `remedy schedule run` to judge, and to record.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 100_000},
         )
-        scheduler.add_jobstore(
-            SQLAlchemyJobStore(engine=self._database.engine, tablename=f"scheduler_{digest}")
-        )
-        scheduler.add_executor(_Executor(self._children))
+        scheduler.add_executor(_Executor(self._start))
         scheduler.start(paused=True)
-        self._scheduler, self._seen, self._plans = scheduler, None, {}
+        self._scheduler, self._seen, self._plans, self._doubt = scheduler, None, {}, False
         self._say(f"at work as {self._holder}")
         self._look()
         scheduler.resume()
@@ -191,12 +182,31 @@ class Daemon:
             scheduler, self._scheduler = self._scheduler, None
             scheduler.shutdown(wait=False)
 
+    def _start(self, name: str, due: datetime | None, ended: Callable[[], None] = lambda: None) -> None:
+        def over(code: int | None) -> None:
+            # The database may have been away just then, before the due time was claimed.
+            self._doubt |= code in (None, Unreachable.exit_code)
+            ended()
+
+        self._children.start(name, due, over)
+
+    def _catch_up(self, schedule: Schedule) -> None:
+        """Start what came due while nobody was at work; what is too late for it is recorded then."""
+        now = datetime.now(UTC)
+        try:
+            begun = Book(self._database, schedule, self._holder).begin(now)
+        except RemedyError as error:
+            self._trouble.tell(str(error))
+            return
+        if next(between(schedule.rules, schedule.zone, begun, now), None) is not None:
+            self._start(schedule.name, None)
+
     def _look(self) -> None:
         """Bring the jobs in line with the files, where those have changed."""
         found = _signature(self._project)
         if found == self._seen:
             return
-        first, self._seen = self._seen is None, found
+        self._seen = found
         wanted: dict[str, Any] = {}
         for path in schedule_files(self._project):
             try:
@@ -207,12 +217,7 @@ class Daemon:
                 wanted |= {path.stem: None, path.stem + _OPENING: None}
                 continue
             wanted |= self._jobs(schedule)
-            try:
-                Book(self._database, schedule, self._holder).begin(datetime.now(UTC))
-            except RemedyError as error:
-                self._say(str(error))
-            if first and schedule.missed == ONCE:
-                self._children.start(schedule.name, None)
+            self._catch_up(schedule)
         for job in self._scheduler.get_jobs():
             if job.id not in wanted:
                 self._scheduler.remove_job(job.id)
@@ -224,23 +229,18 @@ class Daemon:
                 self._put(id, trigger)
 
     def _jobs(self, schedule: Schedule) -> dict[str, Any]:
-        jobs: dict[str, Any] = {schedule.name: DueTrigger(schedule.when, schedule.zone.key)}
+        jobs: dict[str, Any] = {schedule.name: DueTrigger(schedule)}
         if schedule.missed == ONCE:
-            windows = tuple(window.text for window in schedule.opening.windows)
-            jobs[schedule.name + _OPENING] = OpeningTrigger(windows, schedule.zone.key)
+            jobs[schedule.name + _OPENING] = OpeningTrigger(schedule)
         return jobs
 
     def _put(self, id: str, trigger: Any) -> None:
-        plan = repr(sorted(trigger.__getstate__().items()))
-        if self._plans.get(id) == plan:
+        if self._plans.get(id) == trigger.plan:
             return
-        job = self._scheduler.get_job(id)
-        # A job whose plan is the same keeps its next time, also one that has passed while no daemon was at work.
-        if job is None or repr(sorted(job.trigger.__getstate__().items())) != plan:
-            job = self._scheduler.add_job(
-                in_a_child, trigger, id=id, replace_existing=True, next_run_time=_first(trigger)
-            )
-        self._plans[id] = plan
+        job = self._scheduler.add_job(
+            in_a_child, trigger, id=id, replace_existing=True, next_run_time=_first(trigger)
+        )
+        self._plans[id] = trigger.plan
         if not id.endswith(_OPENING):
             upcoming = job.next_run_time
             self._say(

@@ -12,9 +12,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from remedy.errors import InputError, Interrupted, Refused, RemedyError
-from remedy.history import Database
+from remedy.history import Database, HistoryError
 from remedy.schedule import clock
-from remedy.schedule.book import BY_HAND, DONE, REFUSED, RUNNING, Book
+from remedy.schedule.book import BY_HAND, DONE, REFUSED, RUNNING, Book, Entry
 from remedy.schedule.decide import SKIPPED, Decision, decide, span
 from remedy.schedule.lease import Lease
 from remedy.schedule.model import PLAY, WAIT, Schedule
@@ -23,7 +23,9 @@ from remedy.schedule.times import Due, between
 Play = Callable[[Callable[[str], None]], int]
 """Plays or diagnoses; it tells the id of its run when that begins, and returns the exit code or raises RemedyError."""
 
-_POLL = 2.0  # seconds between two looks at who is at work
+_POLL = 2.0  # seconds between two looks at who is at work, or whether the database is back
+# Seconds for a database that is away: a run that is over waits to have it noted, one that begins must not be late.
+_BEFORE, _AFTER = 60.0, 600.0
 _EARLY = timedelta(seconds=2)  # a daemon's clock and ours may disagree by that
 
 
@@ -180,8 +182,15 @@ class Turn:
             self._book.tell(at, SKIPPED, reason="interrupted before it began", exit_code=99)
             raise
         with self._lease.kept():
-            self._book.cut_off()
+            for entry in self._book.cut_off():
+                self._cut_off(entry)
             return self._play(at)
+
+    def _cut_off(self, entry: Entry) -> None:
+        world, run = self._world, f"the run {entry.run}" if entry.run else "it"
+        reason = f"{run} was cut off: its process ended without a word"
+        world.say(f"{self._schedule.name}: {entry.due:%Y-%m-%dT%H:%M:%SZ} {reason}")
+        world.ended(Ending(due=entry.due, reason=reason, exit_code=Interrupted.exit_code))
 
     def _wait(self, until: datetime) -> str | None:
         """Take the lease on the schedule's runs; return why it cannot be had."""
@@ -202,19 +211,22 @@ class Turn:
         return None
 
     def _play(self, at: datetime) -> int:
-        schedule, book = self._schedule, self._book
+        schedule = self._schedule
         began: list[str] = []
 
         def begin(run: str) -> None:
             began.append(run)
-            book.tell(at, RUNNING, run=run)
+            self._tell(at, RUNNING, run=run)
 
         def end(state: str, code: int, reason: str | None = None) -> None:
-            book.tell(at, state, exit_code=code, **({} if reason is None else {"reason": reason}))
+            try:
+                self._tell(at, state, exit_code=code, reason=reason)
+            except HistoryError as error:  # the run is what it is, and its journal tells of it
+                self._world.say(f"{schedule.name}: how it ended is not in the history: {error.message}")
             run = began[-1] if began else None
             self._world.ended(Ending(due=at, run=run, reason=reason, exit_code=code))
 
-        book.tell(at, RUNNING)
+        self._tell(at, RUNNING)
         try:
             refuse_expired(schedule, self._world.now())
             code = self._world.play(begin)
@@ -229,6 +241,32 @@ class Turn:
             raise
         end(REFUSED if code == Refused.exit_code else DONE, code)
         return code
+
+    def _tell(
+        self,
+        at: datetime,
+        state: str,
+        *,
+        reason: str | None = None,
+        run: str | None = None,
+        exit_code: int | None = None,
+    ) -> None:
+        """Write what has become of a due time; a database that is away is waited for. Raises HistoryError."""
+        world, waited = self._world, 0.0
+        patience = _BEFORE if state == RUNNING else _AFTER
+        while True:
+            try:
+                self._book.tell(at, state, reason=reason, run=run, exit_code=exit_code)
+                return
+            except HistoryError as error:
+                if waited >= patience:
+                    raise
+                if not waited:
+                    world.say(
+                        f"{self._schedule.name}: {error.message}; waiting for it, to note that it is {state}"
+                    )
+            world.sleep(_POLL)
+            waited += _POLL
 
 
 def refuse_expired(schedule: Schedule, now: datetime) -> None:

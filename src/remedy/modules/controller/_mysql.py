@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,6 +23,9 @@ SOCKETS: tuple[Address, ...] = (
 )
 SECONDS = 10.0
 _PORT = 3306
+_WHO = (
+    "SELECT CONNECTION_ID() AS id, VERSION() AS version, @@server_id AS server_id, @@port AS port, @@socket AS socket"
+)
 
 LOGIN_PARAMS = (
     Param("login_user", help="The account; else the option file's, else the user the task runs as on the host."),
@@ -104,10 +107,11 @@ class Session:
             raise self._refused(error, login) from None
         except self._nonsense as error:
             raise self._lied(error) from None
-        said = self.rows("SELECT CONNECTION_ID() AS id, VERSION() AS version, @@server_id AS server_id")[0]
+        said = self.rows(_WHO)[0]
         self.id = int(said["id"])
         self.version = str(said["version"])
         self.server_id = int(said["server_id"])
+        self._own = {"port": int(said["port"]), "socket": str(said["socket"])}
 
     @property
     def alive(self) -> bool:
@@ -118,6 +122,14 @@ class Session:
     def reached(self) -> str:
         """Return where it was reached, as seen from the host: HOST:PORT, or the path of a socket."""
         return str(self._line.address)
+
+    def place(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what tells the server from the others of its host: its `port` (0: it takes no TCP) and `socket`.
+
+        Where it was named by host and port it has those for the host: a container's own port is another one.
+        """
+        named = {"port": params["login_port"]} if params["login_host"] else {}
+        return {**self._own, **named}
 
     def rows(self, sql: str, *, seconds: float = SECONDS, args: Any = None) -> list[dict[str, Any]]:
         """Return the rows of a statement; raises Failed: cause timeout after `seconds`, else the server's own words.

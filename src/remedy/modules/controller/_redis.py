@@ -116,6 +116,17 @@ class Session:
         return str(self._line.address)
 
     @property
+    def place(self) -> dict[str, Any]:
+        """Return what tells the server from the others of its host: `port` (0: it takes no TCP) and `socket`, if any.
+
+        The port is that by which it was reached: a container's own is another one.
+        """
+        if not self.reached.startswith("/"):
+            return {"port": int(self.reached.rpartition(":")[2]), "socket": None}
+        port = self.server.get("tcp_port", "0")
+        return {"port": int(port) if port.isdigit() else 0, "socket": self.reached}
+
+    @property
     def product(self) -> str:
         """Return who made the server: Redis, Valkey."""
         return "Valkey" if self.server.get("server_name") == "valkey" else "Redis"

@@ -1,10 +1,10 @@
 """Tell which binary logs a MySQL or MariaDB server has, how much each would free, and what keeps the others.
 
 Reads only, with the same judgement as mysql_binlog_purge. Returns `takes` and `kept` (item, size, reason; the oldest
-first), `bytes` that `takes` would free, `total` bytes, `replicas` (name, needs, why, reached; holds: the bytes that
-it alone keeps), `waiting`: the sessions that wait for space (id, user, host, seconds), `disk` (folder, mount, device,
+first), `bytes` that `takes` would free, `total` bytes, `replicas` (name, needs, why, reached; holds: the bytes that it
+alone keeps), `waiting`: the sessions that wait for space (id, user, host, seconds), `disk` (folder, mount, device,
 type, size; free: bytes as the server's user has them), `lendable`: the bytes that ext4 keeps back for root (None: not
-asked, for there is room) and `notes`.
+asked, for there is room), `port` (0: it takes no TCP) and `socket` of the server, and `notes`.
 """
 
 from __future__ import annotations
@@ -34,4 +34,5 @@ class Binlogs(Probe):
         found = _binlogs.survey(self.host, server, login, self.params)
         # Asked only where it matters: it takes another program on the host.
         short = found.disk["free"] < _binlogs.LEAST
-        return {**found.told(), "lendable": _binlogs.lendable(self.host, found.disk)[0] if short else None}
+        place = server.place(self.params)
+        return {**found.told(), **place, "lendable": _binlogs.lendable(self.host, found.disk)[0] if short else None}

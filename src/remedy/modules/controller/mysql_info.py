@@ -1,16 +1,15 @@
 """Tell how a MySQL or MariaDB server is: its version, connections, room for more, timeouts, error counters.
 
-Returns `version`, `variant` (MySQL, MariaDB), `uptime` (seconds), `door` (where it came in, where every connection
-was taken; "" otherwise), `connections` (used, allowed, percent, above: whether `limit` is reached, peak: the most at
-once since the start; refused: for want of one, since the start, as {least, most}, equal where the server counts them
-all, None: it does not count; by_user, by_host, by_command,
-by_state; aborted_clients, aborted_connects), `sleepers` (those idle for `idle` and longer), `in_transaction` (those
-of them in a transaction), `long` (statements that run for `long` and longer), `capacity` (bytes_per_connection,
-server_bytes, memory_bytes: 0: not known, for it runs elsewhere; memory_percent: how much of it may be used;
-by_memory, by_open_files, most: connections), `timeouts`, `files` (now, soft, hard: descriptors), `drift` (variables
-whose live value is not what the next start reads), `errors` (the server's counters Connection_errors_) and
-`target`: the max_connections to go for, the parameter's, else one with
-room for what there is, within `capacity.most`; never less than now.
+Returns `version`, `variant` (MySQL, MariaDB), `port` (0: it takes no TCP) and `socket`, `uptime` (seconds), `door`
+(where it came in, where every connection was taken; "" otherwise), `connections` (used, allowed, percent, above:
+whether `limit` is reached, peak: the most at once since the start; refused: for want of one, since the start, as
+{least, most}, equal where the server counts them all, None: it does not count; by_user, by_host, by_command, by_state;
+aborted_clients, aborted_connects), `sleepers` (those idle for `idle` and longer), `in_transaction` (those of them in a
+transaction), `long` (statements that run for `long` and longer), `capacity` (bytes_per_connection, server_bytes,
+memory_bytes: 0: not known, for it runs elsewhere; memory_percent: how much of it may be used; by_memory, by_open_files,
+most: connections), `timeouts`, `files` (now, soft, hard: descriptors), `drift` (variables whose live value is not what
+the next start reads), `errors` (the server's counters Connection_errors_) and `target`: the max_connections to go for,
+the parameter's, else one with room for what there is, within `capacity.most`; never less than now.
 """
 
 from __future__ import annotations
@@ -79,6 +78,7 @@ class Info(Probe):
         return {
             "version": server.version,
             "variant": "MariaDB" if is_mariadb(server.version) else "MySQL",
+            **server.place(self.params),
             "uptime": int(status["Uptime"]),
             "door": server.door,
             "connections": {

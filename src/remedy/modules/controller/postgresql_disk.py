@@ -1,8 +1,8 @@
 """Tell what fills the disk of a PostgreSQL server.
 
-Returns `disk` (of the data folder: free, size, percent), `wal` (bytes, files; keep: bytes that settings keep; None: the
-login may not see), `slots` (those that hold WAL back, most first), `archiver` (mode, failing: it has failed since it
-last succeeded; failed, last_failed), `temp` (bytes and files that sessions have there now, None: may not see;
+Returns `port`, `disk` (of the data folder: free, size, percent), `wal` (bytes, files; keep: bytes that settings keep;
+None: the login may not see), `slots` (those that hold WAL back, most first), `archiver` (mode, failing: it has failed
+since it last succeeded; failed, last_failed), `temp` (bytes and files that sessions have there now, None: may not see;
 since_reset: bytes), `databases` (db, bytes), and `prepared` (transactions that were prepared and never ended).
 """
 
@@ -60,6 +60,7 @@ class Disk(Probe):
         holding = [each for each in slots(server) if each["held_bytes"]]
         archiver = plain(server.rows(_ARCHIVER)[0])
         return {
+            "port": self.params["login_port"],
             "disk": disk,
             "wal": _maybe(server, wal_sql(server.major)),
             "slots": sorted(holding, key=lambda each: -each["held_bytes"]),

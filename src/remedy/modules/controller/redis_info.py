@@ -1,14 +1,14 @@
 """Tell what a Redis or Valkey server says of itself: memory, persistence, clients, replication.
 
-Returns `version`, `product`, `mode`, `role` (master, replica), `uptime`, `config_file`, `loading`, `ping` (it
-answers as it should), `memory` (bytes: used, counted: what counts for the limit, rss, peak, maxmemory, host;
-percent of maxmemory, host_percent, policy, fragmentation, evicted), `persistence` (rdb, aof; on: either; last_save,
-last_save_age in seconds, last_status, changes since, stops_writes, dir), `clients` (connected, max, percent,
-blocked, rejected, timeout), `replication` (primary, link, replicas), `keyspace` and `refuses`: why an ordinary
-write would be refused now (code, text). With `host` also what the host knows: `host.config` (path, values of the
-file), `host.memory`, `host.open_files`, `host.disk`, and `drift`: settings whose live value is not the file's.
-`info` is INFO as it came, for the names in `filter`. Where it cannot be asked the task fails; `redis_error` says
-why in a word: NOSERVICE, TIMEOUT, MAXCLIENTS, NOAUTH, WRONGPASS, LOADING, DENIED, OLD.
+Returns `version`, `product`, `port` (0: it takes no TCP) and `socket`, `mode`, `role` (master, replica), `uptime`,
+`config_file`, `loading`, `ping` (it answers as it should), `memory` (bytes: used, counted: what counts for the limit,
+rss, peak, maxmemory, host; percent of maxmemory, host_percent, policy, fragmentation, evicted), `persistence` (rdb,
+aof; on: either; last_save, last_save_age in seconds, last_status, changes since, stops_writes, dir), `clients`
+(connected, max, percent, blocked, rejected, timeout), `replication` (primary, link, replicas), `keyspace` and
+`refuses`: why an ordinary write would be refused now (code, text). With `host` also what the host knows: `host.config`
+(path, values of the file), `host.memory`, `host.open_files`, `host.disk`, and `drift`: settings whose live value is not
+the file's. `info` is INFO as it came, for the names in `filter`. Where it cannot be asked the task fails; `redis_error`
+says why in a word: NOSERVICE, TIMEOUT, MAXCLIENTS, NOAUTH, WRONGPASS, LOADING, DENIED, OLD.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Info(Probe):
         ):
             raise pong
         found = {**facts(server), "ping": pong == "PONG", "address": server.called.partition(" at ")[2]}
+        found.update(server.place)
         if self.params["filter"]:
             found["info"] = {
                 name: value
