@@ -177,6 +177,44 @@ def test_a_clock_that_was_years_ahead_does_not_stop_a_schedule(tmp_path: Path, d
     assert [played.year for played in stage.played] == [2109, 2099, 2099]
 
 
+def test_what_is_missed_by_a_clock_ahead_runs_though_nobody_looks_between(
+    tmp_path: Path, database: Database
+) -> None:
+    """As with a timer: its first turn after the clock was set back is at the due time itself."""
+    stage = Stage(tmp_path, database, when="hourly at :00")
+    stage.at("2099-11-29T16:20:00").turn().due()
+    assert stage.played == []
+    for hour in (14, 15, 16, 17):
+        stage.at(f"2099-11-29T{hour}:00:01").turn().due()
+    assert [played.hour for played in stage.played] == [14, 15, 16, 17]
+    # What was missed before the clock was set back stays so, and what ran stays done.
+    assert [(entry.due.hour, entry.state) for entry in reversed(stage.entries())] == [
+        (13, "missed"), (14, "done"), (15, "done"), (16, "done"), (17, "done")
+    ]  # fmt: skip
+
+
+def test_a_schedule_that_was_added_by_a_clock_ahead_runs_when_its_times_come(
+    tmp_path: Path, database: Database
+) -> None:
+    stage = Stage(tmp_path, database, when="hourly at :00")  # seen at 12:00
+    for hour in (9, 10):
+        stage.at(f"2099-11-29T{hour:02}:00:01").turn().due()
+    assert [played.hour for played in stage.played] == [9, 10]
+    for text in ("11:00:01", "11:00:09", "12:00:01"):
+        stage.at(f"2099-11-29T{text}").turn().due()
+    assert [played.hour for played in stage.played] == [9, 10, 11, 12]
+
+
+def test_a_run_that_ended_by_a_clock_ahead_overlaps_nothing(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, when="hourly at :00").at("2099-11-29T13:00:01")
+    stage.during = lambda: stage.at("2099-11-29T16:20:00") and None
+    stage.turn().due()
+    stage.during = lambda: None
+    for hour in (14, 15, 16, 17):
+        stage.at(f"2099-11-29T{hour}:00:01").turn().due()
+    assert [played.hour for played in stage.played] == [13, 14, 15, 16, 17]
+
+
 def test_an_overlap_is_refused_with_exit_3(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
     assert Lease(database, f"schedule:{stage.schedule.key}", "somebody").take()
@@ -202,21 +240,7 @@ def test_what_came_due_during_a_run_nobody_else_started(
             first.append(False)
 
     stage.during = work
-    # Ends are written with the machine's own clock: here with the one of the test.
-    real = Book.tell
-
-    def tell(book: Book, at: datetime, state: str, **more: Any) -> None:
-        real(book, at, state, **more)
-        with database.writing() as connection:
-            from sqlalchemy import update
-
-            from remedy.history.tables import schedule_times as times
-
-            connection.execute(update(times).where(times.c.due == at).values(updated=stage.now))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Book, "tell", tell)
-        assert stage.turn().due() == 0
+    assert stage.turn().due() == 0
     assert len(stage.played) == plays
     overlapped = "overlap: the run of 2099-11-29 13:00 UTC was still at work"
     assert f"29T14:00 skipped None: {overlapped}" in stage.told()

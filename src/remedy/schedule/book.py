@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
@@ -42,12 +42,19 @@ class Entry(Struct, frozen=True):
 
 
 class Book:
-    """The rows of one schedule; `holder` names who writes."""
+    """The rows of one schedule; `holder` names who writes, and `now` is the clock of what is written."""
 
-    def __init__(self, database: Database, schedule: Schedule, holder: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        schedule: Schedule,
+        holder: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._database = database
         self._schedule = schedule
         self._holder = holder
+        self._now = now
 
     def begin(self, now: datetime, grace: float = 0.0) -> datetime:
         """Return the moment up to which all due times are handled; at the first sight of a plan `grace` seconds ago.
@@ -57,17 +64,19 @@ class Book:
         schedule = self._schedule
         with self._database.writing() as connection:
             mine = times.c.schedule == schedule.key
-            # A clock that was ahead called them missed: they are to come. What ran then stays, and is not repeated.
+            # A clock that was ahead called them missed: they are to come, or have just come (nobody may have looked
+            # since it was set back). What ran then stays, and is not repeated.
+            just = (times.c.due > now - timedelta(seconds=grace)) & (times.c.updated > now + _AHEAD)
             connection.execute(
                 delete(times).where(
                     mine,
-                    times.c.due > now + _AHEAD,
+                    (times.c.due > now + _AHEAD) | just,
                     times.c.state.in_((MISSED, SKIPPED)),
                     times.c.run.is_(None),
                 )
             )
             plan = connection.execute(
-                select(times.c.reason, times.c.due)
+                select(times.c.id, times.c.reason, times.c.due)
                 .where(mine, times.c.state == ADDED)
                 .order_by(times.c.id.desc())
                 .limit(1)
@@ -82,6 +91,12 @@ class Book:
                 # What another plan left undone is nobody's business now; a microsecond keeps it apart from due times.
                 seen = now.replace(microsecond=max(now.microsecond, 1))
                 _ignore(connection, [self._row(seen, ADDED, schedule.planned)])
+                begun = now - timedelta(seconds=grace)
+            elif plan.due > now + _AHEAD:
+                # Seen by a clock that was ahead, or has been set back since: from now on is what it meant. Left there,
+                # everything up to then would count as handled.
+                seen = now.replace(microsecond=max(now.microsecond, 1))
+                connection.execute(update(times).where(times.c.id == plan.id).values(due=seen))
                 begun = now - timedelta(seconds=grace)
             else:
                 begun = min(plan.due, now)
@@ -126,7 +141,7 @@ class Book:
             connection.execute(
                 update(times)
                 .where(times.c.schedule == self._schedule.key, times.c.due == at)
-                .values(state=state, updated=datetime.now(UTC), **values)
+                .values(state=state, updated=self._now(), **values)
             )
 
     def cut_off(self) -> None:
@@ -158,7 +173,10 @@ class Book:
             return [_entry(row) for row in rows]
 
     def overlapped(self, due: Due) -> str | None:
-        """Name the run of this schedule that had begun before a due time and ended after it, None where none did."""
+        """Name the run of this schedule that had begun before a due time and ended after it, None where none did.
+
+        An end that has not come yet was written by a clock that was ahead, and says nothing.
+        """
         with self._database.reading() as connection:
             row = connection.execute(
                 select(times)
@@ -166,6 +184,7 @@ class Book:
                     times.c.schedule == self._schedule.key,
                     times.c.due < due.at,
                     times.c.updated > due.at,
+                    times.c.updated <= self._now() + _AHEAD,
                     times.c.state.in_((RUNNING, DONE, REFUSED, CUT_OFF)),
                     times.c.run.is_not(None),
                 )
@@ -183,7 +202,7 @@ class Book:
             "state": state,
             "reason": reason,
             "holder": self._holder,
-            "updated": datetime.now(UTC),
+            "updated": self._now(),
         }
 
 

@@ -25,6 +25,7 @@ from remedy.history import Database
 from remedy.project import Project
 from remedy.schedule.book import Book
 from remedy.schedule.children import Children
+from remedy.schedule.decide import span
 from remedy.schedule.file import load_schedule, project_key, schedule_files
 from remedy.schedule.lease import Lease
 from remedy.schedule.model import ONCE, Schedule
@@ -133,13 +134,15 @@ class Daemon:
                 if now - asked >= self._lease.seconds / 4:
                     asked = now
                     self._elect(now)
+                leap, skew = time.time() - time.monotonic() - skew, time.time() - time.monotonic()
                 if self._scheduler is not None:
+                    if leap < -_JUMP:
+                        self._set_back(leap)
+                    if abs(leap) > _JUMP:
+                        self._scheduler.wakeup()
                     if now - looked >= _FILES:
                         looked = now
                         self._look()
-                    if abs(time.time() - now - skew) > _JUMP:
-                        self._scheduler.wakeup()
-                skew = time.time() - time.monotonic()
                 stop.wait(_TICK)
         finally:
             self._close()
@@ -223,6 +226,12 @@ class Daemon:
             if trigger is not None:
                 self._put(id, trigger)
 
+    def _set_back(self, leap: float) -> None:
+        """Begin anew with every schedule: what was next while the clock was ahead may be years away."""
+        self._say(f"the clock was set back by {span(timedelta(seconds=leap))}")
+        self._seen, self._plans = {}, {}
+        self._look()
+
     def _jobs(self, schedule: Schedule) -> dict[str, Any]:
         jobs: dict[str, Any] = {schedule.name: DueTrigger(schedule.when, schedule.zone.key)}
         if schedule.missed == ONCE:
@@ -235,10 +244,16 @@ class Daemon:
         if self._plans.get(id) == plan:
             return
         job = self._scheduler.get_job(id)
-        # A job whose plan is the same keeps its next time, also one that has passed while no daemon was at work.
-        if job is None or repr(sorted(job.trigger.__getstate__().items())) != plan:
+        first = _first(trigger)
+        # A job whose plan is the same keeps its next time, also one that has passed while no daemon was at work; not
+        # one that a clock which was ahead has left behind the first that is to come.
+        if (
+            job is None
+            or repr(sorted(job.trigger.__getstate__().items())) != plan
+            or (first is not None and job.next_run_time > first)
+        ):
             job = self._scheduler.add_job(
-                in_a_child, trigger, id=id, replace_existing=True, next_run_time=_first(trigger)
+                in_a_child, trigger, id=id, replace_existing=True, next_run_time=first
             )
         self._plans[id] = plan
         if not id.endswith(_OPENING):

@@ -55,7 +55,7 @@ class Turn:
     def __init__(self, schedule: Schedule, world: World) -> None:
         self._schedule = schedule
         self._world = world
-        self._book = Book(world.database, schedule, world.holder)
+        self._book = Book(world.database, schedule, world.holder, world.now)
         self._lease = Lease(world.database, f"schedule:{schedule.key}", world.holder)
 
     def due(self, at: datetime | None = None) -> int:
