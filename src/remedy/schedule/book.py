@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -81,10 +81,12 @@ class Book:
                 .order_by(times.c.id.desc())
                 .limit(1)
             ).first()
+            # The last that was written, not the latest: one that ran by a clock ahead says nothing of those before it.
             handled = connection.execute(
-                select(func.max(times.c.due)).where(
-                    mine, times.c.due <= now, times.c.state != ADDED, times.c.holder.not_like(f"{BY_HAND}%")
-                )
+                select(times.c.due)
+                .where(self._of_the_plan(), times.c.due <= now)
+                .order_by(times.c.id.desc())
+                .limit(1)
             ).scalar()
             begun: datetime
             if plan is None or plan.reason != schedule.planned:
@@ -101,6 +103,20 @@ class Book:
             else:
                 begun = min(plan.due, now)
             return begun if handled is None else max(begun, handled)
+
+    def open(self, passed: Iterable[Due]) -> list[Due]:
+        """Return those of some due times that nobody has handled."""
+        found = list(passed)
+        if not found:
+            return found
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(times.c.due).where(
+                    self._of_the_plan(), times.c.due >= found[0].at, times.c.due <= found[-1].at
+                )
+            )
+            taken = {row.due for row in rows}
+        return [due for due in found if due.at not in taken]
 
     def skip(self, skipped: Sequence[Skipped]) -> None:
         """Record due times that do not run; one that is recorded already stays as it is."""
@@ -194,6 +210,14 @@ class Book:
         if row is None:
             return None
         return f"overlap: the run of {row.due:%Y-%m-%d %H:%M} UTC was still at work"
+
+    def _of_the_plan(self) -> ColumnElement[bool]:
+        """Say which rows are of due times."""
+        return (
+            (times.c.schedule == self._schedule.key)
+            & (times.c.state != ADDED)
+            & times.c.holder.not_like(f"{BY_HAND}%")
+        )
 
     def _row(self, at: datetime, state: str, reason: str | None) -> dict[str, object]:
         return {

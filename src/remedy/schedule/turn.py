@@ -67,24 +67,23 @@ class Turn:
         begun = self._book.begin(now, schedule.grace)
         if back := story.set_back():
             world.say(f"{back}: due times that were handled before that are not handled again")
-        passed = list(between(schedule.rules, schedule.zone, begun, upto))
+        passed = self._book.open(between(schedule.rules, schedule.zone, begun, upto))
         if at is not None and (not passed or passed[-1].at != upto):
-            return self._handled(upto)
-        if not passed:
+            self._handled(upto)
+        elif not passed:
             world.say(f"{schedule.name}: nothing is due")
-            return 0
         code = 0
-        while True:
+        while passed:
             decision = decide(schedule, passed, world.now(), story.why, self._book.overlapped)
             self._record(decision)
             if decision.start is None:
                 return code
-            code = code or self._start(decision.start, decision.late)
+            ended = self._start(decision.start, decision.late)
+            code = code or ended
             # What came while it was at work: nobody else may have been there to start it.
             since = self._book.begin(world.now())
-            passed = list(between(schedule.rules, schedule.zone, since, world.now()))
-            if not passed:
-                return code
+            passed = self._book.open(between(schedule.rules, schedule.zone, since, world.now()))
+        return code
 
     def by_hand(self, *, anyway: bool = False) -> int:
         """Run it now, whatever is due; windows and a pause hold unless `anyway`. Raises Refused."""
