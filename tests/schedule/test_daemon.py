@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from remedy.history import Database, open_database
 from remedy.project import Project
+from remedy.schedule import clock
 from remedy.schedule.children import Children
 from remedy.schedule.daemon import Daemon
+from remedy.schedule.times import Due
 
 HOUR = timedelta(hours=1)
 
@@ -25,8 +29,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, database: Database) -> Iterator[Daemon]:
+def daemon(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """A daemon that is at work, and starts nothing in these seconds: its one schedule is due in an hour at most."""
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "state"))
     (tmp_path / "ops" / "schedules").mkdir(parents=True)
     minute = (datetime.now(UTC) - timedelta(minutes=2)).minute
     (tmp_path / "ops" / "schedules" / "hourly.yml").write_text(
@@ -65,6 +70,19 @@ def test_a_job_that_a_clock_ahead_has_left_behind_is_due_in_time_again(daemon: D
     daemon._close()
     daemon._open()
     assert datetime.now(UTC) < job(daemon).next_run_time <= datetime.now(UTC) + HOUR
+
+
+def test_the_clocks_are_known_before_the_first_turn(daemon: Daemon, tmp_path: Path) -> None:
+    """So that turn can say that the clock was set, and not that nobody was there."""
+    path = clock.reading_file(Project(tmp_path / "ops").state, "hourly")
+    kept = path.read_text()
+    daemon._seen = {}
+    daemon._look()
+    assert path.read_text() == kept  # what a turn has written stays
+    before = clock.Reading(**json.loads(kept))
+    ahead = msgspec.structs.replace(clock.Reading.now(), wall=before.wall + 5 * 3600)
+    due = Due(datetime.now(UTC) + HOUR, datetime.now(UTC) + HOUR)
+    assert str(clock.Story(before, ahead).why(due)).startswith("the clock was set forward by ")
 
 
 def test_a_time_that_passed_while_no_daemon_was_at_work_is_kept(daemon: Daemon) -> None:

@@ -23,6 +23,7 @@ from apscheduler.triggers.base import BaseTrigger
 from remedy.errors import RemedyError
 from remedy.history import Database
 from remedy.project import Project
+from remedy.schedule import clock
 from remedy.schedule.book import Book
 from remedy.schedule.children import Children
 from remedy.schedule.decide import span
@@ -210,6 +211,7 @@ class Daemon:
                 wanted |= {path.stem: None, path.stem + _OPENING: None}
                 continue
             wanted |= self._jobs(schedule)
+            clock.first_look(clock.reading_file(self._project.state, schedule.name))
             try:
                 Book(self._database, schedule, self._holder).begin(datetime.now(UTC))
             except RemedyError as error:

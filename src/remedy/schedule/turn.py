@@ -62,7 +62,7 @@ class Turn:
         """Run what is due now, or at a due time; return the exit code, 0 where nothing is to be done."""
         world, schedule = self._world, self._schedule
         now = world.now()
-        story = clock.look(world.state / "schedules" / f"{schedule.name}.clock")
+        story = clock.look(clock.reading_file(world.state, schedule.name))
         upto = now if at is None else self._checked(at, now)
         begun = self._book.begin(now, schedule.grace)
         if back := story.set_back():
