@@ -266,6 +266,15 @@ def test_what_came_due_during_a_run_nobody_else_started(
     assert (f"29T15:00 skipped None: {overlapped}" in stage.told()) == (overlap == "refuse")
 
 
+def test_what_comes_while_a_turn_without_work_ends_is_waited_for(tmp_path: Path, database: Database) -> None:
+    """As when a timer fires because the clock was set: it does not start the service again while that ends."""
+    stage = Stage(tmp_path, database, when="hourly at :00").at("2099-11-29T12:59:50")
+    stage.turn().due()
+    assert (stage.played, stage.now.second) == ([], 50)
+    stage.at("2099-11-29T12:59:57").turn().due()
+    assert [(played.hour, played.second) for played in stage.played] == [(13, 0)]
+
+
 def test_what_came_due_during_a_run_that_failed_is_started_too(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database, when="hourly at :00", overlap="wait").at("2099-11-29T13:00:01")
     stage.code = 2

@@ -24,6 +24,7 @@ Play = Callable[[Callable[[str], None]], int]
 """Plays or diagnoses; it tells the id of its run when that begins, and returns the exit code or raises RemedyError."""
 
 _POLL = 2.0  # seconds between two looks at who is at work
+_ENDING = timedelta(seconds=5)  # a service that ends, with a large margin
 _EARLY = timedelta(seconds=2)  # a daemon's clock and ours may disagree by that
 
 
@@ -68,6 +69,9 @@ class Turn:
         if back := story.set_back():
             world.say(f"{back}: due times that were handled before that are not handled again")
         passed = self._book.open(between(schedule.rules, schedule.zone, begun, upto))
+        if at is None and not passed and (soon := self._soon(now)) is not None:
+            world.sleep(soon)
+            passed = self._book.open(between(schedule.rules, schedule.zone, begun, world.now()))
         if at is not None and (not passed or passed[-1].at != upto):
             self._handled(upto)
         elif not passed:
@@ -101,6 +105,13 @@ class Turn:
         if not self._book.claim(at, BY_HAND if closed is None else f"{BY_HAND}, although {closed}"):
             raise Refused(f"the schedule '{schedule.name}' was started at this very moment by somebody else")
         return self._run(at, at + timedelta(days=1))
+
+    def _soon(self, now: datetime) -> float | None:
+        """Return the seconds until a due time that comes while this process ends: no timer starts it a second time."""
+        following = next(self._schedule.dues(now), None)
+        if following is None or following.at - now > _ENDING:
+            return None
+        return (following.at - now).total_seconds() + 0.01
 
     def _checked(self, at: datetime, now: datetime) -> datetime:
         """Return a moment, which must be a due time that has come; raises InputError."""
