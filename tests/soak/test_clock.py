@@ -103,7 +103,9 @@ class Clocks(Station):
         if project == TIMERS:
             permission = {"kinds": ["R"], "at_most": "100%", "until": "2049-12-31", "by": "anna@example.com"}
             document |= {"mode": "play", "permission": permission}
-        self.put(f"{project}/schedules/{name}.yml", yaml.safe_dump(document))
+        path = f"{project}/schedules/{name}.yml"
+        self.put(f"{path}.new", yaml.safe_dump(document))
+        self.run("mv", f"{path}.new", path)
         if project == TIMERS:
             told = self.remedy("schedule", "export", name, "--systemd", "--install", "--run-as", "admin",
                                "--unhardened", project=TIMERS).stderr  # fmt: skip
