@@ -210,6 +210,7 @@ def test_exported_units_are_what_systemd_takes(here: Scene, tmp_path: Path) -> N
         "OnCalendar=*-*-* 01:00:00 Europe/Berlin",
         "OnStartupSec=2min",
         "Persistent=false",
+        "OnClockChange=yes",
     ):
         assert f"\n{line}\n" in timer
     assert "LoadCredential=vault-password:vault" in service

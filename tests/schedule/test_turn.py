@@ -196,6 +196,63 @@ def test_a_clock_that_was_years_ahead_does_not_stop_a_schedule(tmp_path: Path, d
     assert [played.year for played in stage.played] == [2109, 2099, 2099]
 
 
+def test_what_is_missed_by_a_clock_ahead_runs_though_nobody_looks_between(
+    tmp_path: Path, database: Database
+) -> None:
+    """As with a timer: its first turn after the clock was set back is at the due time itself."""
+    stage = Stage(tmp_path, database, when="hourly at :00")
+    stage.at("2099-11-29T16:20:00").turn().due()
+    assert stage.played == []
+    for hour in (14, 15, 16, 17):
+        stage.at(f"2099-11-29T{hour}:00:01").turn().due()
+    assert [played.hour for played in stage.played] == [14, 15, 16, 17]
+    # What was missed before the clock was set back stays so, and what ran stays done.
+    assert [(entry.due.hour, entry.state) for entry in reversed(stage.entries())] == [
+        (13, "missed"), (14, "done"), (15, "done"), (16, "done"), (17, "done")
+    ]  # fmt: skip
+
+
+def test_a_schedule_that_was_added_by_a_clock_ahead_runs_when_its_times_come(
+    tmp_path: Path, database: Database
+) -> None:
+    stage = Stage(tmp_path, database, when="hourly at :00")  # seen at 12:00
+    for hour in (9, 10):
+        stage.at(f"2099-11-29T{hour:02}:00:01").turn().due()
+    assert [played.hour for played in stage.played] == [9, 10]
+    for text in ("11:00:01", "11:00:09", "12:00:01"):
+        stage.at(f"2099-11-29T{text}").turn().due()
+    assert [played.hour for played in stage.played] == [9, 10, 11, 12]
+
+
+@pytest.mark.parametrize("late", ["2099-11-29T16:00:01", "2099-11-29T17:00:01"])
+def test_what_ran_by_a_clock_ahead_does_not_stand_for_what_came_before_it(
+    tmp_path: Path, database: Database, late: str
+) -> None:
+    """Run at 13:00 and, by a clock ahead, at 16:00; set back, run at 14:00, and then nobody looks at 15:00."""
+    stage = Stage(tmp_path, database, when="hourly at :00")
+    for hour in (13, 16, 14):
+        stage.at(f"2099-11-29T{hour}:00:01").turn().due()
+    # As a timer, and as the daemon, which names the due time.
+    stage.at(late).turn().due(stage.now - timedelta(seconds=1) if late.endswith("16:00:01") else None)
+    ran = [13, 16, 14] + ([17] if "17" in late else [])
+    assert [played.hour for played in stage.played] == ran
+    entries = {entry.due.hour: entry for entry in stage.entries()}
+    assert entries[15].state == "missed"
+    assert "nobody started it" in str(entries[15].reason)
+    assert [entries[hour].state for hour in (13, 14, 16)] == ["done"] * 3
+    assert len(stage.entries()) == 4 + ("17" in late)
+
+
+def test_a_run_that_ended_by_a_clock_ahead_overlaps_nothing(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, when="hourly at :00").at("2099-11-29T13:00:01")
+    stage.during = lambda: stage.at("2099-11-29T16:20:00") and None
+    stage.turn().due()
+    stage.during = lambda: None
+    for hour in (14, 15, 16, 17):
+        stage.at(f"2099-11-29T{hour}:00:01").turn().due()
+    assert [played.hour for played in stage.played] == [13, 14, 15, 16, 17]
+
+
 def test_an_overlap_is_refused_with_exit_3(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
     assert Lease(database, f"schedule:{stage.schedule.key}", "somebody").take()
@@ -221,25 +278,36 @@ def test_what_came_due_during_a_run_nobody_else_started(
             first.append(False)
 
     stage.during = work
-    # Ends are written with the machine's own clock: here with the one of the test.
-    real = Book.tell
-
-    def tell(book: Book, at: datetime, state: str, **more: Any) -> None:
-        real(book, at, state, **more)
-        with database.writing() as connection:
-            from sqlalchemy import update
-
-            from remedy.history.tables import schedule_times as times
-
-            connection.execute(update(times).where(times.c.due == at).values(updated=stage.now))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Book, "tell", tell)
-        assert stage.turn().due() == 0
+    assert stage.turn().due() == 0
     assert len(stage.played) == plays
     overlapped = "overlap: the run of 2099-11-29 13:00 UTC was still at work"
     assert f"29T14:00 skipped None: {overlapped}" in stage.told()
     assert (f"29T15:00 skipped None: {overlapped}" in stage.told()) == (overlap == "refuse")
+
+
+def test_what_comes_while_a_turn_without_work_ends_is_waited_for(tmp_path: Path, database: Database) -> None:
+    """As when a timer fires because the clock was set: it does not start the service again while that ends."""
+    stage = Stage(tmp_path, database, when="hourly at :00").at("2099-11-29T12:59:50")
+    stage.turn().due()
+    assert (stage.played, stage.now.second) == ([], 50)
+    stage.at("2099-11-29T12:59:57").turn().due()
+    assert [(played.hour, played.second) for played in stage.played] == [(13, 0)]
+
+
+def test_what_came_due_during_a_run_that_failed_is_started_too(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database, when="hourly at :00", overlap="wait").at("2099-11-29T13:00:01")
+    stage.code = 2
+
+    def work() -> None:
+        assert len(stage.played) <= 2
+        stage.at(
+            f"2099-11-29T{13 + len(stage.played)}:00:05" if len(stage.played) < 2 else "2099-11-29T14:10:00"
+        )
+
+    stage.during = work
+    assert stage.turn().due() == 2
+    assert [played.hour for played in stage.played] == [13, 14]
+    assert [(entry.due.hour, entry.exit_code) for entry in stage.entries()] == [(14, 2), (13, 2)]
 
 
 def test_waiting_for_the_run_before_ends_with_the_next_due_time(tmp_path: Path, database: Database) -> None:

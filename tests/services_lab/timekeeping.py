@@ -1,7 +1,8 @@
-"""A lab host with remedy in it, whose systemd starts schedules; it can be powered off and on with its disk kept."""
+"""A lab host or guest with remedy in it, which keeps the time; a host can be powered off and on with its disk kept."""
 
 from __future__ import annotations
 
+import compileall
 import io
 import json
 import re
@@ -13,63 +14,64 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
 from remedy.lab import Lab, boot
+from remedy.lab.door import Doors
 
 ROOT = Path(__file__).parents[2]
 STATE = "/var/lib/remedy"
 PROJECT = "/srv/ops"
 _PROGRAM = """\
 #!/usr/bin/python3
-import sys
+import os, sys
+# As in all tests: no process that fills the history after each run.
+os.environ["REMEDY_HISTORY_FILL"] = "later"
 sys.path[:0] = ["/opt/remedy/src", "/opt/remedy/lib"]
 from remedy.cli import main
 main()
 """
 
 
-class Keeper:
-    """The host that keeps the time; `targets` are the hosts that its schedules play on."""
+class Station:
+    """A machine with remedy and a project in it, whose systemd or daemon starts schedules."""
 
-    def __init__(self, lab: Lab, name: str, targets: tuple[str, ...]) -> None:
-        self.lab = lab
+    def __init__(self, doors: Doors, name: str) -> None:
+        self.doors = doors
         self.name = name
-        self._targets = targets
 
-    def furnish(self) -> None:
-        """Put remedy and a project into it."""
-        found = self.lab.run(
-            self.name, ["python3", "-c", "import sys; print(*sys.version_info[:2])"]
-        ).stdout.split()
+    def install(self, hosts: dict[str, Any]) -> None:
+        """Put remedy and a project with these hosts into it; both programs and project are admin's to use."""
+        found = self.run("python3", "-c", "import sys; print(*sys.version_info[:2])").split()
         # The wheels of this environment are for its own Python.
         assert tuple(map(int, found)) == sys.version_info[:2], "the lab's Python is another one than this"
-        self.lab.run(self.name, ["mkdir", "-p", "/opt/remedy", STATE, f"{PROJECT}/schedules"])
-        self.lab.run(self.name, ["tar", "-C", "/opt/remedy", "-x"], stdin=_packed(), timeout=120)
+        self.run("mkdir", "-p", "/opt/remedy", STATE, f"{PROJECT}/schedules")
+        self.unpack(_packed())
         self.put("/usr/bin/remedy", _PROGRAM, 0o755)
-        hosts = {
-            name: {
-                "ansible_host": self.lab.host(name).address,
-                "ansible_user": "admin",
-                "ansible_become": True,
-            }
-            for name in self._targets
-        }
         self.put(f"{PROJECT}/inventory/hosts.yml", yaml.safe_dump({"all": {"hosts": hosts}}))
-        self.put("/root/lab_key", self.lab.identity.key.read_text(), 0o600)
-        self.put("/home/admin/.ssh/known_hosts", self.lab.known_hosts.read_text())
-        self.lab.run(self.name, ["chown", "-R", "admin:admin", "/home/admin/.ssh", STATE, PROJECT])
+        self.run("chown", "-R", "admin:admin", STATE, PROJECT)
+
+    def unpack(self, packed: bytes) -> None:
+        """Unpack remedy, a compressed tar file, below /opt/remedy."""
+        self.doors.run(self.name, ["tar", "-C", "/opt/remedy", "-xz"], stdin=packed, timeout=600)
+
+    def run(self, *argv: str, user: str = "root", ok: tuple[int, ...] | None = (0,)) -> str:
+        """Run a program in it and return what it printed."""
+        return self.doors.run(self.name, argv, user=user, ok=ok, timeout=300).stdout
 
     def put(self, path: str, text: str, mode: int = 0o644) -> None:
         """Write a file in it."""
-        self.lab.inside(self.name).put(path, text.encode(), mode)
+        self.doors.put(self.name, path, text.encode(), mode)
 
-    def remedy(self, *words: str, user: str = "root", ok: tuple[int, ...] | None = (0,)) -> Any:
-        """Run remedy in its project."""
-        argv = ["sh", "-c", f'cd {PROJECT} && REMEDY_STATE={STATE} exec remedy "$@"', "remedy", *words]
-        return self.lab.run(self.name, argv, user=user, ok=ok, timeout=120)
+    def remedy(
+        self, *words: str, user: str = "root", ok: tuple[int, ...] | None = (0,), project: str = PROJECT
+    ) -> Any:
+        """Run remedy in a project of its."""
+        argv = ["sh", "-c", f'cd {project} && REMEDY_STATE={STATE} exec remedy "$@"', "remedy", *words]
+        return self.doors.run(self.name, argv, user=user, ok=ok, timeout=300)
 
     def past(self, schedule: str) -> list[dict[str, Any]]:
         """Return what became of the due times of a schedule, newest first."""
@@ -83,12 +85,27 @@ class Keeper:
         deadline = time.monotonic() + seconds
         while not (found := true()):
             if time.monotonic() > deadline:
-                said = self.lab.run(
-                    self.name, ["journalctl", "-q", "-o", "cat", "-n", "60", "-u", "remedy-*"]
-                ).stdout
+                said = self.run("journalctl", "-q", "-o", "cat", "-n", "60", "-u", "remedy-*")
                 raise AssertionError(f"{what}: not within {seconds:g} s; the units said:\n{said}")
             time.sleep(1)
         return found
+
+
+class Keeper(Station):
+    """The host that keeps the time; `targets` are the hosts that its schedules play on."""
+
+    def __init__(self, lab: Lab, name: str, targets: tuple[str, ...]) -> None:
+        super().__init__(lab, name)
+        self.lab = lab
+        self._targets = targets
+
+    def furnish(self) -> None:
+        """Put remedy, a project and the key of the lab into it."""
+        login = {"ansible_user": "admin", "ansible_become": True}
+        self.install({name: {"ansible_host": self.lab.host(name).address, **login} for name in self._targets})
+        self.put("/root/lab_key", self.lab.identity.key.read_text(), 0o600)
+        self.put("/home/admin/.ssh/known_hosts", self.lab.known_hosts.read_text())
+        self.run("chown", "-R", "admin:admin", "/home/admin/.ssh")
 
     def power_off(self) -> None:
         """Switch it off, as `poweroff` does."""
@@ -116,21 +133,25 @@ class Keeper:
 
 
 def _packed() -> bytes:
-    """Return remedy and all that it needs as a tar file."""
+    """Return remedy and all that it needs as a compressed tar file, with its bytecode: nobody there may write that."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name in ("src", "playbooks", "tasks"):
+    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=3) as tar, TemporaryDirectory() as made:
+        for name in ("playbooks", "tasks"):
             tar.add(ROOT / name, name, filter=_plain)
+        source = Path(made) / "src"
+        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+        assert compileall.compile_dir(source, stripdir=made, prependdir="/opt/remedy", quiet=1)
+        tar.add(source, "src", filter=_plain)
         for package in _needed("remedy", set()):
             for file in distribution(package).files or ():
-                if ".." not in file.parts and file.suffix != ".pyc":
+                if ".." not in file.parts and file.locate().is_file():
                     tar.add(str(file.locate()), f"lib/{file}")
     return packed.getvalue()
 
 
-def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
     info.uid = info.gid = 0
-    return None if "__pycache__" in info.name else info
+    return info
 
 
 def _needed(package: str, seen: set[str]) -> Iterator[str]:

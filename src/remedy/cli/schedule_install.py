@@ -16,7 +16,7 @@ from remedy.cli import scheduling
 from remedy.errors import InputError, RemedyError
 from remedy.home import home_folder
 from remedy.project import Project
-from remedy.schedule import Schedule
+from remedy.schedule import Schedule, clock
 from remedy.schedule.book import Book
 from remedy.schedule.file import label_of
 from remedy.schedule.units import Place, service, timer, unit_name
@@ -78,7 +78,8 @@ def install(
     """Write the units where that changes them, and start the timer; raises RemedyError."""
     system = _system(flags)
     _refuse_others(project, files)
-    _make_state(project, _user(flags) if system else None)
+    user = _user(flags) if system else None
+    _make_folder(project.state, user)
     for path, text in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,6 +94,10 @@ def install(
         scheduling.say(f"wrote {path}")
     with scheduling.history(project) as database:
         Book(database, schedule, scheduling.holder()).begin(datetime.now(UTC))
+    reading = clock.reading_file(project.state, schedule.name)
+    _make_folder(reading.parent, user)
+    if clock.first_look(reading):
+        _give(reading, user)
     name = f"{unit_name(schedule.label)}.timer"
     _systemctl(system, "daemon-reload")
     _systemctl(system, "enable", name)
@@ -111,7 +116,11 @@ def _refuse_others(project: Project, files: Mapping[Path, str]) -> None:
         except OSError:
             continue
         folders = [line.partition("=")[2] for line in lines if line.startswith("WorkingDirectory=")]
-        mine = [line.partition("=")[2] for line in files[path].splitlines() if line.startswith("WorkingDirectory=")]
+        mine = [
+            line.partition("=")[2]
+            for line in files[path].splitlines()
+            if line.startswith("WorkingDirectory=")
+        ]
         if folders and folders != mine:
             raise InputError(
                 f"{path} belongs to the project {folders[0]}, whose folder is called {project.root.name}, too",
@@ -160,15 +169,19 @@ def _user(flags: Mapping[str, Any]) -> str:
     return name
 
 
-def _make_state(project: Project, user: str | None) -> None:
-    """Make the state folder: a sandbox cannot be opened for a folder that is not there."""
-    state = project.state
-    if state.is_dir():
+def _make_folder(folder: Path, user: str | None) -> None:
+    """Make a folder of the state: a sandbox cannot be opened for one that is not there."""
+    if folder.is_dir():
         return
-    state.mkdir(parents=True, mode=0o700)
-    if user is not None and os.geteuid() == 0:
+    folder.mkdir(parents=True, mode=0o700)
+    _give(folder, user)
+
+
+def _give(path: Path, user: str | None) -> None:
+    """Give a file or folder to the account that the service runs as."""
+    if user is not None and os.geteuid() == 0 and path.exists():
         account = pwd.getpwnam(user)
-        os.chown(state, account.pw_uid, account.pw_gid)
+        os.chown(path, account.pw_uid, account.pw_gid)
 
 
 def _systemctl(system: bool, *words: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -43,12 +43,19 @@ class Entry(Struct, frozen=True):
 
 
 class Book:
-    """The rows of one schedule; `holder` names who writes."""
+    """The rows of one schedule; `holder` names who writes, and `now` is the clock of what is written."""
 
-    def __init__(self, database: Database, schedule: Schedule, holder: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        schedule: Schedule,
+        holder: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._database = database
         self._schedule = schedule
         self._holder = holder
+        self._now = now
 
     def begin(self, now: datetime, grace: float = 0.0) -> datetime:
         """Return the moment up to which all due times are handled; at the first sight of a plan `grace` seconds ago.
@@ -58,25 +65,29 @@ class Book:
         schedule = self._schedule
         with self._database.writing() as connection:
             mine = times.c.schedule == schedule.key
-            # A clock that was ahead called them missed: they are to come. What ran then stays, and is not repeated.
+            # A clock that was ahead called them missed: they are to come, or have just come (nobody may have looked
+            # since it was set back). What ran then stays, and is not repeated.
+            just = (times.c.due > now - timedelta(seconds=grace)) & (times.c.updated > now + _AHEAD)
             connection.execute(
                 delete(times).where(
                     mine,
-                    times.c.due > now + _AHEAD,
+                    (times.c.due > now + _AHEAD) | just,
                     times.c.state.in_((MISSED, SKIPPED)),
                     times.c.run.is_(None),
                 )
             )
             plan = connection.execute(
-                select(times.c.reason, times.c.due)
+                select(times.c.id, times.c.reason, times.c.due)
                 .where(mine, times.c.state == ADDED)
                 .order_by(times.c.id.desc())
                 .limit(1)
             ).first()
+            # The last that was written, not the latest: one that ran by a clock ahead says nothing of those before it.
             handled = connection.execute(
-                select(func.max(times.c.due)).where(
-                    mine, times.c.due <= now, times.c.state != ADDED, times.c.holder.not_like(f"{BY_HAND}%")
-                )
+                select(times.c.due)
+                .where(self._of_the_plan(), times.c.due <= now)
+                .order_by(times.c.id.desc())
+                .limit(1)
             ).scalar()
             begun: datetime
             if plan is None or plan.reason != schedule.planned:
@@ -84,9 +95,29 @@ class Book:
                 seen = now.replace(microsecond=max(now.microsecond, 1))
                 _ignore(connection, [self._row(seen, ADDED, schedule.planned)])
                 begun = now - timedelta(seconds=grace)
+            elif plan.due > now + _AHEAD:
+                # Seen by a clock that was ahead, or has been set back since: from now on is what it meant. Left there,
+                # everything up to then would count as handled.
+                seen = now.replace(microsecond=max(now.microsecond, 1))
+                connection.execute(update(times).where(times.c.id == plan.id).values(due=seen))
+                begun = now - timedelta(seconds=grace)
             else:
                 begun = min(plan.due, now)
             return begun if handled is None else max(begun, handled)
+
+    def open(self, passed: Iterable[Due]) -> list[Due]:
+        """Return those of some due times that nobody has handled."""
+        found = list(passed)
+        if not found:
+            return found
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(times.c.due).where(
+                    self._of_the_plan(), times.c.due >= found[0].at, times.c.due <= found[-1].at
+                )
+            )
+            taken = {row.due for row in rows}
+        return [due for due in found if due.at not in taken]
 
     def skip(self, skipped: Sequence[Skipped]) -> None:
         """Record due times that do not run; one that is recorded already stays as it is."""
@@ -127,7 +158,7 @@ class Book:
             connection.execute(
                 update(times)
                 .where(times.c.schedule == self._schedule.key, times.c.due == at)
-                .values(state=state, updated=datetime.now(UTC), **values)
+                .values(state=state, updated=self._now(), **values)
             )
 
     def cut_off(self) -> list[Entry]:
@@ -173,7 +204,10 @@ class Book:
             return [_entry(row) for row in rows]
 
     def overlapped(self, due: Due) -> str | None:
-        """Name the run of this schedule that had begun before a due time and ended after it, None where none did."""
+        """Name the run of this schedule that had begun before a due time and ended after it, None where none did.
+
+        An end that has not come yet was written by a clock that was ahead, and says nothing.
+        """
         with self._database.reading() as connection:
             row = connection.execute(
                 select(times)
@@ -181,6 +215,7 @@ class Book:
                     times.c.schedule == self._schedule.key,
                     times.c.due < due.at,
                     times.c.updated > due.at,
+                    times.c.updated <= self._now() + _AHEAD,
                     times.c.state.in_((RUNNING, DONE, REFUSED, CUT_OFF)),
                     times.c.run.is_not(None),
                 )
@@ -191,6 +226,14 @@ class Book:
             return None
         return f"overlap: the run of {row.due:%Y-%m-%d %H:%M} UTC was still at work"
 
+    def _of_the_plan(self) -> ColumnElement[bool]:
+        """Say which rows are of due times."""
+        return (
+            (times.c.schedule == self._schedule.key)
+            & (times.c.state != ADDED)
+            & times.c.holder.not_like(f"{BY_HAND}%")
+        )
+
     def _row(self, at: datetime, state: str, reason: str | None) -> dict[str, object]:
         return {
             "schedule": self._schedule.key,
@@ -198,7 +241,7 @@ class Book:
             "state": state,
             "reason": reason,
             "holder": self._holder,
-            "updated": datetime.now(UTC),
+            "updated": self._now(),
         }
 
 

@@ -77,6 +77,19 @@ class Story(Struct, frozen=True):
         return f"the clock was set back by {span(timedelta(seconds=-skew))}" if skew < 0 else None
 
 
+def reading_file(state: Path, name: str) -> Path:
+    """Return where the last reading of a schedule is kept, in remedy's state folder."""
+    return state / "schedules" / f"{name}.clock"
+
+
+def first_look(path: Path) -> bool:
+    """Remember the clocks where nobody has yet: the first turn can then say what was done to them before it."""
+    if path.exists():
+        return False
+    look(path)
+    return True
+
+
 def look(path: Path) -> Story:
     """Read the clocks, and remember them in a file for the next look; a file that cannot be used is no story."""
     after, before = Reading.now(), None

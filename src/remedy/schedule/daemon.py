@@ -22,8 +22,10 @@ from apscheduler.triggers.base import BaseTrigger
 from remedy.errors import RemedyError, Unreachable
 from remedy.history import Database
 from remedy.project import Project
+from remedy.schedule import clock
 from remedy.schedule.book import Book
 from remedy.schedule.children import Children
+from remedy.schedule.decide import span
 from remedy.schedule.file import load_schedule, project_key, schedule_files
 from remedy.schedule.lease import Lease
 from remedy.schedule.model import ONCE, Schedule
@@ -120,13 +122,15 @@ class Daemon:
                 if now - asked >= self._lease.seconds / 4:
                     asked = now
                     self._elect(now)
+                leap, skew = time.time() - time.monotonic() - skew, time.time() - time.monotonic()
                 if self._scheduler is not None:
+                    if leap < -_JUMP:
+                        self._set_back(leap)
+                    if abs(leap) > _JUMP:
+                        self._scheduler.wakeup()
                     if now - looked >= _FILES:
                         looked = now
                         self._look()
-                    if abs(time.time() - now - skew) > _JUMP:
-                        self._scheduler.wakeup()
-                skew = time.time() - time.monotonic()
                 self._children.reap()
                 stop.wait(_TICK)
         finally:
@@ -193,12 +197,13 @@ class Daemon:
     def _catch_up(self, schedule: Schedule) -> None:
         """Start what came due while nobody was at work; what is too late for it is recorded then."""
         now = datetime.now(UTC)
+        book = Book(self._database, schedule, self._holder)
         try:
-            begun = Book(self._database, schedule, self._holder).begin(now)
+            waiting = book.open(between(schedule.rules, schedule.zone, book.begin(now), now))
         except RemedyError as error:
             self._trouble.tell(str(error))
             return
-        if next(between(schedule.rules, schedule.zone, begun, now), None) is not None:
+        if waiting:
             self._start(schedule.name, None)
 
     def _look(self) -> None:
@@ -217,6 +222,7 @@ class Daemon:
                 wanted |= {path.stem: None, path.stem + _OPENING: None}
                 continue
             wanted |= self._jobs(schedule)
+            clock.first_look(clock.reading_file(self._project.state, schedule.name))
             self._catch_up(schedule)
         for job in self._scheduler.get_jobs():
             if job.id not in wanted:
@@ -227,6 +233,12 @@ class Daemon:
         for id, trigger in wanted.items():
             if trigger is not None:
                 self._put(id, trigger)
+
+    def _set_back(self, leap: float) -> None:
+        """Begin anew with every schedule: what was next while the clock was ahead may be years away."""
+        self._say(f"the clock was set back by {span(timedelta(seconds=leap))}")
+        self._seen, self._plans = {}, {}
+        self._look()
 
     def _jobs(self, schedule: Schedule) -> dict[str, Any]:
         jobs: dict[str, Any] = {schedule.name: DueTrigger(schedule)}

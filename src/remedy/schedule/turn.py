@@ -26,6 +26,7 @@ Play = Callable[[Callable[[str], None]], int]
 _POLL = 2.0  # seconds between two looks at who is at work, or whether the database is back
 # Seconds for a database that is away: a run that is over waits to have it noted, one that begins must not be late.
 _BEFORE, _AFTER = 60.0, 600.0
+_ENDING = timedelta(seconds=5)  # a service that ends, with a large margin
 _EARLY = timedelta(seconds=2)  # a daemon's clock and ours may disagree by that
 
 
@@ -57,36 +58,38 @@ class Turn:
     def __init__(self, schedule: Schedule, world: World) -> None:
         self._schedule = schedule
         self._world = world
-        self._book = Book(world.database, schedule, world.holder)
+        self._book = Book(world.database, schedule, world.holder, world.now)
         self._lease = Lease(world.database, f"schedule:{schedule.key}", world.holder)
 
     def due(self, at: datetime | None = None) -> int:
         """Run what is due now, or at a due time; return the exit code, 0 where nothing is to be done."""
         world, schedule = self._world, self._schedule
         now = world.now()
-        story = clock.look(world.state / "schedules" / f"{schedule.name}.clock")
+        story = clock.look(clock.reading_file(world.state, schedule.name))
         upto = now if at is None else self._checked(at, now)
         begun = self._book.begin(now, schedule.grace)
         if back := story.set_back():
             world.say(f"{back}: due times that were handled before that are not handled again")
-        passed = list(between(schedule.rules, schedule.zone, begun, upto))
+        passed = self._book.open(between(schedule.rules, schedule.zone, begun, upto))
+        if at is None and not passed and (soon := self._soon(now)) is not None:
+            world.sleep(soon)
+            passed = self._book.open(between(schedule.rules, schedule.zone, begun, world.now()))
         if at is not None and (not passed or passed[-1].at != upto):
-            return self._handled(upto)
-        if not passed:
+            self._handled(upto)
+        elif not passed:
             world.say(f"{schedule.name}: nothing is due")
-            return 0
         code = 0
-        while True:
+        while passed:
             decision = decide(schedule, passed, world.now(), story.why, self._book.overlapped)
             self._record(decision)
             if decision.start is None:
                 return code
-            code = code or self._start(decision.start, decision.late)
+            ended = self._start(decision.start, decision.late)
+            code = code or ended
             # What came while it was at work: nobody else may have been there to start it.
             since = self._book.begin(world.now())
-            passed = list(between(schedule.rules, schedule.zone, since, world.now()))
-            if not passed:
-                return code
+            passed = self._book.open(between(schedule.rules, schedule.zone, since, world.now()))
+        return code
 
     def by_hand(self, *, anyway: bool = False) -> int:
         """Run it now, whatever is due; windows and a pause hold unless `anyway`. Raises Refused."""
@@ -104,6 +107,13 @@ class Turn:
         if not self._book.claim(at, BY_HAND if closed is None else f"{BY_HAND}, although {closed}"):
             raise Refused(f"the schedule '{schedule.name}' was started at this very moment by somebody else")
         return self._run(at, at + timedelta(days=1))
+
+    def _soon(self, now: datetime) -> float | None:
+        """Return the seconds until a due time that comes while this process ends: no timer starts it a second time."""
+        following = next(self._schedule.dues(now), None)
+        if following is None or following.at - now > _ENDING:
+            return None
+        return (following.at - now).total_seconds() + 0.01
 
     def _checked(self, at: datetime, now: datetime) -> datetime:
         """Return a moment, which must be a due time that has come; raises InputError."""

@@ -79,6 +79,8 @@ Description=remedy: {_plain(schedule.title)}
 {chr(10).join(lines)}
 Persistent=false
 AccuracySec=1s
+# When the clock is set: what it leapt over is told at once, and a timer from a clock that was ahead waits no longer.
+OnClockChange=yes
 
 [Install]
 WantedBy=timers.target

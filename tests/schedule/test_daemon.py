@@ -1,0 +1,95 @@
+"""The daemon's jobs, over a real history database: what it starts next once its clock was set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from remedy.history import Database, open_database
+from remedy.project import Project
+from remedy.schedule import clock
+from remedy.schedule.children import Children
+from remedy.schedule.daemon import Daemon
+from remedy.schedule.times import Due
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    found = open_database(tmp_path / "state")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    """A daemon that is at work, and starts nothing in these seconds: its one schedule is due in an hour at most."""
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "state"))
+    (tmp_path / "ops" / "schedules").mkdir(parents=True)
+    minute = (datetime.now(UTC) - timedelta(minutes=2)).minute
+    (tmp_path / "ops" / "schedules" / "hourly.yml").write_text(
+        f"playbook: disk-full\nwhen: 'hourly at :{minute:02}'\n"
+    )
+    said: list[str] = []
+    children = Children(["/bin/false"], tmp_path / "ops", [], said.append)
+    daemon = Daemon(Project(tmp_path / "ops"), database, children, "tester", said.append)
+    daemon.said = said  # type: ignore[attr-defined]
+    daemon._open()
+    yield daemon
+    daemon._close()
+
+
+def job(daemon: Daemon) -> Any:
+    return daemon._scheduler.get_job("hourly")
+
+
+def leave_ahead(daemon: Daemon) -> None:
+    daemon._scheduler.modify_job("hourly", next_run_time=datetime.now(UTC) + timedelta(days=1500))
+
+
+def test_a_clock_that_was_set_back_has_every_job_begin_anew(daemon: Daemon) -> None:
+    leave_ahead(daemon)
+    daemon._look()
+    assert job(daemon).next_run_time > datetime.now(UTC) + HOUR
+
+    daemon._set_back(-1500 * 86400.0)
+    assert datetime.now(UTC) < job(daemon).next_run_time <= datetime.now(UTC) + HOUR
+    assert "the clock was set back by 1500 d" in daemon.said  # type: ignore[attr-defined]
+
+
+def test_a_job_that_a_clock_ahead_has_left_behind_is_due_in_time_again(daemon: Daemon) -> None:
+    """The next daemon reads the jobs from the database."""
+    leave_ahead(daemon)
+    daemon._close()
+    daemon._open()
+    assert datetime.now(UTC) < job(daemon).next_run_time <= datetime.now(UTC) + HOUR
+
+
+def test_the_clocks_are_known_before_the_first_turn(daemon: Daemon, tmp_path: Path) -> None:
+    """So that turn can say that the clock was set, and not that nobody was there."""
+    path = clock.reading_file(Project(tmp_path / "ops").state, "hourly")
+    kept = path.read_text()
+    daemon._seen = {}
+    daemon._look()
+    assert path.read_text() == kept  # what a turn has written stays
+    before = clock.Reading(**json.loads(kept))
+    ahead = msgspec.structs.replace(clock.Reading.now(), wall=before.wall + 5 * 3600)
+    due = Due(datetime.now(UTC) + HOUR, datetime.now(UTC) + HOUR)
+    assert str(clock.Story(before, ahead).why(due)).startswith("the clock was set forward by ")
+
+
+def test_a_time_that_passed_while_no_daemon_was_at_work_is_kept(daemon: Daemon) -> None:
+    passed = datetime.now(UTC).replace(microsecond=0) - 3 * HOUR
+    daemon._scheduler.pause()
+    daemon._scheduler.modify_job("hourly", next_run_time=passed)
+    daemon._plans.clear()
+    daemon._seen = {}
+    daemon._look()
+    assert job(daemon).next_run_time == passed
