@@ -24,6 +24,13 @@ def test_a_tree_of_groups(make: Make) -> None:
     assert inventory.groups["db"].vars == {"b": 2}
 
 
+def test_the_example_that_comes_with_remedy() -> None:
+    root = Path(__file__).parents[2]
+    example = load([str(root / "inventory/example.yml")], root=root)
+    assert [host.name for host in example.hosts] == ["web1", "web2", "db1", "db2", "drill1"]
+    assert [group for group, one in example.groups.items() if "drill" in one.vars] == ["rehearsal"]
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
