@@ -51,6 +51,21 @@ def test_the_migrations_lead_to_the_tables_and_to_the_head() -> None:
     assert scripts.get_current_head() == tables.HEAD
 
 
+def test_a_database_of_an_older_remedy_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) -> None:
+    first = open_database(tmp_path)
+    with first.writing() as connection:
+        connection.execute(tables.schedule_times.insert().values(**claim(NOON)))
+        connection.exec_driver_sql("DROP TABLE schedule_jobs")
+        connection.exec_driver_sql(f"UPDATE {tables.VERSION_TABLE} SET version_num = '0001'")
+    first.close()
+    said: list[str] = []
+    with open_database(tmp_path, notice=said.append) as again, again.reading() as connection:
+        assert connection.execute(select(tables.schedule_times.c.due)).scalar_one() == NOON
+        assert connection.execute(select(tables.schedule_jobs)).all() == []
+        version = connection.exec_driver_sql(f"SELECT version_num FROM {tables.VERSION_TABLE}").scalar_one()
+    assert (version, said) == (tables.HEAD, [])
+
+
 def test_opened_again_it_holds_what_it_held_and_alembic_is_not_needed(tmp_path: Path) -> None:
     first = open_database(tmp_path)
     with first.writing() as connection:

@@ -10,12 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from remedy.history import Database, open_database
+from remedy.history.tables import schedule_jobs
 from remedy.project import Project
 from remedy.schedule import clock
 from remedy.schedule.children import Children
 from remedy.schedule.daemon import Daemon
+from remedy.schedule.jobs import served
 from remedy.schedule.times import Due
 
 HOUR = timedelta(hours=1)
@@ -65,7 +68,6 @@ def test_a_clock_that_was_set_back_has_every_job_begin_anew(daemon: Daemon) -> N
 
 
 def test_a_job_that_a_clock_ahead_has_left_behind_is_due_in_time_again(daemon: Daemon) -> None:
-    """The next daemon reads the jobs from the database."""
     leave_ahead(daemon)
     daemon._close()
     daemon._open()
@@ -85,11 +87,45 @@ def test_the_clocks_are_known_before_the_first_turn(daemon: Daemon, tmp_path: Pa
     assert str(clock.Story(before, ahead).why(due)).startswith("the clock was set forward by ")
 
 
-def test_a_time_that_passed_while_no_daemon_was_at_work_is_kept(daemon: Daemon) -> None:
-    passed = datetime.now(UTC).replace(microsecond=0) - 3 * HOUR
-    daemon._scheduler.pause()
-    daemon._scheduler.modify_job("hourly", next_run_time=passed)
-    daemon._plans.clear()
-    daemon._seen = {}
+def test_who_serves_a_schedule_and_when_stands_in_the_database(daemon: Daemon, database: Database) -> None:
+    project = str(daemon._project.root)
+    daemon._save()
+    assert served(database, project, "hourly") is None, "it has no lease"
+    assert daemon._lease.take()
+    assert served(database, project, "hourly") == ("tester", job(daemon).next_run_time)
+    assert served(database, project, "other") == ("tester", None)
+    assert served(database, "/elsewhere", "hourly") is None
+
+    later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+    daemon._scheduler.modify_job("hourly", next_run_time=later)
+    daemon._save()
+    assert served(database, project, "hourly") == ("tester", later)
+    (daemon._project.root / "schedules" / "hourly.yml").unlink()
     daemon._look()
-    assert job(daemon).next_run_time == passed
+    daemon._save()
+    assert served(database, project, "hourly") == ("tester", None)
+
+
+def test_rows_of_the_daemon_before_it_go(daemon: Daemon, database: Database) -> None:
+    with database.writing() as connection:
+        for project in (str(daemon._project.root), "/elsewhere"):
+            row = {"project": project, "job": "gone", "plan": "daily", "next": datetime.now(UTC)}
+            connection.execute(schedule_jobs.insert().values(**row))
+    daemon._save()
+    with database.reading() as connection:
+        rows = {tuple(row) for row in connection.execute(select(schedule_jobs.c.project, schedule_jobs.c.job))}
+    assert rows == {(str(daemon._project.root), "hourly"), ("/elsewhere", "gone")}
+
+
+def test_a_database_that_is_away_keeps_no_job_from_being_added(daemon: Daemon, database: Database) -> None:
+    """Not a row is lost by that: it is written when the database is back."""
+    with database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE schedule_jobs RENAME TO elsewhere")
+    daemon._save()
+    assert "schedule_jobs" in daemon.said[-1]  # type: ignore[attr-defined]
+    assert job(daemon) is not None
+    with database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO schedule_jobs")
+    daemon._save()
+    with database.reading() as connection:
+        assert connection.execute(select(schedule_jobs.c.job)).scalars().all() == ["hourly"]

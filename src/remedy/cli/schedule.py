@@ -124,7 +124,7 @@ def list_(shape: str) -> int:
     rows: list[tuple[str, ...]] = []
     documents: list[dict[str, Any]] = []
     broken = 0
-    with scheduling.pasts(project) as newest:
+    with scheduling.pasts(project) as past_of:
         for path in schedule_files(project):
             try:
                 one = load_schedule(path, project=project)
@@ -135,7 +135,7 @@ def list_(shape: str) -> int:
                 )
                 documents.append({"name": path.stem, "file": str(path), "state": f"cannot be used: {error}"})
                 continue
-            past = newest(one, 1)
+            past = past_of(one, 1)
             rows.append(pages.list_row(one, past, now))
             documents.append(pages.as_json(one, past, now, 1, ""))
     if shape == "json":
@@ -155,7 +155,8 @@ def list_(shape: str) -> int:
 @options.shape
 @_login
 def show(name: str, number: int, shape: str, **flags: Any) -> int:
-    """Show a schedule: its next times with the clock changes, its permission, what became of the last times.
+    """Show a schedule: its next times with the clock changes, its permission, the daemon that serves it if one is at
+    work, what became of the last times.
 
     Exits with 5 where it cannot run as it stands (an unknown playbook or host, a permission that has ended). Where the
     history cannot be read it tells all but the last times, and a warning says why.
@@ -172,8 +173,8 @@ def show(name: str, number: int, shape: str, **flags: Any) -> int:
         hosts = scheduling.check(one, flags, now)
     except RemedyError as error:
         trouble, code = str(error), error.exit_code
-    with scheduling.pasts(project) as newest:
-        past = newest(one, number)
+    with scheduling.pasts(project) as past_of:
+        past = past_of(one, number)
     if shape == "json":
         click.echo(pages.dumped(pages.as_json(one, past, now, number, trouble)))
     else:

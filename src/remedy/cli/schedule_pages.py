@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remedy.report.text import safe
 from remedy.schedule.book import Entry
@@ -14,6 +14,9 @@ from remedy.schedule.decide import span
 from remedy.schedule.model import DIAGNOSE, Schedule
 from remedy.schedule.times import Due
 from remedy.schedule.windows import texts
+
+if TYPE_CHECKING:
+    from remedy.cli.scheduling import Past
 
 _SOON = timedelta(days=14)
 
@@ -78,12 +81,12 @@ def list_text(rows: Sequence[tuple[str, ...]]) -> str:
     return "".join(f"{safe(line)}\n" for line in lines)
 
 
-def list_row(schedule: Schedule, past: Sequence[Entry] | None, now: datetime) -> tuple[str, ...]:
+def list_row(schedule: Schedule, past: Past | None, now: datetime) -> tuple[str, ...]:
     """Return a schedule's line of the list; `past` is None where nobody knows."""
     runs = (due for due in islice(schedule.dues(now), 1000) if not due.gap)
     following = next((due for due in runs if schedule.opening.closed(due.at) is None), None)
     at = "-" if following is None or schedule.paused is not None else f"{following.wall:%a %Y-%m-%d %H:%M}"
-    last = "?" if past is None else outcome(past[0] if past else None)
+    last = "?" if past is None else outcome(past.entries[0] if past.entries else None)
     return schedule.name, schedule.mode, schedule.playbook, at, last, state(schedule, now)
 
 
@@ -97,7 +100,7 @@ def outcome(entry: Entry | None) -> str:
 
 def show_text(
     schedule: Schedule,
-    past: Sequence[Entry] | None,
+    past: Past | None,
     now: datetime,
     number: int,
     hosts: int | None,
@@ -118,6 +121,7 @@ def show_text(
         ("missed", "skipped" if schedule.missed == "skip" else "runs once, inside its windows"),
         ("overlap", "refused" if schedule.overlap == "refuse" else "waits for the run before"),
         ("permission", _permission(schedule, hosts)),
+        ("daemon", _daemon(past)),
     ]  # fmt: skip
     lines = [f"{name + ':':<12}{text}" for name, text in about]
     lines += ["", f"next {number} times:"]
@@ -128,13 +132,22 @@ def show_text(
         note = f"  {each['note']}" if each["note"] else ""
         lines.append(f"  {each['local']}  {each['due']}{starts}{note}")
     unknown = "last times: not known now, the history cannot be read"
-    lines += ["", unknown if past is None else "last times:" if past else "no time has come yet"]
-    for entry in past or ():
+    lines += ["", unknown if past is None else "last times:" if past.entries else "no time has come yet"]
+    for entry in past.entries if past else ():
         what = entry.state if entry.exit_code is None else f"{entry.state}, exit {entry.exit_code}"
         by = f" ({entry.reason})" if entry.reason else ""
         run = f"  {entry.run}" if entry.run else ""
         lines.append(f"  {_iso(entry.due)}  {what}{by}{run}")
     return "".join(f"{safe(line)}\n" for line in lines)
+
+
+def _daemon(past: Past | None) -> str:
+    if past is None:
+        return "not known now"
+    if past.served is None:
+        return "none is at work; a timer or a crontab may start it (remedy schedule export)"
+    holder, following = past.served
+    return f"{holder}: next at {_iso(following)}" if following else f"{holder}: it has no next time for it"
 
 
 def _permission(schedule: Schedule, hosts: int | None) -> str:
@@ -147,7 +160,7 @@ def _permission(schedule: Schedule, hosts: int | None) -> str:
 
 
 def as_json(
-    schedule: Schedule, past: Sequence[Entry] | None, now: datetime, number: int, trouble: str
+    schedule: Schedule, past: Past | None, now: datetime, number: int, trouble: str
 ) -> dict[str, Any]:
     """Return all about one schedule as plain data; `past` is None where nobody knows."""
     permission = schedule.permission
@@ -173,6 +186,12 @@ def as_json(
             "until": permission.until.isoformat(),
             "by": permission.by,
         },
+        "daemon": None
+        if past is None or past.served is None
+        else {
+            "holder": past.served.holder,
+            "next": _iso(past.served.next) if past.served.next else None,
+        },
         "next": upcoming(schedule, now, number),
         "last": None
         if past is None
@@ -186,7 +205,7 @@ def as_json(
                 "holder": each.holder,
                 "updated": _iso(each.updated),
             }
-            for each in past
+            for each in past.entries
         ],
     }
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -22,8 +22,9 @@ from remedy.history import Database, HistoryError, open_database
 from remedy.project import Project
 from remedy.schedule import Schedule, load_schedule, vet
 from remedy.schedule.book import BY_HAND, Book, Entry
-from remedy.schedule.file import schedule_file
+from remedy.schedule.file import project_key, schedule_file
 from remedy.schedule.holders import process_name
+from remedy.schedule.jobs import Served, served
 from remedy.schedule.model import PLAY
 from remedy.schedule.permission import Standing
 from remedy.schedule.turn import World
@@ -51,26 +52,34 @@ def history(project: Project) -> Iterator[Database]:
         database.close()
 
 
+class Past(NamedTuple):
+    """What the history knows of a schedule: its newest rows, and who serves it, None where no daemon is at work."""
+
+    entries: list[Entry]
+    served: Served | None
+
+
 @contextmanager
-def pasts(project: Project) -> Iterator[Callable[[Schedule, int], list[Entry] | None]]:
-    """Give what tells the newest rows of a schedule; None, with one warning, where the history cannot be read."""
+def pasts(project: Project) -> Iterator[Callable[[Schedule, int], Past | None]]:
+    """Give what tells the past of a schedule; None, with one warning, where the history cannot be read."""
     with ExitStack() as open_ones:
         away = False
         database: Database | None = None
 
-        def newest(schedule: Schedule, number: int) -> list[Entry] | None:
+        def past(schedule: Schedule, number: int) -> Past | None:
             nonlocal away, database
             if away:
                 return None
             try:
                 database = database or open_ones.enter_context(history(project))
-                return Book(database, schedule, "").newest(number)
+                entries = Book(database, schedule, "").newest(number)
+                return Past(entries, served(database, project_key(project), schedule.name))
             except HistoryError as error:
                 away = True
                 say(f"warning: {error.message}; what became of past times is not known now")
                 return None
 
-        yield newest
+        yield past
 
 
 def say(text: str) -> None:

@@ -1,7 +1,7 @@
 """The tables of the history database.
 
 What stands in `runs` and below it is told by the journals, and can be filled anew from them at any time;
-`schedule_times` and `leases` are of the schedules, and stand nowhere else. All times are UTC.
+`schedule_times`, `schedule_jobs` and `leases` are of the schedules, and stand nowhere else. All times are UTC.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in migrations/: what this program reads and writes."""
 VERSION_TABLE = "remedy_version"
 """Where the revision stands: alembic's usual name may be another program's in the same database."""
@@ -192,6 +192,16 @@ schedule_times = Table(
     Column("updated", Utc, nullable=False),
     UniqueConstraint("schedule", "due"),
     Index(None, "due"),
+)
+
+schedule_jobs = Table(
+    "schedule_jobs",
+    metadata,
+    Column("project", Plain, nullable=False),
+    Column("job", Plain, nullable=False),  # the schedule's name; NAME/window for the openings of its windows
+    Column("plan", Plain, nullable=False),  # the words that it was computed from
+    Column("next", Utc, nullable=False),
+    UniqueConstraint("project", "job"),
 )
 
 leases = Table(

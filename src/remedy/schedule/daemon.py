@@ -1,8 +1,8 @@
 """The daemon: one of several acts at a time, starts what is due as child processes, and notices changed files.
 
-What has come due stands in the history database, and nowhere else: the scheduler's own jobs are in memory, made of the
-files by whoever acts. So a database that is away stops no clock, and what nobody could start meanwhile is started, or
-recorded as missed, as soon as it is back.
+What has come due stands in the history database; the scheduler's jobs are made of the files by whoever acts, and their
+next times are kept there too. So a database that is away stops no clock, and what nobody could start meanwhile is
+started, or recorded as missed, as soon as it is back.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from remedy.schedule.book import Book
 from remedy.schedule.children import Children
 from remedy.schedule.decide import span
 from remedy.schedule.file import load_schedule, project_key, schedule_files
+from remedy.schedule.jobs import JobStore, lease_name
 from remedy.schedule.lease import Lease
 from remedy.schedule.model import ONCE, Schedule
 from remedy.schedule.times import between, dues
@@ -104,9 +105,10 @@ class Daemon:
         self._children = children
         self._holder = holder
         self._say = say
-        self._lease = Lease(database, f"scheduler:{project_key(project)}", holder, seconds)
+        self._lease = Lease(database, lease_name(project_key(project)), holder, seconds)
         self._trouble = Trouble(say, "the history database answers again")
         self._scheduler: Any = None
+        self._jobs = JobStore(database, project_key(project))
         self._held = 0.0
         self._seen: Signature | None = None
         self._plans: dict[str, str] = {}
@@ -131,6 +133,7 @@ class Daemon:
                     if now - looked >= _FILES:
                         looked = now
                         self._look()
+                        self._save()
                 self._children.reap()
                 stop.wait(_TICK)
         finally:
@@ -174,6 +177,8 @@ class Daemon:
             # Whether a late time still runs is for `remedy schedule run` to judge, and to record.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 100_000},
         )
+        self._jobs = JobStore(self._database, project_key(self._project))
+        scheduler.add_jobstore(self._jobs)
         scheduler.add_executor(_Executor(self._start))
         scheduler.start(paused=True)
         self._scheduler, self._seen, self._plans, self._doubt = scheduler, None, {}, False
@@ -221,7 +226,7 @@ class Daemon:
                 self._say(f"{path.stem} cannot be used: {error}")
                 wanted |= {path.stem: None, path.stem + _OPENING: None}
                 continue
-            wanted |= self._jobs(schedule)
+            wanted |= self._wanted(schedule)
             clock.first_look(clock.reading_file(self._project.state, schedule.name))
             self._catch_up(schedule)
         for job in self._scheduler.get_jobs():
@@ -234,13 +239,19 @@ class Daemon:
             if trigger is not None:
                 self._put(id, trigger)
 
+    def _save(self) -> None:
+        try:
+            self._jobs.save()
+        except RemedyError as error:
+            self._trouble.tell(str(error))
+
     def _set_back(self, leap: float) -> None:
         """Begin anew with every schedule: what was next while the clock was ahead may be years away."""
         self._say(f"the clock was set back by {span(timedelta(seconds=leap))}")
         self._seen, self._plans = {}, {}
         self._look()
 
-    def _jobs(self, schedule: Schedule) -> dict[str, Any]:
+    def _wanted(self, schedule: Schedule) -> dict[str, Any]:
         jobs: dict[str, Any] = {schedule.name: DueTrigger(schedule)}
         if schedule.missed == ONCE:
             jobs[schedule.name + _OPENING] = OpeningTrigger(schedule)
