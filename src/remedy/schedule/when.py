@@ -14,9 +14,7 @@ EXPECTED = (
     "'first monday of the month at 04:00', 'every 15 minutes'"
 )
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
-_EVERY = re.compile(
-    r"every (\d+) (minute|hour)s?(?: at :([0-5]\d))?|every (hour)(?: at :([0-5]\d))?|hourly(?: at :([0-5]\d))?"
-)
+_EVERY = re.compile(r"every (?:(\d+) )?(minute|hour)s?(?: at :([0-5]\d))?|hourly(?: at :([0-5]\d))?")
 _MACROS = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -71,7 +69,7 @@ def _words(text: str) -> tuple[Rule, ...]:
 
 def _interval(match: re.Match[str]) -> Rule:
     number = int(match[1] or 1)
-    minute = int(match[3] or match[5] or match[6] or 0)
+    minute = int(match[3] or match[4] or 0)
     whole = 60 if match[2] == "minute" else 24
     if not 0 < number < whole or whole % number:
         parts = ", ".join(str(each) for each in range(1, whole) if whole % each == 0)
