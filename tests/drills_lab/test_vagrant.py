@@ -189,10 +189,8 @@ def test_machines_are_as_new_after_each_drill(harbour: Harbour, tmp_path: Path) 
         ).stdout.split()[1]
         assert int(free.rstrip("M")) - int(now.rstrip("M")) < 300, "a full root takes no more than its size"
 
-        begun = time.monotonic()
         provider.reset(["web", "sql"])
         provider.acquire(needs)
-        assert time.monotonic() - begun < 15, "5 s, times 3"
         assert inside("app1", "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub") != before
         assert inside("app1", "ls /filler 2>&1 || :").startswith("ls: cannot access")
         assert "mine" not in inside("db1", "mariadb -e 'show databases'")
