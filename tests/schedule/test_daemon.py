@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,14 +14,15 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from remedy.history import Database, open_database
+from remedy.history import Database, HistoryError, open_database
 from remedy.history.tables import schedule_jobs
 from remedy.project import Project
 from remedy.schedule import clock
 from remedy.schedule.children import Children
-from remedy.schedule.daemon import Daemon
+from remedy.schedule.daemon import Daemon, DueTrigger, OpeningTrigger
 from remedy.schedule.jobs import served
-from remedy.schedule.times import Due
+from remedy.schedule.times import Due, between
+from tests.schedule.making import made
 
 HOUR = timedelta(hours=1)
 
@@ -129,3 +132,64 @@ def test_a_database_that_is_away_keeps_no_job_from_being_added(daemon: Daemon, d
     daemon._save()
     with database.reading() as connection:
         assert connection.execute(select(schedule_jobs.c.job)).scalars().all() == ["hourly"]
+
+
+@pytest.mark.parametrize(
+    "when", ["every 1 minute", "every 6 hours", "daily at 02:00", "sundays at 02:00", "0 5 31 * *"]
+)
+@pytest.mark.parametrize("leap", [timedelta(minutes=3), timedelta(hours=30), timedelta(days=40), timedelta(days=800)])
+def test_of_all_that_a_clock_leaps_over_the_newest_is_due(when: str, leap: timedelta) -> None:
+    schedule = made(when=when)
+    previous = next(schedule.dues(datetime(2026, 11, 1, 0, 0, 30, tzinfo=UTC))).at
+    now = previous + leap
+    found, asked = [previous], 0
+    while found[-1] <= now:  # as the scheduler does it
+        following = DueTrigger(schedule).get_next_fire_time(found[-1], now)
+        assert following is not None
+        assert following > found[-1]
+        found.append(following)
+        asked += 1
+    passed = [previous, *(due.at for due in between(schedule.rules, schedule.zone, previous, now))]
+    assert found[-2] == passed[-1]
+    assert found[-1] == next(schedule.dues(now)).at
+    assert asked <= 61, "an hour's minutes at most"
+
+
+def test_windows_that_opened_while_a_clock_leapt_are_one() -> None:
+    schedule = made(missed="once", windows=["daily 01:00 to 05:00"])
+    previous = datetime(2026, 11, 1, 1, tzinfo=UTC)
+    following = OpeningTrigger(schedule).get_next_fire_time(previous, previous + timedelta(days=10_000, hours=1))
+    assert following == previous + timedelta(days=10_001)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_of_the_scheduler_that_ended_is_replaced(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*about: object) -> None:
+        raise ArithmeticError("no due time")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DueTrigger, "get_next_fire_time", broken)
+        thread = next(each for each in threading.enumerate() if each.name == "APScheduler")
+        daemon._scheduler.modify_job("hourly", next_run_time=datetime.now(UTC))
+        thread.join(30)
+    assert not daemon._scheduler.alive
+    daemon._elect(time.monotonic())
+    assert daemon._scheduler.alive
+    assert job(daemon).next_run_time > datetime.now(UTC)
+    assert "the thread that starts what is due has ended: another one takes its place" in daemon.said  # type: ignore[attr-defined]
+
+
+def test_a_lease_that_ran_out_while_the_database_kept_us_waiting_is_not_ours(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer that it is away took longer than the lease holds: another daemon may have it."""
+
+    def away() -> bool:
+        raise HistoryError("it does not answer", away=True)
+
+    monkeypatch.setattr(daemon._lease, "take", away)
+    daemon._held = asked = time.monotonic() - 25
+    daemon._elect(asked)
+    assert daemon._scheduler is None
