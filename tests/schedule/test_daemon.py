@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from remedy.history import Database, HistoryError, open_database
-from remedy.history.tables import schedule_jobs
+from remedy.history.tables import schedule_jobs, schedule_times
 from remedy.project import Project
 from remedy.schedule import clock
 from remedy.schedule.children import Children
@@ -193,3 +193,43 @@ def test_a_lease_that_ran_out_while_the_database_kept_us_waiting_is_not_ours(
     daemon._held = asked = time.monotonic() - 25
     daemon._elect(asked)
     assert daemon._scheduler is None
+
+
+def test_a_row_that_another_daemon_writes_at_the_same_moment_is_no_trouble(
+    daemon: Daemon, database: Database
+) -> None:
+    """Where one was stopped for longer than its lease holds, and goes on, two are at work for a moment."""
+    seen: list[str] = []
+
+    def other(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+        if statement.startswith("INSERT INTO schedule_jobs") and not seen:
+            seen.append(statement)
+            row = (str(daemon._project.root), "hourly", "another's", "2026-11-29 12:00:00.000000")
+            cursor.execute("INSERT INTO schedule_jobs (project, job, plan, next) VALUES (?, ?, ?, ?)", row)
+
+    event.listen(database.engine, "before_cursor_execute", other)
+    daemon._save()
+    assert seen
+    with database.reading() as connection:
+        assert connection.execute(select(schedule_jobs.c.next)).scalars().all() == [job(daemon).next_run_time]
+
+
+def test_nothing_is_started_while_the_database_lets_us_wait_for_longer_than_the_lease(
+    daemon: Daemon, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server whose disk stands still answers nobody: a run a minute would wait for it, all of them at once."""
+    started: list[tuple[str, datetime | None]] = []
+    monkeypatch.setattr(daemon._children, "start", lambda name, due, ended: started.append((name, due)))
+    daemon._elect(time.monotonic())
+    past = datetime.now(UTC).replace(second=0, microsecond=0) - 2 * HOUR
+    with database.writing() as connection:
+        connection.execute(schedule_times.update().values(due=past))  # the plan was first seen then
+    daemon._held -= 31
+    daemon._scheduler.modify_job("hourly", next_run_time=past)
+    deadline = time.monotonic() + 30
+    while not daemon._doubt and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert daemon._doubt
+    assert started == []
+    daemon._elect(time.monotonic())
+    assert started == [("hourly", None)]

@@ -218,6 +218,12 @@ class Daemon:
             scheduler.shutdown(wait=False)
 
     def _start(self, name: str, due: datetime | None, ended: Callable[[], None] = lambda: None) -> None:
+        if time.monotonic() - self._held > self._lease.seconds:
+            # The database keeps us waiting for an answer: runs that wait for it, too, would gather by the minute.
+            self._doubt = True
+            ended()
+            return
+
         def over(code: int | None) -> None:
             # The database may have been away just then, before the due time was claimed.
             if code in (None, Unreachable.exit_code):
