@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,7 +18,8 @@ from sqlalchemy import event, select
 from remedy.history import Database, HistoryError, open_database
 from remedy.history.tables import schedule_jobs, schedule_times
 from remedy.project import Project
-from remedy.schedule import clock
+from remedy.schedule import clock, load_schedule
+from remedy.schedule.book import Book
 from remedy.schedule.children import Children
 from remedy.schedule.daemon import Daemon, DueTrigger, OpeningTrigger
 from remedy.schedule.jobs import served
@@ -233,3 +235,40 @@ def test_nothing_is_started_while_the_database_lets_us_wait_for_longer_than_the_
     assert started == []
     daemon._elect(time.monotonic())
     assert started == [("hourly", None)]
+
+
+@pytest.mark.parametrize(("ago", "runs"), [(1.5, True), (0.5, False)])
+def test_a_time_that_comes_between_a_file_and_the_look_at_it_is_not_lost(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, ago: float, runs: bool
+) -> None:
+    """Files are looked at every two seconds; one that was written after a due time does not mean that one."""
+    started: list[tuple[str, datetime | None]] = []
+    monkeypatch.setattr(daemon._children, "start", lambda name, due, ended: started.append((name, due)))
+    daemon._elect(time.monotonic())
+    minute = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    look = minute + timedelta(seconds=1)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return look
+
+    path = daemon._project.root / "schedules" / "new.yml"
+    path.write_text(f"playbook: disk-full\nwhen: 'daily at {minute:%H:%M}'\n")
+    put = (look - timedelta(seconds=ago)).timestamp()
+    stat = Path.stat
+
+    def ctime(self: Path, **more: Any) -> Any:
+        found = stat(self, **more)
+        if self != path:
+            return found
+        told = SimpleNamespace(**{name: getattr(found, name) for name in dir(found) if name.startswith("st_")})
+        told.st_ctime = put
+        return told
+
+    monkeypatch.setattr("remedy.schedule.daemon.datetime", Clock)
+    monkeypatch.setattr(Path, "stat", ctime)
+    daemon._look()
+    assert (("new", None) in started) == runs
+    began = Book(daemon._database, load_schedule(path, project=daemon._project), "").begin(look)
+    assert (began < minute) == runs

@@ -232,12 +232,15 @@ class Daemon:
 
         self._children.start(name, due, over)
 
-    def _catch_up(self, schedule: Schedule) -> None:
-        """Start what came due while nobody was at work; what is too late for it is recorded then."""
+    def _catch_up(self, schedule: Schedule, planned: datetime | None = None) -> None:
+        """Start what came due while nobody was at work; what is too late for it is recorded then.
+
+        `planned`: when its file was written, if that is new; what came due since counts.
+        """
         now = datetime.now(UTC)
         book = Book(self._database, schedule, self._holder)
         try:
-            waiting = book.open(between(schedule.rules, schedule.zone, book.begin(now), now))
+            waiting = book.open(between(schedule.rules, schedule.zone, book.begin(planned or now), now))
         except RemedyError as error:
             self._trouble.tell(str(error))
             return
@@ -249,7 +252,7 @@ class Daemon:
         found = _signature(self._project)
         if found == self._seen:
             return
-        self._seen = found
+        before, self._seen = self._seen, found
         wanted: dict[str, Any] = {}
         for path in schedule_files(self._project):
             try:
@@ -261,7 +264,8 @@ class Daemon:
                 continue
             wanted |= self._wanted(schedule)
             clock.first_look(clock.reading_file(self._project.state, schedule.name))
-            self._catch_up(schedule)
+            new = before is not None and before.get(path) != found.get(path)
+            self._catch_up(schedule, _written(path) if new else None)
         for job in self._scheduler.get_jobs():
             if job.id not in wanted:
                 self._scheduler.remove_job(job.id)
@@ -308,6 +312,16 @@ def _first(trigger: Any) -> datetime | None:
     # A second back: the due time of this very moment is not lost to a file that was just written.
     found: datetime | None = trigger.get_next_fire_time(None, datetime.now(UTC) - timedelta(seconds=1))
     return found
+
+
+def _written(path: Path) -> datetime:
+    """Return when a file was put in its place; at most the moments ago that it takes to notice one."""
+    now = datetime.now(UTC)
+    noticed = now - timedelta(seconds=_FILES + 2 * _TICK)
+    with suppress(OSError, OverflowError, ValueError):
+        # Not the time that a copy or an archive brings along.
+        return min(max(datetime.fromtimestamp(path.stat().st_ctime, UTC), noticed), now)
+    return now
 
 
 def _signature(project: Project) -> Signature:
