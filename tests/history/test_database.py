@@ -220,3 +220,14 @@ def test_a_server_that_is_away_is_said_soon_without_the_password(tmp_path: Path)
         open_database(tmp_path, "postgresql://remedy:s3cr3t@127.0.0.1:9/history")
     assert "the history database postgresql://remedy:***@127.0.0.1:9/history cannot be used" in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_time_that_is_none_is_an_error_of_the_database(tmp_path: Path) -> None:
+    """Whoever wrote it: a daemon goes on with the other schedules, and says so."""
+    with open_database(tmp_path) as database:
+        with database.writing() as connection:
+            connection.execute(tables.schedule_times.insert().values(**claim(NOON)))
+            connection.exec_driver_sql("UPDATE schedule_times SET updated = 'noon'")
+        expected = r"history\.db cannot be used: 'noon' is no time"
+        with pytest.raises(HistoryError, match=expected), database.reading() as connection:
+            connection.execute(select(tables.schedule_times)).all()

@@ -9,7 +9,7 @@ from remedy.cli.mistyped import of_modules
 from remedy.playbook import Include, load, load_tasks, walk
 from remedy.project import Project
 from remedy.secret import Secrets
-from remedy.template import Templar
+from remedy.template import Layer, Templar
 
 PROJECT = Project(Path("/nowhere"))
 NAMES = [one.name for one in PROJECT.playbooks()]
@@ -85,6 +85,28 @@ def test_the_page_about_disk_full_names_each_finding_and_each_variable():
     page = (Path(__file__).parents[2] / "docs/disk-full.md").read_text(encoding="utf-8")
     named = set(re.findall(r"[\w-]+", page))
     assert raised() | set(play.vars) <= named
+
+
+@pytest.mark.parametrize(
+    ("io", "sql", "start", "done"),
+    [
+        ("connecting", "yes", False, ["restart"]),
+        ("no", "yes", False, ["start"]),  # it gave up, and goes on applying
+        ("no", "no", False, []),  # somebody stopped it while its source was away, and it is to stay so
+        ("no", "no", True, ["start"]),
+    ],
+)
+def test_a_replica_that_is_to_stay_stopped_is_not_taken_for_one_that_gave_up(io, sql, start, done):
+    (play,) = plays("mysql-replication")
+    path = PROJECT.tasks_file("mysql/reconnect-replica.yml", Path(play.position.file).parent)
+    templar = Templar(Secrets())
+    channel = {"held_up_by": "connection", "io": io, "sql": sql, "io_error": {"number": 2003}}
+    told = {"replication": {"channels": [channel]}, "mysql_start_replica": start}
+    chosen = []
+    for task, _ in walk(load_tasks(path, project=PROJECT, play=play)):
+        scope = templar.scope([Layer("task vars", task.vars), Layer("registered", told, data=True)])
+        chosen += [task.args["mode"].removesuffix("replica") for _ in templar.render(task.loop, scope)]
+    assert chosen == done
 
 
 def test_the_page_about_logs_rotate_names_each_finding_and_each_variable():

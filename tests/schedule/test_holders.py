@@ -37,5 +37,6 @@ def test_what_cannot_be_known_is_not_dead() -> None:
     assert not surely_dead(f"me, {mine}")
     pid, rest = mine.split(" (")
     elsewhere = f"{pid} (00000000-{rest.split('-', 1)[1]}"
-    for name in ("me", "by hand, me", "process 1", elsewhere, ""):
+    forged = f"process {'9' * 5000} ({rest}"
+    for name in (forged, "me", "by hand, me", "process 1", elsewhere, ""):
         assert not surely_dead(name), name

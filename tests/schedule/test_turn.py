@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from remedy.errors import InputError, Refused, TaskFailed
 from remedy.history import Database, open_database
@@ -447,3 +448,34 @@ def test_a_lease_from_a_clock_that_was_ahead_binds_nobody(database: Database) ->
             insert(leases).values(name="x", holder="old", until=datetime(2109, 1, 1, tzinfo=UTC))
         )
     assert Lease(database, "x", "new").take()
+
+
+def test_a_row_that_keeps_a_due_time_from_being_claimed_has_handled_it(tmp_path: Path, database: Database) -> None:
+    """Whoever wrote it: else the turn would try it for ever."""
+    stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
+    due = datetime(2099, 11, 30, 2, tzinfo=UTC)
+    assert Book(database, stage.schedule, "by hand, somebody").claim(due)
+    assert stage.turn().due() == 0
+    assert stage.turn().due(due) == 0
+    assert stage.played == []
+    assert stage.said == [
+        "nightly: nothing is due",
+        "nightly: 2099-11-30T02:00:00Z is handled already (claimed, by by hand, somebody)",
+    ]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+00:00", "0001-01-01T02:00:00+14:00", "9999-12-31T23:59:59-11:00"])
+def test_a_due_time_at_the_end_of_the_calendar_is_none(tmp_path: Path, database: Database, at: str) -> None:
+    stage = Stage(tmp_path, database)
+    with pytest.raises(InputError, match="is no due time of 'nightly'"):
+        stage.turn().due(datetime.fromisoformat(at))
+
+
+def test_a_long_absence_is_looked_through_at_once(tmp_path: Path, database: Database) -> None:
+    """Not with a question for each due time: a week has ten thousand minutes, and the server may be far away."""
+    stage = Stage(tmp_path, database, when="every 1 minute").at("2099-12-06T12:00:30")
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda c, k, statement, *more: asked.append(statement))
+    assert stage.turn().due() == 0
+    assert len(stage.played) == 1
+    assert len(asked) < 40

@@ -167,6 +167,27 @@ def test_a_server_that_falls_silent_between_two_keys_is_late(place, connector, m
     assert "MaxAuthTries" not in error.message
 
 
+def test_who_is_stopped_between_two_keys_was_not_refused(place, connector, monkeypatch):
+    server = place.sshd()
+    relay = Relay(server.port)
+    cancel = threading.Event()
+    goes_on = Login._still_there
+
+    def stopped(*args):
+        goes_on(*args)
+        relay.freeze()
+        cancel.set()
+
+    monkeypatch.setattr(Login, "_still_there", stopped)
+    keys = [generate(place.folder / f"key{number}") for number in range(3)]
+    place.write_config("Host *\n" + "".join(f" IdentityFile {key}\n" for key in keys))
+    try:
+        with pytest.raises(Interrupted):
+            connector.connect(place.target(relay.port, options="-o StrictHostKeyChecking=no"), cancel=cancel)
+    finally:
+        relay.close()
+
+
 def test_a_certificate_of_a_user(place, connector):
     authority = generate(place.folder / "ca")
     server = place.sshd(f"TrustedUserCAKeys {authority}.pub")

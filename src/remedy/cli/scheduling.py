@@ -20,6 +20,7 @@ from remedy.cli.session import Unattended, me
 from remedy.errors import InputError, Position
 from remedy.history import Database, HistoryError, open_database
 from remedy.project import Project
+from remedy.report.text import safe
 from remedy.schedule import Schedule, load_schedule, vet
 from remedy.schedule.book import BY_HAND, Book, Entry
 from remedy.schedule.file import project_key, schedule_file
@@ -83,8 +84,8 @@ def pasts(project: Project) -> Iterator[Callable[[Schedule, int], Past | None]]:
 
 
 def say(text: str) -> None:
-    """Tell the operator, or the journal of the service."""
-    click.echo(text, err=True)
+    """Tell the operator, or the journal of the service; others write into a shared history, and are quoted."""
+    click.echo("\n".join(safe(line) for line in text.split("\n")), err=True)
 
 
 def holder(by_hand: bool = False) -> str:

@@ -6,6 +6,7 @@ What stands in `runs` and below it is told by the journals, and can be filled an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,9 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DataError
+from sqlalchemy.types import TypeEngine
 
 HEAD = "0002"
 """The newest revision in migrations/: what this program reads and writes."""
@@ -40,11 +44,34 @@ metadata = MetaData(
 )
 
 
+class _Moment(sqlite.DATETIME):
+    """SQLite's time, a text; what is none is an error of the database, as it is with a server."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        """Return what reads it."""
+        read = super().result_processor(dialect, coltype)
+
+        def moment(value: Any) -> datetime | None:
+            try:
+                found: datetime | None = read(value) if read else value
+            except (ValueError, TypeError) as error:
+                raise DataError(None, None, ValueError(f"{value!r} is no time")) from error
+            return found
+
+        return moment
+
+
 class Utc(TypeDecorator[datetime]):
     """A moment: goes in with a time zone, whichever, and comes out in UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type that a database has for it."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(_Moment())  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+        return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return it in UTC; ValueError for a time without a zone."""

@@ -106,14 +106,16 @@ class Book:
             return begun if handled is None else max(begun, handled)
 
     def open(self, passed: Iterable[Due]) -> list[Due]:
-        """Return those of some due times that nobody has handled."""
+        """Return those of some due times that nobody has handled: those that can be claimed."""
         found = list(passed)
         if not found:
             return found
         with self._database.reading() as connection:
             rows = connection.execute(
                 select(times.c.due).where(
-                    self._of_the_plan(), times.c.due >= found[0].at, times.c.due <= found[-1].at
+                    times.c.schedule == self._schedule.key,
+                    times.c.due >= found[0].at,
+                    times.c.due <= found[-1].at,
                 )
             )
             taken = {row.due for row in rows}
@@ -203,28 +205,32 @@ class Book:
             )
             return [_entry(row) for row in rows]
 
-    def overlapped(self, due: Due) -> str | None:
-        """Name the run of this schedule that had begun before a due time and ended after it, None where none did.
+    def overlaps(self, passed: Sequence[Due]) -> Callable[[Due], str | None]:
+        """Return what names the run of this schedule that had begun before one of these due times and ended after it.
 
-        An end that has not come yet was written by a clock that was ahead, and says nothing.
+        None where none did. An end that has not come yet was written by a clock that was ahead, and says nothing.
         """
+        if not passed:
+            return lambda due: None
         with self._database.reading() as connection:
-            row = connection.execute(
-                select(times)
+            rows = connection.execute(
+                select(times.c.due, times.c.updated)
                 .where(
                     times.c.schedule == self._schedule.key,
-                    times.c.due < due.at,
-                    times.c.updated > due.at,
+                    times.c.due < passed[-1].at,
+                    times.c.updated > passed[0].at,
                     times.c.updated <= self._now() + _AHEAD,
                     times.c.state.in_((RUNNING, DONE, REFUSED, CUT_OFF)),
                     times.c.run.is_not(None),
                 )
                 .order_by(times.c.due.desc())
-                .limit(1)
-            ).first()
-        if row is None:
-            return None
-        return f"overlap: the run of {row.due:%Y-%m-%d %H:%M} UTC was still at work"
+            ).all()
+
+        def overlapped(due: Due) -> str | None:
+            begun = next((row.due for row in rows if row.due < due.at < row.updated), None)
+            return None if begun is None else f"overlap: the run of {begun:%Y-%m-%d %H:%M} UTC was still at work"
+
+        return overlapped
 
     def _of_the_plan(self) -> ColumnElement[bool]:
         """Say which rows are of due times."""

@@ -40,6 +40,8 @@ _FILES = 2.0  # seconds between two looks at the files
 _JUMP = (
     1.0  # seconds by which the wall clock leaves the other one: it was set, and the scheduler sleeps too long
 )
+_BACK = tuple(timedelta(hours=hours) for hours in (1, 24, 32 * 24, 366 * 24))
+"""How far back the newest due time is looked for: the first of them that has one, for it has the fewest."""
 _OPENING = "/window"  # what the id of a job for a schedule's window openings ends with
 
 Signature = dict[Path, tuple[int, int, int]]
@@ -53,9 +55,20 @@ class DueTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no typ
         self._rules, self._zone = schedule.rules, schedule.zone
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
-        """Return the next due time, None where there is none any more."""
+        """Return the next due time, None where there is none any more; of those that have passed the newest.
+
+        A clock that leaps years ahead passes a million of them, which would hold all jobs up for hours: what became
+        due between is the book's.
+        """
         due = next(dues(self._rules, self._zone, previous or now), None)
-        return None if due is None else due.at
+        if due is None:
+            return None
+        for back in _BACK:
+            if now - back <= due.at:
+                break
+            for newest in between(self._rules, self._zone, now - back, now):
+                due = newest
+        return due.at
 
 
 class OpeningTrigger(BaseTrigger):  # type: ignore[misc]
@@ -66,8 +79,8 @@ class OpeningTrigger(BaseTrigger):  # type: ignore[misc]
         self._opening = schedule.opening
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
-        """Return the next opening."""
-        return self._opening.opens(previous or now)
+        """Return the next opening; those that have passed since the previous one are one."""
+        return self._opening.opens(max(previous or now, now))
 
 
 class _Executor(BaseExecutor):  # type: ignore[misc]
@@ -81,6 +94,15 @@ class _Executor(BaseExecutor):  # type: ignore[misc]
         name = job.id.removesuffix(_OPENING)
         due = None if job.id.endswith(_OPENING) else run_times[-1]
         self._start(name, due, lambda: self._run_job_success(job.id, []))
+
+
+class _Scheduler(BackgroundScheduler):  # type: ignore[misc]
+    """APScheduler in a thread; what a trigger raises ends that without a word to anybody."""
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the thread is at work."""
+        return self._thread is not None and self._thread.is_alive()
 
 
 def in_a_child() -> None:
@@ -150,15 +172,19 @@ class Daemon:
             whose = "" if mine else self._lease.whose() or "unknown"
         except RemedyError as error:
             self._trouble.tell(str(error))
-            # Nobody else can have it before it has run out.
-            mine = self._scheduler is not None and now - self._held < self._lease.seconds * 2 / 3
+            # Nobody else can have it before it has run out; to be told so may have taken a while.
+            mine = self._scheduler is not None and time.monotonic() - self._held < self._lease.seconds * 2 / 3
             if not mine and self._scheduler is not None:
                 self._say("the lease cannot be renewed: nothing is started until it can")
                 self._close()
             return
-        self._doubt |= self._trouble.over()
+        if self._trouble.over():
+            self._doubt = True  # by itself: a run's thread may say so at this very moment
         if mine:
             self._held = now
+            if self._scheduler is not None and not self._scheduler.alive:
+                self._say("the thread that starts what is due has ended: another one takes its place")
+                self._close()
             if self._scheduler is None:
                 self._open()
             elif self._doubt:
@@ -172,7 +198,7 @@ class Daemon:
             self._say(f"another daemon is at work ({whose}): standing by")
 
     def _open(self) -> None:
-        scheduler = BackgroundScheduler(
+        scheduler = _Scheduler(
             timezone=UTC,
             # Whether a late time still runs is for `remedy schedule run` to judge, and to record.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 100_000},
@@ -192,19 +218,29 @@ class Daemon:
             scheduler.shutdown(wait=False)
 
     def _start(self, name: str, due: datetime | None, ended: Callable[[], None] = lambda: None) -> None:
+        if time.monotonic() - self._held > self._lease.seconds:
+            # The database keeps us waiting for an answer: runs that wait for it, too, would gather by the minute.
+            self._doubt = True
+            ended()
+            return
+
         def over(code: int | None) -> None:
             # The database may have been away just then, before the due time was claimed.
-            self._doubt |= code in (None, Unreachable.exit_code)
+            if code in (None, Unreachable.exit_code):
+                self._doubt = True
             ended()
 
         self._children.start(name, due, over)
 
-    def _catch_up(self, schedule: Schedule) -> None:
-        """Start what came due while nobody was at work; what is too late for it is recorded then."""
+    def _catch_up(self, schedule: Schedule, planned: datetime | None = None) -> None:
+        """Start what came due while nobody was at work; what is too late for it is recorded then.
+
+        `planned`: when its file was written, if that is new; what came due since counts.
+        """
         now = datetime.now(UTC)
         book = Book(self._database, schedule, self._holder)
         try:
-            waiting = book.open(between(schedule.rules, schedule.zone, book.begin(now), now))
+            waiting = book.open(between(schedule.rules, schedule.zone, book.begin(planned or now), now))
         except RemedyError as error:
             self._trouble.tell(str(error))
             return
@@ -216,7 +252,7 @@ class Daemon:
         found = _signature(self._project)
         if found == self._seen:
             return
-        self._seen = found
+        before, self._seen = self._seen, found
         wanted: dict[str, Any] = {}
         for path in schedule_files(self._project):
             try:
@@ -228,7 +264,8 @@ class Daemon:
                 continue
             wanted |= self._wanted(schedule)
             clock.first_look(clock.reading_file(self._project.state, schedule.name))
-            self._catch_up(schedule)
+            new = before is not None and before.get(path) != found.get(path)
+            self._catch_up(schedule, _written(path) if new else None)
         for job in self._scheduler.get_jobs():
             if job.id not in wanted:
                 self._scheduler.remove_job(job.id)
@@ -275,6 +312,16 @@ def _first(trigger: Any) -> datetime | None:
     # A second back: the due time of this very moment is not lost to a file that was just written.
     found: datetime | None = trigger.get_next_fire_time(None, datetime.now(UTC) - timedelta(seconds=1))
     return found
+
+
+def _written(path: Path) -> datetime:
+    """Return when a file was put in its place; at most the moments ago that it takes to notice one."""
+    now = datetime.now(UTC)
+    noticed = now - timedelta(seconds=_FILES + 2 * _TICK)
+    with suppress(OSError, OverflowError, ValueError):
+        # Not the time that a copy or an archive brings along.
+        return min(max(datetime.fromtimestamp(path.stat().st_ctime, UTC), noticed), now)
+    return now
 
 
 def _signature(project: Project) -> Signature:

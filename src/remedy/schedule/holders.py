@@ -7,7 +7,7 @@ import re
 import secrets as random
 from pathlib import Path
 
-_NAME = re.compile(r"process (?P<pid>\d+) \((?P<world>[0-9a-f]+-[0-9a-f]+)-(?P<born>\d+)-[0-9a-f]+\)$")
+_NAME = re.compile(r"process (?P<pid>[0-9]{1,19}) \((?P<world>[0-9a-f]+-[0-9a-f]+)-(?P<born>[0-9]{1,19})-[0-9a-f]+\)$")
 
 
 def process_name() -> str:

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from apscheduler.jobstores.memory import MemoryJobStore
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from remedy.history import Database
 from remedy.history.tables import leases, schedule_jobs
@@ -92,5 +93,7 @@ class JobStore(MemoryJobStore):  # type: ignore[misc]  # APScheduler 3 has no ty
                 connection.execute(delete(schedule_jobs).where(row))
                 return
             values = {"plan": job.trigger.plan, "next": job.next_run_time}
-            if not connection.execute(update(schedule_jobs).where(row).values(**values)).rowcount:
-                connection.execute(insert(schedule_jobs).values(project=self._project, job=id, **values))
+            # At once: a daemon that has lost its lease unawares may be writing the same row.
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            given = dialect.insert(schedule_jobs).values(project=self._project, job=id, **values)
+            connection.execute(given.on_conflict_do_update(index_elements=["project", "job"], set_=values))

@@ -80,7 +80,7 @@ class Turn:
             world.say(f"{schedule.name}: nothing is due")
         code = 0
         while passed:
-            decision = decide(schedule, passed, world.now(), story.why, self._book.overlapped)
+            decision = decide(schedule, passed, world.now(), story.why, self._book.overlaps(passed))
             self._record(decision)
             if decision.start is None:
                 return code
@@ -118,7 +118,10 @@ class Turn:
     def _checked(self, at: datetime, now: datetime) -> datetime:
         """Return a moment, which must be a due time that has come; raises InputError."""
         schedule = self._schedule
-        near = next(schedule.dues(at - timedelta(seconds=1)), None)
+        try:
+            near = next(schedule.dues(at - timedelta(seconds=1)), None)
+        except OverflowError:  # of the first year or the last one that a calendar has
+            near = None
         if near is None or near.at != at.astimezone(UTC):
             following = "" if near is None else f"; the next one after it is {near.at:%Y-%m-%dT%H:%M:%SZ}"
             raise InputError(

@@ -99,10 +99,12 @@ class Connector:
         except Interrupted:
             raise
         except Unreachable as error:
-            if guard is None or guard.fired != TIMEOUT:
-                raise
-            # The line was cut at the deadline: the login takes that for a server that hung up.
-            raise _Failed(TimeoutError(), below) from error
+            # A line that was cut is taken by the login for a server that hung up.
+            if guard is not None and guard.fired == CANCELLED:
+                raise Interrupted("stopped while connecting") from None
+            if guard is not None and guard.fired == TIMEOUT:
+                raise _Failed(TimeoutError(), below) from error
+            raise
         except InterruptedError:
             raise Interrupted("stopped while connecting") from None
         except Exception as error:
