@@ -81,6 +81,8 @@ def test_add_show_list_run_pause_resume_remove(here: Scene) -> None:
     assert (nothing.code, nothing.err) == (0, "nightly: nothing is due\n")
 
     assert here.run("schedule pause nightly --why 'the move'").code == 0
+    twice = here.run("schedule pause nightly")
+    assert (twice.code, "is paused already: since " in twice.err, "the move" in twice.err) == (5, True, True)
     refused = here.run("schedule run nightly")
     assert refused.code == 3
     assert "the schedule 'nightly' does not run now: it is paused: since " in refused.err

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from remedy.cli.history import history
 from remedy.errors import Refused
+from remedy.events import HostLeftOut
 from tests.history import made
 from tests.journal import telling
 
@@ -150,6 +151,22 @@ def test_findings_are_counted_and_what_is_left_of_them(state: Path) -> None:
     two = [made.found("db1"), made.found("db2"), made.resolved("db1"), made.found("db2", again=True)]
     telling.write(state, "20250108-h", two)
     assert told("-n", "1").rstrip().endswith("ok (0), 2 findings (1 left), 0 changes")
+
+
+def test_show_tells_what_was_found_what_failed_and_who_was_left_out(state: Path) -> None:
+    failed = telling.done(host="db1", status="failed")
+    gone = HostLeftOut(
+        time=1, host="db2", reason="locked", message="another run is changing this host\nwait for it", refused=True
+    )
+    telling.write(state, "20250111-k", [made.found("db1"), made.resolved("db1"), made.found("db2"), failed, gone])
+    lines = told("show", "20250111").splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("  journal"))
+    assert lines[at + 1 : at + 4] == [
+        "  db1: P1 /var above 85 % (resolved)",
+        "  db2: P1 /var above 85 %",
+        "  db2 was left out (locked): another run is changing this host / wait for it",
+    ]
+    assert lines[at + 4].startswith(f"  failed db1: {failed.task}: ")
 
 
 def test_a_run_whose_journal_is_gone_is_told_from_what_was_kept(state: Path) -> None:

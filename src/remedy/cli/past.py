@@ -80,7 +80,10 @@ def run_as_document(record: RunRecord) -> dict[str, Any]:
 
 
 def run_as_text(record: RunRecord, *, every: bool) -> str:
-    """Return what a run was and every object it changed; `every`: all items of a sweep, not the largest 20."""
+    """Return what a run was, what it found, what failed, and every object it changed.
+
+    `every`: all items of a sweep, not the largest 20.
+    """
     run = record.summary
     hosts = next((event.hosts for event in record.events if isinstance(event, RunStarted)), [])
     took = "" if run.seconds is None else f" after {duration(run.seconds)}"
@@ -92,6 +95,7 @@ def run_as_text(record: RunRecord, *, every: bool) -> str:
         f"  by         {run.user}, {_when(run.started)}",
         f"  hosts      {', '.join(hosts)}",
         f"  journal    {record.folder}",
+        *_troubles(run_as_document(record)),
         *_objects(record, every=every),
     ]
     return "\n".join(map(safe, lines))
@@ -139,7 +143,7 @@ def kept_as_text(kept: Kept) -> str:
         f"  by         {run.user}, {_when(run.started)}",
         f"  hosts      {', '.join(each['host'] for each in kept.hosts)}",
         f"  journal    {since}",
-        *(f"  {each['host']}: {each['severity']} {each['title']}{_resolved(each)}" for each in kept.findings),
+        *map(_finding, kept.findings),
         *(_kept_change(each) for each in kept.changes),
     ]
     return "\n".join(map(safe, lines))
@@ -151,8 +155,24 @@ def _kept_change(row: Mapping[str, Any]) -> str:
     return f"  {foreseen}{row['host']}: {row['task']}: {row['object']}{freed}"
 
 
-def _resolved(row: Mapping[str, Any]) -> str:
-    return {True: " (resolved)", False: " (not resolved)"}.get(row["resolved"], "")
+def _troubles(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a run's report says of findings, hosts that were left out, and tasks that failed."""
+    yield from map(_finding, document["findings"])
+    for name, host in document["hosts"].items():
+        if host["message"]:
+            yield f"  {name} was left out ({host['reason']}): {_one_line(host['message'])}"
+    for task in document["tasks"]:
+        if task["status"] in ("failed", "unknown"):
+            yield f"  {task['status']} {task['host']}: {task['task']}: {_one_line(task['reason'])}"
+
+
+def _one_line(text: str | None) -> str:
+    return " / ".join(line.strip() for line in (text or "").splitlines() if line.strip())
+
+
+def _finding(row: Mapping[str, Any]) -> str:
+    resolved = {True: " (resolved)", False: " (not resolved)"}.get(row["resolved"], "")
+    return f"  {row['host']}: {row['severity']} {row['title']}{resolved}"
 
 
 def _objects(record: RunRecord, *, every: bool) -> Iterator[str]:

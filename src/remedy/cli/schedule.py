@@ -85,6 +85,8 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     from remedy.cli import schedule_edit as edit
     from remedy.cli import scheduling
     from remedy.schedule.book import Book
+    from remedy.schedule.file import project_key
+    from remedy.schedule.jobs import served
 
     project = scheduling.project_here()
     new, path = edit.drafted(project, name, source, flags, replace=replace)
@@ -93,17 +95,22 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     now = datetime.now(UTC)
     with scheduling.history(project) as database:
         Book(database, new, scheduling.holder()).begin(now)
+        by = served(database, project_key(project), name)
     following = next(iter(new.dues(now)))
     scheduling.say(
         f"{path}: {hosts} host{'' if hosts == 1 else 's'}, next at {following.wall:%a %Y-%m-%d %H:%M %Z}"
     )
     if new.permission is not None and not new.permission.hosts(hosts):
+        number = f"{hosts} host{'' if hosts == 1 else 's'}"
         scheduling.say(
-            f"warning: at most {new.permission.at_most} of {hosts} hosts is none: it may not change any"
+            f"warning: at most {new.permission.at_most} of {number} is none: on none may it destroy or interrupt"
         )
-    scheduling.say(
-        f"nothing starts it yet: remedy schedule export {name} --systemd --install, or remedy scheduler"
-    )
+    if by is None:
+        scheduling.say(
+            f"nothing starts it yet: remedy schedule export {name} --systemd --install, or remedy scheduler"
+        )
+    else:
+        scheduling.say(f"the daemon at work starts it: {by.holder}")
     return 0
 
 

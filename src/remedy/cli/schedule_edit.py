@@ -124,7 +124,9 @@ def _replace(path: Path, text: str) -> None:
 
 
 def pause(schedule: Schedule, why: str) -> str:
-    """Write into a schedule's file that it is paused, by whom and why; return that."""
+    """Write into a schedule's file that it is paused, by whom and why; return that. InputError where it is already."""
+    if schedule.paused is not None:
+        raise InputError(f"{schedule.name} is paused already: {schedule.paused}", hint="resume it first")
     since = datetime.now(UTC)
     text = f"since {since:%Y-%m-%d %H:%M} UTC by {me()}" + (f", {' '.join(why.split())}" if why else "")
     line = yaml.safe_dump({"paused": text}, allow_unicode=True, width=10_000)
