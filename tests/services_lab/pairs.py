@@ -148,8 +148,8 @@ class Pair:
             time.sleep(0.2)
 
     def _maria(self, workers: int) -> None:
-        # What a replica holds in memory outlives RESET SLAVE ALL: after a transaction was skipped in one test, the
-        # first one that workers would apply in the next is not applied.
+        # What a replica holds in memory outlives RESET SLAVE ALL and RESET MASTER: with the tests before it, the first
+        # transaction that workers were given in one test was never applied.
         self.replica.lab.run(self.replica.host, ["systemctl", "restart", "mariadb"])
         for server in (self.replica, self.primary):
             server.lab.run(server.host, ["systemctl", "start", "mariadb"])
