@@ -84,6 +84,7 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     """
     from remedy.cli import schedule_edit as edit
     from remedy.cli import scheduling
+    from remedy.report.text import count
     from remedy.schedule.book import Book
     from remedy.schedule.file import project_key
     from remedy.schedule.jobs import served
@@ -98,12 +99,12 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
         by = served(database, project_key(project), name)
     following = next(iter(new.dues(now)))
     scheduling.say(
-        f"{path}: {hosts} host{'' if hosts == 1 else 's'}, next at {following.wall:%a %Y-%m-%d %H:%M %Z}"
+        f"{path}: {count(hosts, 'host')}, next at {following.wall:%a %Y-%m-%d %H:%M %Z}"
     )
     if new.permission is not None and not new.permission.hosts(hosts):
-        number = f"{hosts} host{'' if hosts == 1 else 's'}"
         scheduling.say(
-            f"warning: at most {new.permission.at_most} of {number} is none: on none may it destroy or interrupt"
+            f"warning: at most {new.permission.at_most} of {count(hosts, 'host')} is none: on none may it destroy or "
+            "interrupt"
         )
     if by is None:
         scheduling.say(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from remedy.report.text import safe
+from remedy.report.text import count, safe
 from remedy.schedule.book import Entry
 from remedy.schedule.decide import span
 from remedy.schedule.model import DIAGNOSE, Schedule
@@ -114,7 +114,7 @@ def show_text(
         ("runs", f"{schedule.mode} {schedule.playbook}"),
         ("on", f"{', '.join(schedule.inventories) or 'the default inventory'}"
                + (f", limit {schedule.limit}" if schedule.limit else "")
-               + (f": {hosts} host{'' if hosts == 1 else 's'}" if hosts is not None else "")),
+               + (f": {count(hosts, 'host')}" if hosts is not None else "")),
         ("when", f"{schedule.planned}" + (f", up to {_seconds(schedule.jitter)} later" if schedule.jitter else "")),
         ("windows", texts(opening.windows) or "any time"),
         ("blackouts", texts(opening.blackouts) or "none"),

@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 _BATCH_SECONDS = 0.3  # of reading; then what was read is stored, so that one who is killed has not read for nothing
 _BATCH_ROWS = 20_000
 AT_ONCE = 1000  # names or numbers in one question; databases have limits of their own, above 30 000
-LOCK = 7_236_340  # of PostgreSQL's advisory locks: one who stores at a time
+_LOCK = 7_236_340  # of PostgreSQL's advisory locks: one who stores at a time
 
 
 class Filled(NamedTuple):
@@ -155,12 +155,17 @@ def _batches(folders: list[Path], origin: str, unreadable: list[str]) -> Iterato
         yield batch, read
 
 
+def store_alone(connection: Connection) -> None:
+    """Wait until nobody else stores or deletes runs, and keep the others out until the transaction ends."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
 def _store(database: Database, batch: list[Rows]) -> int:
     if not batch:
         return 0
     with database.writing() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        store_alone(connection)
         return sum(_put(connection, rows) for rows in batch)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, text
+from sqlalchemy import ColumnElement, and_, delete, func, select
 
 from remedy.history.database import Database
-from remedy.history.filling import AT_ONCE, LOCK
+from remedy.history.filling import AT_ONCE, store_alone
 from remedy.history.tables import measures, runs
 
 
@@ -43,8 +43,7 @@ def prune_runs(database: Database, before: datetime) -> int:
     pruned = 0
     while True:
         with database.writing() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+            store_alone(connection)
             some = connection.execute(select(runs.c.id).where(_gone(before)).limit(AT_ONCE)).scalars().all()
             if not some:
                 return pruned

@@ -130,7 +130,7 @@ class Daemon:
         self._lease = Lease(database, lease_name(project_key(project)), holder, seconds)
         self._trouble = Trouble(say, "the history database answers again")
         self._scheduler: Any = None
-        self._jobs = JobStore(database, project_key(project))
+        self._jobs: JobStore  # there while the scheduler is
         self._held = 0.0
         self._seen: Signature | None = None
         self._plans: dict[str, str] = {}

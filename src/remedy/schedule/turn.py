@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -255,21 +256,13 @@ class Turn:
         end(REFUSED if code == Refused.exit_code else DONE, code)
         return code
 
-    def _tell(
-        self,
-        at: datetime,
-        state: str,
-        *,
-        reason: str | None = None,
-        run: str | None = None,
-        exit_code: int | None = None,
-    ) -> None:
-        """Write what has become of a due time; a database that is away is waited for. Raises HistoryError."""
+    def _tell(self, at: datetime, state: str, **told: Any) -> None:
+        """Have the book tell what became of a due time; a database that is away is waited for. Raises HistoryError."""
         world, waited = self._world, 0.0
         patience = _BEFORE if state == RUNNING else _AFTER
         while True:
             try:
-                self._book.tell(at, state, reason=reason, run=run, exit_code=exit_code)
+                self._book.tell(at, state, **told)
                 return
             except HistoryError as error:
                 if waited >= patience:
