@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from remedy.history import Database, HistoryError, open_database
+from remedy.history import Database, HistoryError
 from remedy.schedule.book import Book
 from remedy.schedule.trouble import AGAIN, Trouble
 from remedy.schedule.turn import Ending, Turn
@@ -19,13 +18,6 @@ from tests.schedule.making import made
 from tests.schedule.test_turn import Stage
 
 _NAME = "from remedy.schedule.holders import process_name; print(process_name())"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = open_database(tmp_path / "state")
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import event, select
 
-from remedy.history import Database, HistoryError, open_database
+from remedy.history import Database, HistoryError
 from remedy.history.tables import schedule_jobs, schedule_times
 from remedy.project import Project
 from remedy.schedule import clock, load_schedule
@@ -27,13 +27,6 @@ from remedy.schedule.times import Due, between
 from tests.schedule.making import made
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = open_database(tmp_path / "state")
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from remedy.errors import InputError, Refused, TaskFailed
-from remedy.history import Database, open_database
+from remedy.history import Database
 from remedy.schedule import Schedule
 from remedy.schedule.book import Book, Entry, prune
 from remedy.schedule.lease import Lease
@@ -68,13 +68,6 @@ class Stage:
         return [
             f"{each.due:%dT%H:%M} {each.state} {each.exit_code}: {each.reason}" for each in self.entries()
         ]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = open_database(tmp_path / "state")
-    yield found
-    found.close()
 
 
 def test_a_due_time_runs_once(tmp_path: Path, database: Database) -> None:

@@ -1,4 +1,4 @@
-"""The host of the tests of disk-grow, and who lets its disks grow; the other tests here have hosts of their own."""
+"""Hosts that several tests here have: one whose disks grow, and the server of a history; the others have their own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from remedy.lab import Disk, Lab
 from tests.conftest_lab import HostFactory
 from tests.services_lab.growing import Bench, Machine
+from tests.services_lab.postgres import Postgres
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +27,20 @@ def machine(booted: Machine) -> Machine:
 @pytest.fixture
 def bench(machine: Machine, lab: Lab, tmp_path: Path) -> Bench:
     return Bench(tmp_path, lab, machine)
+
+
+@pytest.fixture(scope="module")
+def server(lab: Lab, host_factory: HostFactory) -> Postgres:
+    host_factory("pg1", role="postgres")
+    found = Postgres(lab, "pg1")
+    found.begin()
+    found.account("ops", "a/secret")
+    return found
+
+
+@pytest.fixture
+def url(server: Postgres) -> str:
+    """An empty database."""
+    server.sql("DROP DATABASE IF EXISTS ops WITH (FORCE)")
+    server.sql("CREATE DATABASE ops OWNER ops")
+    return f"postgresql://ops:a%2Fsecret@{server.address}/ops"

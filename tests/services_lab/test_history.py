@@ -52,23 +52,6 @@ filling.catch_up(open_database(Path(sys.argv[1]), sys.argv[2]), Path(sys.argv[1]
 """
 
 
-@pytest.fixture(scope="module")
-def server(lab: Lab, host_factory: HostFactory) -> Postgres:
-    host_factory("pg1", role="postgres")
-    found = Postgres(lab, "pg1")
-    found.begin()
-    found.account("ops", "a/secret")
-    return found
-
-
-@pytest.fixture
-def url(server: Postgres) -> str:
-    """An empty database."""
-    server.sql("DROP DATABASE IF EXISTS ops WITH (FORCE)")
-    server.sql("CREATE DATABASE ops OWNER ops")
-    return f"postgresql://ops:a%2Fsecret@{server.address}/ops"
-
-
 @pytest.fixture
 def opened(url: str, tmp_path: Path) -> Iterator[Database]:
     database = open_database(tmp_path, url)

@@ -11,16 +11,10 @@ import pytest
 from remedy.lab import Lab
 from remedy.template.vault import encrypt
 from tests.conftest_lab import HostFactory
-from tests.services_lab.timekeeping import PROJECT, STATE, Keeper
+from tests.services_lab.timekeeping import MARK, PROJECT, STATE, Keeper
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
-PLAY = """\
-- hosts: all
-  gather_facts: false
-  tasks:
-    - lineinfile: {path: /srv/times, create: true, line: "{{ lookup('pipe', 'date +%s') }}"}
-"""
 LOOK = """\
 - hosts: all
   gather_facts: false
@@ -47,7 +41,7 @@ def keeper(lab: Lab, host_factory: HostFactory) -> Keeper:
     host_factory("web2")
     keeper = Keeper(lab, "clock2", ("web2",))
     keeper.furnish()
-    keeper.put(f"{PROJECT}/playbooks/mark.yml", PLAY)
+    keeper.put(f"{PROJECT}/playbooks/mark.yml", MARK)
     keeper.put(f"{PROJECT}/playbooks/look.yml", LOOK)
     return keeper
 

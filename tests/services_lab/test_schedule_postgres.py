@@ -12,28 +12,15 @@ from typing import Any
 
 import pytest
 
-from remedy.lab import Lab
-from tests.conftest_lab import HostFactory
 from tests.services_lab.postgres import Postgres
 from tests.services_lab.sites import SCHEDULE, Site, inside, tell
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(scope="module")
-def server(lab: Lab, host_factory: HostFactory) -> Postgres:
-    host_factory("pg1", role="postgres")
-    found = Postgres(lab, "pg1")
-    found.begin()
-    found.account("ops", "a/secret")
-    return found
-
-
 @pytest.fixture
-def site(server: Postgres, tmp_path: Path) -> Iterator[Site]:
-    server.sql("DROP DATABASE IF EXISTS ops WITH (FORCE)")
-    server.sql("CREATE DATABASE ops OWNER ops")
-    site = Site(tmp_path, f"postgresql://ops:a%2Fsecret@{server.address}/ops", ("one", "two"))
+def site(url: str, tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path, url, ("one", "two"))
     yield site
     site.end()
 

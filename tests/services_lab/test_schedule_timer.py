@@ -10,16 +10,10 @@ import pytest
 
 from remedy.lab import Lab
 from tests.conftest_lab import HostFactory
-from tests.services_lab.timekeeping import PROJECT, STATE, Keeper
+from tests.services_lab.timekeeping import MARK, PROJECT, STATE, Keeper
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
-PLAY = """\
-- hosts: all
-  gather_facts: false
-  tasks:
-    - lineinfile: {path: /srv/times, create: true, line: "{{ lookup('pipe', 'date +%s') }}"}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +22,7 @@ def keeper(lab: Lab, host_factory: HostFactory) -> Keeper:
     host_factory("web1")
     keeper = Keeper(lab, "clock", ("web1",))
     keeper.furnish()
-    keeper.put(f"{PROJECT}/playbooks/mark.yml", PLAY)
+    keeper.put(f"{PROJECT}/playbooks/mark.yml", MARK)
     return keeper
 
 

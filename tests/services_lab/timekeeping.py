@@ -25,6 +25,12 @@ from remedy.lab.door import Doors
 ROOT = Path(__file__).parents[2]
 STATE = "/var/lib/remedy"
 PROJECT = "/srv/ops"
+MARK = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - lineinfile: {path: /srv/times, create: true, line: "{{ lookup('pipe', 'date +%s') }}"}
+"""
 _PROGRAM = """\
 #!/usr/bin/python3
 import os, sys
