@@ -369,6 +369,29 @@ def test_mariadbs_mode_is_changed_only_where_it_forbids_workers() -> None:
         }
 
 
+@pytest.mark.parametrize(
+    ("version", "workers", "using", "pos", "refused"),
+    [
+        ("10.11.6-MariaDB", "0", "No", "0-1-7,7-1-2", True),
+        ("10.11.6-MariaDB", "0", "No", "0-1-7", False),
+        ("10.11.6-MariaDB", "0", "No", "", False),
+        ("10.11.6-MariaDB", "0", "Slave_Pos", "0-1-7,7-1-2", False),
+        ("10.11.6-MariaDB", "2", "No", "0-1-7,7-1-2", False),  # they are at work already
+        ("5.7.44", "0", "No", "", False),
+    ],
+)
+def test_first_workers_of_mariadb_by_position_are_refused_where_it_knows_several_domains(
+    version: str, workers: str, using: str, pos: str, refused: bool
+) -> None:
+    row = {**(MARIADB_11 if "Maria" in version else MYSQL_57), "Using_Gtid": using, "Gtid_Slave_Pos": pos}
+    server = Recorded(version, {"SHOW": [row], "SELECT @@global.gtid_slave_pos": [{"pos": pos}]})
+    have = {"slave_parallel_threads": workers}
+    said = _workers.objection(server, words_of(version), [one(server)], have)
+    assert (said is not None) is refused
+    if said:
+        assert "applies by position (east) and knows 2 GTID domains" in said
+
+
 def test_gaps_may_be_before_a_transaction_without_gtid() -> None:
     shown = [
         {"Variable_name": "slave_parallel_workers", "Value": "4"},

@@ -206,6 +206,55 @@ def test_workers_are_set_kept_and_taken_back(bench: Bench) -> None:
     pair.applied(3)
 
 
+def test_mariadb_gets_no_workers_that_would_pass_by_transactions(
+    hosts: None, lab: Lab, tmp_path: Path
+) -> None:
+    """Stopped by GTID with two domains, then told to apply by position: it remembers where the domains were."""
+    pair = pair_of(lab, "mariadb-gtid")
+    pair.begin(workers=4)
+    pair.duplicate(2)
+    pair.primary.sql("SET gtid_domain_id = 7; INSERT INTO shop.kv VALUES (5, 'of the primary')")
+    pair.insert(2)
+    pair.stopped(1062)
+    pair.applied(5)
+    done, at = (pair.primary.sql("SHOW MASTER STATUS").split(), pair.primary.sql("SELECT @@gtid_binlog_pos"))
+    pair.replica.sql(
+        f"STOP SLAVE; SET GLOBAL gtid_slave_pos = '{at}'; SET GLOBAL slave_parallel_threads = 0; CHANGE MASTER TO "
+        f"master_use_gtid = no, master_log_file = '{done[0]}', master_log_pos = {done[1]}; START SLAVE"
+    )
+    number = pair.primary.sql("SELECT @@global.server_id")
+    pair.primary.sql("SET GLOBAL server_id = 99")  # as after a switch to another primary
+    try:
+        bench = Bench(tmp_path, pair)
+        refused = bench.task(mode="workers", workers=3)
+        assert refused["status"] == "failed"
+        assert "applies by position" in refused["reason"]
+        assert "2 GTID domains" in refused["reason"]
+        pair.insert(6)
+        pair.applied(6)
+        # Why: with workers, the next row never comes, and no error is told.
+        workers = "STOP SLAVE; SET GLOBAL slave_parallel_threads = {}; START SLAVE"
+        pair.replica.sql(workers.format(3))
+        pair.insert(7)
+        end = pair.primary.sql("SHOW MASTER STATUS").split()[1]
+        until = time.monotonic() + 20
+        while (seen := pair.status())["Read_Master_Log_Pos"] != end or "has read all" not in seen["Slave_SQL_State"]:
+            assert time.monotonic() < until, seen
+            time.sleep(0.2)
+        time.sleep(1)
+        assert 7 not in pair.notes()
+        assert pair.error() == 0
+        pair.replica.sql(workers.format(0))
+        # By GTID, as the refusal advises, it is forgotten.
+        pair.replica.sql("STOP SLAVE; CHANGE MASTER TO master_use_gtid = slave_pos; START SLAVE")
+        pair.applied(7)
+        assert bench.task(mode="workers", workers=3)["status"] == "changed"
+        pair.insert(8)
+        pair.applied(8)
+    finally:
+        pair.primary.sql(f"SET GLOBAL server_id = {number}")
+
+
 def test_the_primary_tells_who_follows(bench: Bench) -> None:
     pair = bench.pair
     told = bench.task(mode="getprimary", on=pair.primary.host)["result"]

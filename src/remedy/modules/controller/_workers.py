@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from remedy.agent.kinds import Failed
 from remedy.modules.controller._mysql import Asks
-from remedy.modules.controller._replication import Words, variables
+from remedy.modules.controller._replication import Channel, Words, domains, variables
 
 _PERSISTS = (8, 0)
 _ORDER_WITHOUT_LOG = (8, 0, 19)  # before, preserving the commit order needed log_slave_updates
@@ -66,6 +67,27 @@ def wanted(
                 "would show states that the source never had. Turn them on (both need a restart), then play again"
             )
     return want
+
+
+def objection(server: Asks, words: Words, found: Sequence[Channel], have: dict[str, str]) -> str | None:
+    """Return why a replica must not get its first workers now; None: nothing speaks against it.
+
+    MariaDB (10.11 seen) remembers, when a SQL thread with workers stops in GTID mode, how far each of several domains
+    was, and forgets it only when both threads start in GTID mode again. Workers that apply by position afterwards pass
+    by, without an error, what lies before that place, and everything that another server has written in the domain.
+    """
+    if not words.mariadb or have.get("slave_parallel_threads") != "0":
+        return None
+    several = domains(str(server.rows("SELECT @@global.gtid_slave_pos AS pos")[0]["pos"]))
+    by_position = [each.name or each.source for each in found if not each.gtid]
+    if len(several) < 2 or not by_position:
+        return None
+    return (
+        f"the replica applies by position ({', '.join(by_position)}) and knows {len(several)} GTID domains: if it has "
+        "applied by GTID since the server started, its workers would pass by transactions without an error. Let it "
+        "apply by GTID (CHANGE MASTER TO master_use_gtid = slave_pos), or write slave_parallel_threads into the "
+        "server's options and restart it: then nothing is remembered"
+    )
 
 
 def _logs(known: dict[str, str]) -> bool:

@@ -5,7 +5,8 @@ tells every ten seconds how far it is. `startreplica` and `stopreplica` start an
 or the error that stopped them is known; `restartreplica` stops and starts those that run. `workers` sets how many
 workers apply what was received, keeping the order of commits: live, and on MySQL 8 and later for the next start too
 (SET PERSIST); elsewhere it returns the `options` that mysql_option writes into a file. Its SQL threads stop for a
-moment, for the server wants it so.
+moment, for the server wants it so. A MariaDB that applies by position and knows several GTID domains gets no first
+workers.
 
 `skipevent` passes by the one transaction at which the SQL thread stopped, and only where its error is one of `errors`.
 The transaction is looked up in the relay log first, and told in the report before it goes: on MySQL with GTID an empty
@@ -306,6 +307,9 @@ class Workers(Resource):
     def wanted(self, have: dict[str, Any]) -> dict[str, Any]:
         """Return them as they should be."""
         count, words = self.params["workers"], self.replica.words
+        against = _workers.objection(self.replica.session, words, self.replica.channels(), have["live"])
+        if against:
+            raise Failed(f"no workers: {against}")
         live = _workers.wanted(
             words, have["live"], count, self.params["parallel_mode"], server_of(self.replica.session)
         )
