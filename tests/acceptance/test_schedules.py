@@ -62,6 +62,7 @@ def test_add_show_list_run_pause_resume_remove(here: Scene) -> None:
         "error: schedules/nightly.yml: there is a schedule 'nightly'\n  --replace writes it anew\n",
     )
 
+    assert "\nnext time:\n  " in here.run("schedule show nightly -n 1").out
     shown = here.run("schedule show nightly -n 400")
     assert shown.code == 0
     assert (
@@ -170,6 +171,12 @@ def test_names_that_are_nearly_right(here: Scene) -> None:
     assert "no schedule 'nihgtly'\n  did you mean 'nightly'?" in here.run("schedule run nihgtly").err
     assert here.run("schedule run nightly --due tomorrow").code == 5
     assert here.run("schedule export nightly").code == 5
+    both = here.run("schedule export nightly --systemd --cron")
+    assert (both.code, "expected either --systemd or --cron" in both.err) == (5, True)
+    here.write({"playbooks/ordinary.yml": "- hosts: all\n  tasks: [{command: 'true'}]\n"})
+    ordinary = here.run("schedule add other --playbook ordinary --when @daily")
+    assert ordinary.code == 5
+    assert "a schedule plays an ordinary playbook with `mode: play`" in ordinary.err
 
 
 def test_a_broken_file_does_not_hide_the_others(here: Scene) -> None:
@@ -201,6 +208,8 @@ def test_exported_units_are_what_systemd_takes(here: Scene, tmp_path: Path) -> N
             "schedule export nightly --systemd --system --run-as daemon --vault-password-file vault"
         ).out
     )
+    assert "is this machine, which the sandbox mostly hides: add --unhardened" in done.err
+    assert not here.run("schedule export nightly --systemd --system --run-as daemon --unhardened").err
     texts = done.out.split("# /etc/systemd/system/")[1:]
     units = dict(text.split("\n", 1) for text in texts)
     assert sorted(units) == ["remedy-project-nightly.service", "remedy-project-nightly.timer"]

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from remedy.cli.history import history
-from remedy.errors import Refused
+from remedy.errors import InputError, Refused
 from remedy.events import HostLeftOut
 from tests.history import made
 from tests.journal import telling
@@ -95,8 +95,17 @@ def test_for_programs_there_is_one_document(state: Path) -> None:
 
 def test_no_runs_are_an_empty_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "none"))
-    assert told() == ""
+    empty = CliRunner().invoke(history, [])
+    assert (empty.exit_code, empty.stdout, empty.stderr) == (0, "", "there are no runs yet\n")
+    later = CliRunner().invoke(history, ["--since", "1h"])
+    assert (later.stdout, later.stderr) == ("", "no run is as asked for\n")
     assert json.loads(told("--format", "json"))["runs"] == []
+
+
+def test_a_mistyped_command_is_not_only_an_unknown_run() -> None:
+    with pytest.raises(InputError) as raised:
+        told("prun")
+    assert raised.value.hint == "did you mean `remedy history prune`?"
 
 
 def test_runs_of_other_projects_say_so_and_may_be_left_out(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -108,6 +109,9 @@ def list_(
         runs = list_past(database, asked)
     if shape == "json":
         click.echo(past.runs_as_json(runs))
+    elif not runs:
+        chosen = hosts or playbooks or start or statuses or here
+        click.echo("no run is as asked for" if chosen else "there are no runs yet", err=True)
     else:
         click.echo(past.runs_as_text(runs, project.root, origin_of(project.state)), nl=False)
     return 0
@@ -179,6 +183,9 @@ def _show(run: str, *, verbose: bool, shape: str) -> int:
         with _filled(project) as database:
             kept = find_past(database, run)
         if kept is None:
+            near = get_close_matches(run, history.commands, n=1)
+            if near:
+                unknown.hint = f"did you mean `remedy history {near[0]}`?"
             raise unknown from None
         click.echo(past.kept_as_json(kept) if shape == "json" else past.kept_as_text(kept))
         return 0

@@ -49,7 +49,12 @@ def prepare(
         raise InputError(
             f"'{name}' has no diagnose section",
             where=Position(str(playbook.path)),
-            hint="only a runbook can be diagnosed; `remedy play --check` says what an ordinary playbook would change",
+            hint="only a runbook can be diagnosed; "
+            + (
+                "a schedule plays an ordinary playbook with `mode: play`"
+                if unattended
+                else "`remedy play --check` says what an ordinary playbook would change"
+            ),
         )
     _warn_of_tags(session.options, playbook)
     hosts = session.hosts(str(play.hosts) for play in playbook.plays)

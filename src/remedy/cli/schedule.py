@@ -91,7 +91,7 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
 
     project = scheduling.project_here()
     new, path = edit.drafted(project, name, source, flags, replace=replace)
-    hosts = scheduling.check(new, edit.login_of(flags))
+    hosts = scheduling.check(new, edit.login_of(flags)).hosts
     edit.written(path, new)
     now = datetime.now(UTC)
     with scheduling.history(project) as database:
@@ -178,7 +178,7 @@ def show(name: str, number: int, shape: str, **flags: Any) -> int:
     now = datetime.now(UTC)
     hosts, trouble, code = None, "", 0
     try:
-        hosts = scheduling.check(one, flags, now)
+        hosts = scheduling.check(one, flags, now).hosts
     except RemedyError as error:
         trouble, code = str(error), error.exit_code
     with scheduling.pasts(project) as past_of:
@@ -286,8 +286,8 @@ def remove(name: str) -> int:
 
 @schedule.command(short_help="Units for systemd, or lines for cron.")
 @click.argument("name")
-@click.option("--systemd", "kind", flag_value="systemd", help="A timer and a service unit.")
-@click.option("--cron", "kind", flag_value="cron", help="Lines for a crontab.")
+@click.option("--systemd", is_flag=True, help="A timer and a service unit.")
+@click.option("--cron", is_flag=True, help="Lines for a crontab.")
 @click.option("--install", is_flag=True, help="Units: write them, and start the timer.")
 @click.option(
     "--system/--user", "system", default=None, help="Whose manager (default: the system's for root)."
@@ -303,7 +303,7 @@ def remove(name: str) -> int:
     "--private-key", type=click.Path(path_type=Path), metavar="FILE", help="The same for an SSH key."
 )
 @click.option("--unhardened", is_flag=True, help="Units: without the sandbox, for work on this very machine.")
-def export(name: str, kind: str | None, install: bool, **flags: Any) -> int:
+def export(name: str, systemd: bool, cron: bool, install: bool, **flags: Any) -> int:
     """Hand a schedule to what the machine already has: systemd, or cron.
 
     \b
@@ -321,12 +321,12 @@ def export(name: str, kind: str | None, install: bool, **flags: Any) -> int:
 
     project = scheduling.project_here()
     one = scheduling.named(project, name)
-    scheduling.check(
+    checked = scheduling.check(
         one, {"vault_files": [str(flags["vault_password_file"])] if flags["vault_password_file"] else []}
     )
-    if kind is None:
-        raise InputError("export as what?", hint="expected --systemd or --cron")
-    if kind == "cron":
+    if systemd == cron:
+        raise InputError("export as what?", hint="expected either --systemd or --cron")
+    if cron:
         from remedy.schedule.crontab import crontab
 
         if install:
@@ -334,6 +334,10 @@ def export(name: str, kind: str | None, install: bool, **flags: Any) -> int:
         arguments = installing.arguments(flags)
         click.echo(crontab(one, scheduling.program(), project.root, project.state, arguments), nl=False)
         return 0
+    if checked.here and not flags["unhardened"]:
+        scheduling.say(
+            f"warning: {', '.join(checked.here)} is this machine, which the sandbox mostly hides: add --unhardened"
+        )
     units = installing.units(project, one, flags)
     if not install:
         for path, text in units.items():

@@ -124,7 +124,7 @@ def show_text(
         ("daemon", _daemon(past)),
     ]  # fmt: skip
     lines = [f"{name + ':':<12}{text}" for name, text in about]
-    lines += ["", f"next {number} times:"]
+    lines += ["", "next time:" if number == 1 else f"next {number} times:"]
     for each in upcoming(schedule, now, number):
         starts = ""
         if each["starts"] not in (None, each["due"]):

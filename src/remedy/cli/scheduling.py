@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,14 @@ from remedy.schedule.jobs import Served, served
 from remedy.schedule.model import PLAY
 from remedy.schedule.permission import Standing
 from remedy.schedule.turn import World
+from remedy.template import Layer
+
+
+class Checked(NamedTuple):
+    """A schedule that can run: on how many hosts, and which of them are this very machine."""
+
+    hosts: int
+    here: list[str]
 
 
 def project_here() -> Project:
@@ -100,8 +108,8 @@ def program() -> list[str]:
     return [str(script)] if script.is_file() else [sys.executable, "-m", "remedy.cli"]
 
 
-def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = None) -> int:
-    """Raise InputError for what cannot be run, with its place in the schedule's file; return the number of hosts."""
+def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = None) -> Checked:
+    """Raise InputError for what cannot be run, with its place in the schedule's file."""
     vet(schedule, now or datetime.now(UTC))
     at, start = schedule.document.values_at, Position(str(schedule.path), 1, 1)
     project = Project.find(Path.cwd())
@@ -110,7 +118,7 @@ def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = N
     for name in schedule.inventories or (None,):
         _at(where, lambda name=name: project.inventory(name))  # type: ignore[misc]
     try:
-        _, _, hosts = prepare(
+        session, _, hosts = prepare(
             schedule.playbook,
             mode=_mode(schedule),
             flags=_flags(schedule, flags),
@@ -123,7 +131,13 @@ def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = N
             error.where = at.get("vars", start)
         raise
     check_targets(schedule, project, flags)
-    return len(hosts)
+    here = [each.name for each in hosts if _is_here(session.inventory.layers(each))]
+    return Checked(len(hosts), here)
+
+
+def _is_here(layers: Sequence[Layer]) -> bool:
+    said = [layer.values["ansible_connection"] for layer in layers if "ansible_connection" in layer.values]
+    return bool(said) and str(said[-1]).endswith("local")
 
 
 def _at(where: Position, read: Callable[[], Any]) -> None:
