@@ -97,6 +97,42 @@ def test_add_show_list_run_pause_resume_remove(here: Scene) -> None:
     assert here.run("schedule show nightly").code == 5
 
 
+@pytest.mark.parametrize("text", [
+    "{playbook: look, when: '@daily'}\n",
+    "  playbook: look\n  when: '@daily'\n",
+    "playbook: look\nwhen: '@daily'\n...\n",
+], ids=["in braces", "indented", "ended"])  # fmt: skip
+def test_a_pause_that_would_break_the_file_is_left_to_people(here: Scene, text: str) -> None:
+    here.write({"schedules/nightly.yml": text})
+    done = here.run("schedule pause nightly --why 'the move'")
+    assert done.code == 5
+    assert "schedules/nightly.yml: the file is written in a way that only a person should change" in done.err
+    assert "write `paused: since 2" in done.err
+    assert (here.folder / "schedules" / "nightly.yml").read_text() == text
+
+
+def test_a_pause_of_several_lines_is_left_to_people(here: Scene) -> None:
+    text = "playbook: look\npaused: >\n  until the move\n  is over\nwhen: '@daily'\n"
+    here.write({"schedules/nightly.yml": text})
+    done = here.run("schedule resume nightly")
+    assert done.code == 5
+    assert "schedules/nightly.yml:2:1: the file is written in a way" in done.err
+    assert "take out `paused:` yourself" in done.err
+    assert (here.folder / "schedules" / "nightly.yml").read_text() == text
+
+
+def test_a_pause_keeps_comments_and_the_ends_of_lines(here: Scene) -> None:
+    path = here.folder / "schedules" / "nightly.yml"
+    path.parent.mkdir()
+    text = b"# ours\r\nplaybook: look\r\nwhen: '@daily'"
+    path.write_bytes(text)
+    assert here.run("schedule pause nightly").code == 0
+    paused = path.read_bytes()
+    assert paused.startswith(text + b"\r\npaused: since 2")
+    assert paused.count(b"\n") == paused.count(b"\r\n") == 4
+    assert here.run("schedule resume nightly").code == 0
+    assert path.read_bytes() == text + b"\r\n"
+
 
 def test_list_and_show_tell_the_file_where_the_history_is_away(
     here: Scene, monkeypatch: pytest.MonkeyPatch

@@ -12,14 +12,14 @@ from typing import Any
 import yaml
 
 from remedy.cli.session import me
-from remedy.document import load_file
+from remedy.document import load_file, load_yaml
 from remedy.errors import InputError, Position
 from remedy.project import Project
 from remedy.schedule import Schedule, load_schedule
 from remedy.schedule.file import EXPECTED_NAME, NAME, schedules_folder
 
 _LOGIN = ("user", "private_key", "vault_files", "vault_ids", "forks")
-_PAUSED = re.compile(r"^paused:.*\n?", re.MULTILINE)
+_PAUSED = re.compile(r"^paused:.*\n?", re.MULTILINE)  # a value of several lines is left to people
 
 
 def login_of(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _plain(value: Any) -> Any:
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
     sibling = path.with_name(f".{path.name}.{os.getpid()}")
-    sibling.write_text(text, encoding="utf-8")
+    sibling.write_bytes(text.encode("utf-8"))
     if path.exists():
         sibling.chmod(path.stat().st_mode & 0o7777)
     sibling.replace(path)
@@ -130,19 +130,41 @@ def pause(schedule: Schedule, why: str) -> str:
     since = datetime.now(UTC)
     text = f"since {since:%Y-%m-%d %H:%M} UTC by {me()}" + (f", {' '.join(why.split())}" if why else "")
     line = yaml.safe_dump({"paused": text}, allow_unicode=True, width=10_000)
-    before = _PAUSED.sub("", schedule.path.read_text(encoding="utf-8"))
-    _replace(schedule.path, before + ("" if before.endswith("\n") else "\n") + line)
+    before = _PAUSED.sub("", _text(schedule.path))  # `paused:` with nothing behind it
+    end = "\r\n" if "\r\n" in before else "\n"
+    after = before if before.endswith("\n") else before + end
+    _edit(schedule, after + line.replace("\n", end), paused=text)
     return text
 
 
 def resume(schedule: Schedule) -> None:
     """Take the pause out of a schedule's file; raises InputError where it is written in another way."""
-    before = schedule.path.read_text(encoding="utf-8")
-    text = _PAUSED.sub("", before)
-    where = schedule.document.keys_at.get("paused")
-    if text == before:
-        raise InputError("'paused' cannot be taken out", where=where, hint="expected it on a line of its own")
+    _edit(schedule, _PAUSED.sub("", _text(schedule.path)), paused=None)
+
+
+def _edit(schedule: Schedule, text: str, paused: str | None) -> None:
+    """Write a schedule's new text, if it says what the old one said, but for the pause; raises InputError."""
+    wanted = {**schedule.document, "paused": paused}
+    if paused is None:
+        del wanted["paused"]
+    try:
+        fits = load_yaml(text, str(schedule.path)) == wanted
+    except InputError:
+        fits = False
+    if not fits:
+        where = schedule.document.keys_at.get("paused") or Position(str(schedule.path))
+        line = "take out `paused:`" if paused is None else f"write `paused: {paused}` into it"
+        raise InputError(
+            "the file is written in a way that only a person should change",
+            where=where,
+            hint=f"{line} yourself; `remedy schedule add {schedule.name}` then checks it",
+        )
     _replace(schedule.path, text)
+
+
+def _text(path: Path) -> str:
+    """Return a file's text, its ends of lines as they are."""
+    return path.read_bytes().decode("utf-8")
 
 
 def read_due(text: str | None, schedule: Schedule) -> datetime | None:
