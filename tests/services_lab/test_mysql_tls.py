@@ -116,6 +116,20 @@ def test_the_right_server_is_spoken_with_by_tls_and_only_where_asked(bench: Benc
     assert play.code == 0, play.stdout + play.stderr
 
 
+def test_its_deadline_and_its_end_are_seen_through_it(bench: Bench, folder: Path) -> None:
+    safe = login("safe", ca_cert=str(folder / "right.crt"))
+    mine = {"mysql_query": {"query": "SELECT CONNECTION_ID() AS id", "reads": True, **safe}}
+    first, ended, again, late = bench.tasks(
+        {**mine, "register": "first"},
+        {"shell": "mariadb -e 'KILL {{ first.query_result[0][0].id }}'; sleep 0.3"},
+        mine,
+        {"mysql_query": {"query": "SELECT SLEEP(30)", **safe}, "timeout": 2},
+    )
+    assert (ended["status"], again["status"]) == ("changed", "ok"), again["reason"]
+    assert first["result"]["query_result"] != again["result"]["query_result"]
+    assert "gave no answer within" in late["reason"]
+
+
 @pytest.mark.parametrize(
     ("how", "why"),
     [
