@@ -284,3 +284,30 @@ class Asks(Impostor):
         for answer in self.answers:
             self._say(link, number + 1, answer)
             number = self._hear(link)
+
+
+@pytest.mark.parametrize(
+    ("address", "files", "why"),
+    [
+        (AT, {"ca": "none"}, "none of this machine, which TLS needs, cannot be read: No such file or directory"),
+        (AT, {"ca": "text"}, "text of this machine holds no certificates that can be used"),
+        (AT, {"certificate": "both.pem", "key": "another"}, "another of this machine are no certificate with its key"),
+        (AT, {"certificate": "text"}, "are no certificate with its key"),
+        (AT, {"name": ""}, "login_host names none: set it to a name that the server's certificate bears"),
+        ("/tmp/mysql.sock", {"name": ""}, "who answers at /tmp/mysql.sock must prove its name by TLS"),
+    ],
+)
+def test_what_tls_cannot_begin_with_is_told_before_anything_is_sent(
+    certificate: Path, tmp_path: Path, address: str, files: dict[str, str], why: str
+) -> None:
+    (tmp_path / "text").write_text("no certificate\n")
+    self_signed(tmp_path / "another")
+    paths = {name: str(tmp_path / value) for name, value in files.items() if name != "name"}
+    if files.get("certificate") == "both.pem":
+        paths["certificate"] = str(certificate)
+    asked = Tls(**{"ca": f"{certificate}.crt", **paths}, name=files.get("name", "db.example"))
+    impostor = Impostor(b"mysql_native_password")
+    with pytest.raises(Failed) as told:
+        login(impostor, address, tls=asked)
+    assert why in told.value.message
+    assert impostor.heard == b""

@@ -123,7 +123,7 @@ def test_its_deadline_and_its_end_are_seen_through_it(bench: Bench, folder: Path
         {**mine, "register": "first"},
         {"shell": "mariadb -e 'KILL {{ first.query_result[0][0].id }}'; sleep 0.3"},
         mine,
-        {"mysql_query": {"query": "SELECT SLEEP(30)", **safe}, "timeout": 2},
+        {"mysql_query": {"query": "SELECT SLEEP(30)", "timeout": 1, **safe}},
     )
     assert (ended["status"], again["status"]) == ("changed", "ok"), again["reason"]
     assert first["result"]["query_result"] != again["result"]["query_result"]
@@ -134,29 +134,18 @@ def test_its_deadline_and_its_end_are_seen_through_it(bench: Bench, folder: Path
     ("how", "why"),
     [
         ({"ca_cert": "wrong.crt"}, "self-signed certificate in certificate chain; ca_cert names"),
-        ({"ca_cert": "right.crt", "login_host": "127.0.0.1"}, "not valid for '127.0.0.1'; login_host is what"),
-        ({"ca_cert": "right.crt", "login_host": "localhost", "login_unix_socket": "/run/mysqld/mysqld.sock"},
+        ({"login_host": "127.0.0.1"}, "not valid for '127.0.0.1'; login_host is what"),
+        ({"login_host": "localhost", "login_unix_socket": "/run/mysqld/mysqld.sock"},
          "certificate is not valid for 'localhost'; login_host is the name"),
-        ({"ca_cert": "none.crt"}, "none.crt of this machine, which TLS needs, cannot be read: No such file"),
-        ({"ca_cert": "names"}, "names of this machine holds no certificates that can be used"),
-        ({"ca_cert": "right.crt", "client_cert": "client.crt", "client_key": "server.key"},
-         "are no certificate with its key"),
-        ({"client_cert": "client.crt"}, "client_cert is for TLS: expected ca_cert, too"),
-        ({"ca_cert": "right.crt", "client_key": "client.key"}, "expected client_cert, too"),
-        ({"ca_cert": "right.crt", "login_host": None, "config_file": None, "login_unix_socket": "/tmp/mysql.sock"},
-         "login_host names none"),
     ],
 )  # fmt: skip
-def test_what_proves_too_little_gets_no_password(
-    bench: Bench, db: Database, folder: Path, how: dict[str, Any], why: str
-) -> None:
-    db.shell("ln -sf /run/mysqld/mysqld.sock /tmp/mysql.sock")
-    files = {name: str(folder / how[name]) for name in ("ca_cert", "client_cert", "client_key") if name in how}
-    found = refused(bench, **{**login("plain"), **how, **files})
+def test_what_proves_too_little_is_refused(bench: Bench, folder: Path, how: dict[str, Any], why: str) -> None:
+    asked = {**login("plain"), **how, "ca_cert": str(folder / how.get("ca_cert", "right.crt"))}
+    found = refused(bench, **asked)
     assert why in found
-    named = {**login("plain"), **how, **files, "check_hostname": False}
+    assert "; the password was not sent" in found
     if "login_host" in how:  # its name alone was not good
-        assert cipher(bench, **named) != ""
+        assert cipher(bench, **asked, check_hostname=False) != ""
 
 
 def test_an_account_that_requires_it_is_told_how(bench: Bench, folder: Path, db: Database) -> None:
