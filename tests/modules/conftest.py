@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.modules.certificates import self_signed
 from tests.modules.harness import Bench
 from tests.modules.holding import Holding
 
@@ -60,3 +61,9 @@ def _visible(pid):
     except OSError:
         pass
     return True
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of db.example, and its key beside it in the same file."""
+    return self_signed(tmp_path_factory.mktemp("tls") / "both.pem")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -13,9 +14,11 @@ from typing import Any, NoReturn
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from tests.modules.certificates import self_signed
 
 from remedy.agent.kinds import Failed
 from remedy.modules.controller._mysql import Login, Session
+from remedy.modules.controller._mysql_tls import Tls
 from remedy.transport.line import Line
 from remedy.transport.local import LocalConnection
 
@@ -26,15 +29,22 @@ _OK = b"\x00\x00\x00\x02\x00\x00\x00"
 class Impostor:
     """Greets as MySQL 8 does, then asks for the password by a plugin; `heard` is all that it was sent."""
 
-    def __init__(self, plugin: bytes, prompt: bytes = b"", *, answers: tuple[bytes, ...] = ()) -> None:
-        self.plugin, self.prompt, self.answers = plugin, prompt, answers
+    def __init__(
+        self,
+        plugin: bytes,
+        prompt: bytes = b"",
+        *,
+        answers: tuple[bytes, ...] = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.plugin, self.prompt, self.answers, self.tls = plugin, prompt, answers, tls
         self.heard = b""
 
     def serve(self, link: socket.socket) -> None:
         salt = b"12345678" + b"901234567890"
         flags = (
-            0x00000200 | 0x00008000 | 0x00080000 | 0x00000008
-        )  # 4.1, secure connection, plugins, a database
+            0x00000200 | 0x00008000 | 0x00080000 | 0x00000008 | (0x00000800 if self.tls else 0)
+        )  # 4.1, secure connection, plugins, a database, TLS
         greeting = (
             b"\x0a8.0.36\x00" + struct.pack("<I", 7) + salt[:8] + b"\x00"
             + struct.pack("<HBHHB", flags & 0xFFFF, 45, 2, flags >> 16, 21) + b"\x00" * 10 + salt[8:] + b"\x00"
@@ -43,6 +53,9 @@ class Impostor:
         try:
             self._say(link, 0, greeting)
             number = self._hear(link)
+            if self.tls:
+                link = self.tls.wrap_socket(link, server_side=True)
+                number = self._hear(link)
             self._say(link, number + 1, b"\xfe" + self.plugin + b"\x00" + self.prompt)
             self.after(link, self._hear(link))
         except (OSError, IndexError):
@@ -57,9 +70,16 @@ class Impostor:
             self._say(link, self._hear(link) + 1, answer)
 
     def _hear(self, link: socket.socket) -> int:
-        head = link.recv(4, socket.MSG_WAITALL)
-        self.heard += link.recv(int.from_bytes(head[:3], "little"), socket.MSG_WAITALL)
+        head = self._take(link, 4)
+        self.heard += self._take(link, int.from_bytes(head[:3], "little"))
         return head[3]
+
+    @staticmethod
+    def _take(link: socket.socket, count: int) -> bytes:
+        data = b""
+        while len(data) < count and (more := link.recv(count - len(data))):
+            data += more
+        return data
 
     @staticmethod
     def _say(link: socket.socket, number: int, data: bytes) -> None:
@@ -91,12 +111,12 @@ class LocalConnected(LocalConnection):
             yield
 
 
-def login(impostor: Impostor, address: str, key: bytes = b"") -> Any:
+def login(impostor: Impostor, address: str, key: bytes = b"", tls: Tls | None = None) -> Any:
     ours, theirs = socket.socketpair()
     at_work = threading.Thread(target=impostor.serve, args=(theirs,), daemon=True)
     at_work.start()
     try:
-        return Session(Site(ours, address), Login("app", SECRET, key=key))  # type: ignore[arg-type]
+        return Session(Site(ours, address), Login("app", SECRET, key=key, tls=tls))  # type: ignore[arg-type]
     finally:
         ours.close()
         at_work.join(5)
@@ -203,3 +223,91 @@ def test_with_the_key_that_the_operator_names_another_reads_nothing(address: str
         login(impostor, address, real.pem)
     assert len(impostor.heard) > 256
     assert impostor.read is None
+
+
+AT = "10.0.0.7:3306"
+
+
+@pytest.fixture
+def proven(certificate: Path) -> ssl.SSLContext:
+    """A server that has the certificate of db.example."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.mark.parametrize("address", [AT, "127.0.0.1:3306", "/run/mysqld/mysqld.sock"])
+def test_who_offers_no_tls_where_it_is_asked_for_hears_nothing(certificate: Path, address: str) -> None:
+    impostor = Impostor(b"mysql_native_password", b"x" * 20 + b"\x00")
+    with pytest.raises(Failed, match="it offers no TLS, which ca_cert asks for; the password was not sent"):
+        login(impostor, address, tls=Tls(f"{certificate}.crt", "db.example"))
+    assert impostor.heard == b""
+
+
+@pytest.mark.parametrize("name", ["db.example", "10.0.0.7"])
+def test_who_proves_another_name_hears_neither_account_nor_password(
+    certificate: Path, proven: ssl.SSLContext, tmp_path: Path, name: str
+) -> None:
+    asked = Tls(f"{certificate}.crt", name)
+    if name == "db.example":  # the right name, by another authority
+        other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        other.load_cert_chain(self_signed(tmp_path / "another.pem"))
+        proven = other
+    impostor = Impostor(b"mysql_clear_password", tls=proven)
+    with pytest.raises(Failed, match=r"its certificate is not good: .*; the password was not sent"):
+        login(impostor, AT, tls=asked)
+    assert len(impostor.heard) == 32, "the wish for TLS alone"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "prompt", "said"),
+    [
+        (b"mysql_clear_password", b"", ()),
+        (b"dialog", b"\x04Password: ", ()),
+        (b"caching_sha2_password", b"x" * 20 + b"\x00", (b"\x01\x04",)),
+        (b"sha256_password", b"x" * 20 + b"\x00", ()),
+    ],
+)
+def test_by_tls_whoever_proves_it_may_ask_for_the_password(
+    certificate: Path, proven: ssl.SSLContext, plugin: bytes, prompt: bytes, said: tuple[bytes, ...]
+) -> None:
+    impostor = Asks(plugin, prompt, answers=said, tls=proven)
+    with pytest.raises(Failed):  # the impostor answers nothing after the login
+        login(impostor, AT, tls=Tls(f"{certificate}.crt", "db.example"))
+    assert SECRET.encode() + b"\x00" in impostor.heard
+
+
+class Asks(Impostor):
+    """Says what it has to say, and hears the password."""
+
+    def after(self, link: socket.socket, number: int) -> None:
+        for answer in self.answers:
+            self._say(link, number + 1, answer)
+            number = self._hear(link)
+
+
+@pytest.mark.parametrize(
+    ("address", "files", "why"),
+    [
+        (AT, {"ca": "none"}, "none of this machine, which TLS needs, cannot be read: No such file or directory"),
+        (AT, {"ca": "text"}, "text of this machine holds no certificates that can be used"),
+        (AT, {"certificate": "both.pem", "key": "another"}, "another of this machine are no certificate with its key"),
+        (AT, {"certificate": "text"}, "are no certificate with its key"),
+        (AT, {"name": ""}, "login_host names none: set it to a name that the server's certificate bears"),
+        ("/tmp/mysql.sock", {"name": ""}, "who answers at /tmp/mysql.sock must prove its name by TLS"),
+    ],
+)
+def test_what_tls_cannot_begin_with_is_told_before_anything_is_sent(
+    certificate: Path, tmp_path: Path, address: str, files: dict[str, str], why: str
+) -> None:
+    (tmp_path / "text").write_text("no certificate\n")
+    self_signed(tmp_path / "another")
+    paths = {name: str(tmp_path / value) for name, value in files.items() if name != "name"}
+    if files.get("certificate") == "both.pem":
+        paths["certificate"] = str(certificate)
+    asked = Tls(**{"ca": f"{certificate}.crt", **paths}, name=files.get("name", "db.example"))
+    impostor = Impostor(b"mysql_native_password")
+    with pytest.raises(Failed) as told:
+        login(impostor, address, tls=asked)
+    assert why in told.value.message
+    assert impostor.heard == b""

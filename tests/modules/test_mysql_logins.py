@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from remedy.agent.kinds import Failed
-from remedy.modules.controller._mysql import SOCKETS, login_of
+from remedy.modules.controller._binlogs import _replica_login, login_of_other
+from remedy.modules.controller._mysql import SOCKETS, Login, login_of
+from remedy.modules.controller._mysql_tls import Tls
 
 FILE = '[client]\nuser = remedy\npassword = "of my own"\nhost = db.elsewhere\nport = 3399\nsocket = /tmp/mine.sock\n'
 
@@ -82,3 +84,23 @@ def test_one_that_is_missing_or_says_nothing_is_an_error(mine: Path) -> None:
     mine.write_text("[mysqld]\nuser = mysql\npassword = x\n")
     with pytest.raises(Failed, match="neither user nor password in \\[client\\]"):
         login(Site(), local_config_file=str(mine))
+
+
+def test_tls_is_asked_for_by_ca_cert_and_names_the_host_that_the_operator_names(mine: Path) -> None:
+    assert login(Site()).tls is None
+    found = login(Site(), ca_cert="~/ca.pem", login_host="db.example", check_hostname=True)
+    assert found.tls == Tls(str(mine.with_name("ca.pem")), "db.example")
+    found = login(Site(), ca_cert="/ca.pem", check_hostname=False, client_cert="/c.pem", client_key="/k.pem")
+    assert found.tls == Tls("/ca.pem", "", False, "/c.pem", "/k.pem")
+    assert login(Site("[client]\nhost=db.example\n"), ca_cert="/ca.pem").tls.name == "db.example"
+    with pytest.raises(Failed, match="client_cert is for TLS: expected ca_cert, too"):
+        login(Site(), client_cert="/c.pem")
+
+
+def test_a_replica_is_not_spoken_with_in_clear_where_tls_is_asked_for() -> None:
+    asked = Tls("/ca.pem", "db.example")
+    found = _replica_login(Login("remedy", "secret", tls=asked), {}, "10.0.0.8", 3306)
+    assert (found.addresses, found.tls) == ((("10.0.0.8", 3306),), Tls("/ca.pem", "10.0.0.8"))
+    other: Any = Site()
+    assert login_of_other(other, {"ca_cert": "/ca.pem", "login_host": "db.example"}).tls == Tls("/ca.pem")
+    assert login_of_other(other, {}).tls is None

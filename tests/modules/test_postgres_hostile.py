@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,17 +74,6 @@ class Site:
 
     def cut(self, line: Line, error: BaseException) -> NoReturn:
         raise Failed(f"the service ended the conversation: {error}")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of db.example, and its key beside it in the same file."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=db.example",
-            "-addext", "subjectAltName=DNS:db.example", "-keyout", str(path), "-out", f"{path}.crt"]  # fmt: skip
-    subprocess.run(argv, check=True, capture_output=True, timeout=60)
-    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
-    return path
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pymysql
+
 from remedy.lab import Disk, HostSpec, Lab
 from remedy.lab.layers import LayerCache
 from remedy.lab.roles import ROLES
@@ -78,6 +80,11 @@ class Docks:
         self._run(
             name, MARIADB, ("-v", "/root/seed.sql:/seed.sql:ro", *options), ("mariadbd", *always, *serve)
         )
+
+    def client(self, port: int, user: str, password: str) -> Any:
+        """Log in to the MariaDB that a container has published at a port of the host, as an application would."""
+        address = self.lab.host(self.host).address
+        return pymysql.connect(host=address, port=port, user=user, password=password, connect_timeout=10)
 
     def postgres(self, name: str, *options: str, serve: Sequence[str] = ()) -> None:
         """Run a PostgreSQL in a container, with its data of the image, a superuser with a password and an app."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 
 from remedy.lab import Lab
@@ -294,15 +296,33 @@ def test_mysql_in_a_container_is_named_and_asked(bench: Bench, docks: Docks) -> 
 
 
 def test_mysql_connections_works_where_it_is_told_the_container(bench: Bench, docks: Docks) -> None:
-    docks.mariadb("sql", serve=("--max-connections=10",))
+    docks.mariadb("sql", "-p", "3307:3306", serve=("--max-connections=10",))
     assert findings(bench.runbook("mysql-connections", command="diagnose")) == {}, (
         "containers are not asked unasked"
     )
-    at = {
-        "mysql_login_host": docks.address("sql"),
-        **{f"mysql_{name}": value for name, value in LOGIN.items()},
-    }
+    at = {"mysql_login_host": "127.0.0.1", "mysql_login_port": 3307,
+          **{f"mysql_{name}": value for name, value in LOGIN.items()}}  # fmt: skip
     assert bench.runbook("mysql-connections", **at).code == 0
+    with docks.client(3307, *MARIADB_ACCOUNT) as root, root.cursor() as cursor:
+        cursor.execute("CREATE USER app@'%' IDENTIFIED BY 'app secret'")
+    app = ("app", "app secret")
+    begun = docks.about("sql")["State"]["StartedAt"]
+    with ExitStack() as held:
+        for _ in range(10):
+            held.enter_context(docks.client(3307, *app))
+        with pytest.raises(pymysql.err.OperationalError, match="Too many connections"):
+            docks.client(3307, *app)
+        found = findings(bench.runbook("mysql-connections", command="diagnose", mysql_idle="0s", **at))
+        assert found["mysql-connections"]["title"] == "10 of 10 connections are used, and not one is free"
+        assert found["mysql-connections"]["evidence"]["by_user"] == {"app": 10}
+        told = bench.runbook("mysql-connections", mysql_idle="1h", **at)
+        assert "its option files are not to be had" in reason(told), "nobody is idle for so long: a raise is left"
+        done = bench.runbook("mysql-connections", mysql_idle="0s", mysql_lasting=False, **at)
+        assert done.code == 0, reason(done)
+        assert changed(done) == ["End idle sessions, the oldest first", "Let the server end idle sessions",
+                                 "Let the server end idle sessions of people", "Raise max_connections"]  # fmt: skip
+        docks.client(3307, *app).close()
+    assert docks.about("sql")["State"]["StartedAt"] == begun
     docks.docker("stop", "sql")
     assert list(findings(bench.runbook("mysql-connections", command="diagnose", **at))) == ["mysql-down"]
     assert MARIADB_ACCOUNT[1] not in json.dumps(bench.one("mysql_info", **LOGIN))

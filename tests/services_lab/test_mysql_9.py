@@ -96,6 +96,24 @@ def test_it_comes_in_by_the_admin_port(bench: Bench) -> None:
     assert done.code == 0, why(done)
 
 
+def test_by_tls_a_password_is_told_whose_hash_nobody_remembers(bench: Bench, tmp_path: Path) -> None:
+    """At another address than the host's own it is not told without: the certificate is the server's own making."""
+    bench.db.sql("DROP USER IF EXISTS safe@'%'; CREATE USER safe@'%' IDENTIFIED BY 'safe secret' REQUIRE SSL")
+    ca = tmp_path / "ca.pem"
+    ca.write_text(bench.db.shell("cat /var/lib/mysql/ca.pem"))
+    who = {"query": "SHOW STATUS LIKE 'Ssl_cipher'", "reads": True, "login_host": bench.db.address,
+           "login_user": "safe", "login_password": "safe secret"}  # fmt: skip
+    refused = bench.task("mysql_query", **who)
+    assert "is not proven; it was not sent. Give the server's key" in refused["reason"]
+    refused = bench.task("mysql_query", **who, ca_cert=str(ca))
+    assert "its certificate is not good" in refused["reason"]
+    for _ in range(2):  # with the password itself, then with a hash
+        done = bench.task("mysql_query", **who, ca_cert=str(ca), check_hostname=False)
+        assert done["status"] == "ok", done["reason"]
+        assert done["result"]["query_result"][0][0]["Value"].startswith("TLS_")
+    assert "where that is required, set ca_cert" in bench.task("mysql_query", **who)["reason"]
+
+
 def test_slow_statements_by_digest_and_plan(bench: Bench) -> None:
     bench.fault("fault_mysql_slow", statements=2)
     bench.db.sql("SELECT COUNT(*) FROM remedy_drill_slow.events WHERE note = 'x' OR SLEEP(0.001)")

@@ -201,6 +201,31 @@ def test_statements_tell_whether_they_changed_something(bench: Bench) -> None:
     assert 'relation "nowhere" does not exist (42P01)' in failed["reason"]
 
 
+def test_a_role_and_a_path_are_for_one_task(bench: Bench, server: Postgres) -> None:
+    server.sql("CREATE ROLE lender; CREATE SCHEMA lent AUTHORIZATION lender; CREATE TABLE lent.book (n int); "
+               "INSERT INTO lent.book VALUES (7); ALTER TABLE lent.book OWNER TO lender", "app")  # fmt: skip
+    asked = {"query": "SELECT current_user AS who, n FROM book", "session_role": "lender", "search_path": ["lent"]}
+    here = {"login_db": "app"}
+    plain = {"postgresql_query": {"query": "SELECT current_user AS who, to_regclass('book') AS found", **here}}
+    done = bench.tasks(
+        {"postgresql_query": {**asked, **here, "reads": True}},
+        plain,
+        {"postgresql_query": {**asked, **here, "autocommit": True}},
+        plain,
+        {"postgresql_query": {**asked, **here, "query": "BEGIN; DROP TABLE nowhere"}, "ignore_errors": True},
+        plain,
+        {"postgresql_query": {**asked, **here, "session_role": "nobody"}, "ignore_errors": True},
+        plain,
+    )
+    rows = [(each["result"].get("query_result") or [None])[0] for each in done.report["tasks"]]
+    itself = {"who": "postgres", "found": None}
+    assert rows == [*[{"who": "lender", "n": 7}, itself] * 2, *[None, itself] * 2], done.report["tasks"]
+    assert 'role "nobody" does not exist' in done.report["tasks"][-2]["reason"]
+    # It drops, in a task of a role of the database's, what that role may, and nothing else.
+    refused = bench.one("postgresql_query", query="DROP DATABASE app", session_role="lender", login_db="postgres")
+    assert "must be owner of database app" in refused["reason"]
+
+
 def test_what_only_reads_can_do_nothing_else(bench: Bench) -> None:
     for query in ("DELETE FROM numbers", "SELECT 1; DELETE FROM numbers", "EXPLAIN ANALYZE SELECT 1",
                   "SELECT pg_terminate_backend(1)"):  # fmt: skip

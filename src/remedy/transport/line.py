@@ -54,7 +54,7 @@ class Line:
 
     def makefile(self, mode: str = "rb") -> io.BufferedReader:
         """Return a buffered reader; closing it leaves the line open."""
-        return io.BufferedReader(_Reader(self))
+        return reader(self.recv)
 
     def shutdown(self, how: int) -> None:
         """Tell the service that nothing more comes (SHUT_WR), or end the line (SHUT_RDWR)."""
@@ -100,14 +100,19 @@ class Line:
                 release()
 
 
+def reader(receive: Callable[[int], bytes]) -> io.BufferedReader:
+    """Return a buffered reader of what `receive` returns: up to so many bytes, b"" at the end."""
+    return io.BufferedReader(_Reader(receive))
+
+
 class _Reader(io.RawIOBase):
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, receive: Callable[[int], bytes]) -> None:
+        self._receive = receive
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._line.recv(len(buffer))
+        data = self._receive(len(buffer))
         buffer[: len(data)] = data
         return len(data)

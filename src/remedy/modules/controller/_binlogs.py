@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +13,14 @@ from remedy.modules.controller._mysql import (
     FILES,
     LOGIN_PARAMS,
     LOGIN_VARIABLES,
+    SOCKETS,
     Login,
     Session,
     is_mariadb,
     login_of,
     session,
 )
+from remedy.modules.controller._mysql_tls import tls_of
 from remedy.modules.controller._replicas import (
     Answer,
     Replica,
@@ -265,7 +267,8 @@ def login_of_other(other: Site, params: dict[str, Any]) -> Login:
     user = params.get("replica_user") or params.get("login_user") or other.user or "root"
     password = params.get("replica_password") or params.get("login_password") or ""
     path = params.get("login_unix_socket")
-    return Login(str(user), str(password), (str(path),)) if path else Login(str(user), str(password))
+    addresses = (str(path),) if path else SOCKETS
+    return Login(str(user), str(password), addresses, tls=tls_of(params, ""))
 
 
 def _replica_login(login: Login, params: dict[str, Any], host: str, port: int) -> Login:
@@ -275,7 +278,8 @@ def _replica_login(login: Login, params: dict[str, Any], host: str, port: int) -
         # Where a replica is, the server says; what a file of this machine holds is for the server it was named for.
         own = params.get("login_password") if params.get("local_config_file") else login.password
         password = password or own or ""
-    return Login(str(user), str(password), ((host, port),))
+    tls = replace(login.tls, name=host) if login.tls else None
+    return Login(str(user), str(password), ((host, port),), tls=tls)
 
 
 def opened(site: Site, params: dict[str, Any]) -> tuple[Login, Session]:

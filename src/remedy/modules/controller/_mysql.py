@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from remedy.agent.kinds import Failed, Param
 from remedy.errors import InputError
 from remedy.home import expanded
+from remedy.modules.controller._mysql_tls import TLS_PARAMS, Tls, tls_of
 from remedy.modules.controller._site import Site
 from remedy.transport.reach import Address
 
@@ -41,12 +42,14 @@ LOGIN_PARAMS = (
           "missing."),
     Param("local_config_file", help="An option file of this machine: user and password of its [client], and nothing "
           "else, log in. Never read unasked; others must not be able to read it."),
+    *TLS_PARAMS,
 )  # fmt: skip
 LOGIN_VARIABLES = {
     name: f"mysql_{name}"
     for name in (
         *("login_user", "login_password", "login_unix_socket", "login_host", "login_port"),
         *("local_config_file", "server_public_key"),
+        *(param.name for param in TLS_PARAMS),
     )
 }
 
@@ -60,6 +63,8 @@ class Login:
     addresses: tuple[Address, ...] = SOCKETS
     key: bytes = b""
     """The server's RSA key; none: what it says is its own is trusted within the host."""
+    tls: Tls | None = None
+    """What the server must prove before it is told anything; None: it is spoken with without TLS."""
 
 
 class Asks(Protocol):
@@ -90,18 +95,22 @@ class Session:
         self._nonsense = NONSENSE
         self._line = site.reach(login.addresses)
         stream: Any = self._line  # as good as a socket for PyMySQL
-        self._client: Any = Client(
-            self._line.address,
-            login.key,
-            user=login.user,
-            password=login.password,
-            autocommit=True,
-            charset="utf8mb4",
-            read_timeout=SECONDS,
-            program_name="remedy",
-        )
         try:
+            self._client: Any = Client(
+                self._line.address,
+                login.key,
+                login.tls,
+                user=login.user,
+                password=login.password,
+                autocommit=True,
+                charset="utf8mb4",
+                read_timeout=SECONDS,
+                program_name="remedy",
+            )
             self._client.connect(stream)
+        except Failed:
+            self._line.close()
+            raise
         except self._errors.MySQLError as error:
             self._line.close()
             raise self._refused(error, login) from None
@@ -193,11 +202,12 @@ class Session:
             1698: "; the server asks who connects: add become: true, or set login_user and login_password",
             1040: "; no connection is free",
         }
+        hint = hints.get(number, "") + self._client.advice(number)
         where = f"{login.user} at {self._line.address} of {self.site.name}"
         if number in (2003, 2013) and not self._line.connection.alive:
             self.site.cut(self._line, error)
         return Failed(
-            f"MySQL lets {where} not in: {_words(error)}{hints.get(number, '')}",
+            f"MySQL lets {where} not in: {_words(error)}{hint}",
             mysql_error=number,
             address=self._line.address,
         )
@@ -234,7 +244,8 @@ def login_of(site: Site, params: dict[str, Any]) -> Login:
     elif host and host != "localhost":
         addresses = ((str(host), port),)
     user = params.get("login_user") or known.get("user") or site.user or "root"
-    return Login(str(user), str(password), addresses, _key(params.get("server_public_key")))
+    key, tls = _key(params.get("server_public_key")), tls_of(params, str(host or ""))
+    return Login(str(user), str(password), addresses, key, tls)
 
 
 def client_options(text: str) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 Whoever answers in a server's place decides how the client proves who it is. A hash that is good once is no loss;
 `mysql_clear_password` and MariaDB's `dialog` (PAM, LDAP) hand the password over as it is, and `mysql_old_password` as
-good as that. The line has no TLS of its own, so the first two are for a socket that only root or the server can have
-put where it is. `caching_sha2_password` and `sha256_password` encrypt it for an RSA key that the server calls its own:
-within the host that is taken on trust, elsewhere only the key that the operator names will do. Imported where a session
-is opened: a run without databases need not pay for PyMySQL.
+good as that. Where the operator asks for TLS (`ca_cert`) the server has proved who it is before, and one that offers no
+TLS is not spoken with. Else the first two are for a socket that only root or the server can have put where it is.
+`caching_sha2_password` and `sha256_password` encrypt it for an RSA key that the server calls its own: within the host
+that is taken on trust, elsewhere only the key that the operator names will do.
+
+Imported where a session is opened: a run without databases need not pay for PyMySQL.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from typing import Any, NoReturn
 
 from pymysql import err
 from pymysql.connections import Connection
+from pymysql.constants import CLIENT
 from pymysql.cursors import DictCursor
 
 from remedy.modules.controller._answering import is_own, is_private
+from remedy.modules.controller._mysql_tls import Context, Tls, advice, refuse_without
 
 _CLEAR = ("mysql_clear_password", "dialog")
 _WEAK = ("mysql_old_password",)
@@ -28,21 +32,45 @@ _NOT_LOADED = 2061  # CR_AUTH_PLUGIN_ERR: what MySQL's own client says of a plug
 
 
 class Client(Connection):
-    """A client on an open stream; `address` is where that leads to, as seen from the host; `key` the server's own."""
+    """A client on an open stream; `address` is where that leads to, as seen from the host; `key` the server's own.
 
-    def __init__(self, address: str, key: bytes = b"", **how: Any) -> None:
+    Raises Failed where the files that TLS needs cannot be used.
+    """
+
+    def __init__(self, address: str, key: bytes = b"", tls: Tls | None = None, **how: Any) -> None:
         self._address = address
         self._named, self._told = key, b""
-        refused = _WEAK if is_private(address) else (*_CLEAR, *_WEAK)
+        self._asked = tls
+        context = None if tls is None else Context(tls, address)
+        refused = _WEAK if is_private(address) or tls else (*_CLEAR, *_WEAK)
         super().__init__(
             auth_plugin_map={name: _refusal(name, address) for name in refused},
             defer_connect=True,
             local_infile=False,
             cursorclass=DictCursor,
-            # The line is inside SSH up to the host; and a server that offers TLS would be taken at its word.
+            # Unasked the line is without: it is inside SSH up to the host, and a server that offers TLS would be taken
+            # at its word.
             ssl_disabled=True,
             **how,
         )
+        if context is not None:
+            self.ssl = self._ssl_required = True
+            self.client_flag |= CLIENT.SSL
+            self.ctx = context
+
+    def advice(self, number: int) -> str:
+        """Return what may help where the server lets one not in with an error."""
+        return advice(number, self._asked, self._offered)
+
+    def _request_authentication(self) -> None:
+        if self._asked is not None:
+            refuse_without(self._offered)
+        usual: Any = super()  # its stubs do not tell
+        usual._request_authentication()
+
+    @property
+    def _offered(self) -> int:
+        return int(getattr(self, "server_capabilities", 0))
 
     @property
     def server_public_key(self) -> bytes:
@@ -53,7 +81,7 @@ class Client(Connection):
             _NOT_LOADED,
             f"it asks for the password by an RSA key of its own, and who answers at {self._address}, which is not this "
             "host itself, is not proven; it was not sent. Give the server's key (server_public_key), name its own "
-            "socket or 127.0.0.1 of its host, or log in there once by TLS: the server then remembers a hash",
+            "socket or 127.0.0.1 of its host, or log in by TLS (ca_cert)",
         )
 
     @server_public_key.setter
@@ -73,5 +101,6 @@ def _text(plugin: str, address: str) -> str:
         return f"it asks for the password by {plugin}, which is as good as in clear; it was not sent"
     return (
         f"it asks for the password in clear ({plugin}), and who answers at {address} is not proven; it was not sent. "
-        "Name the server's own socket (login_unix_socket), or an account that proves itself by a hash"
+        "Name the server's own socket (login_unix_socket), log in by TLS (ca_cert), or name an account that proves "
+        "itself by a hash"
     )

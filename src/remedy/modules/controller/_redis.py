@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from remedy.agent.kinds import Failed, Param
-from remedy.modules.controller._redis_stream import Stream, Tls
+from remedy.modules.controller._redis_stream import Stream, TlsStream
 from remedy.modules.controller._redis_words import no_command, number_of, parsed, refusal
 from remedy.modules.controller._site import Site
 from remedy.transport.reach import Address
@@ -94,7 +93,7 @@ class Session:
         self._stream: Stream = Stream(self._line)
         try:
             if login.tls:
-                self._stream = Tls(self._line, _context(login), login.name)
+                self._stream = TlsStream(self._line, _context(login), login.name)
             self._client, self._refusals = connection(self._stream)
             self._greet(login)
         except BaseException:
@@ -372,17 +371,12 @@ def _reach(site: Site, login: Login) -> Any:
 def _context(login: Login) -> Any:
     import ssl
 
-    for path in (login.ca, login.certificate, login.key):
-        if path and not Path(path).is_file():
-            raise Failed(
-                f"there is no file {path} on this machine, which TLS to Redis needs", redis_error="TLS"
-            )
+    from remedy.modules.controller._tls import trusting
+
     try:
-        context = ssl.create_default_context(cafile=login.ca)
-        if login.certificate:
-            context.load_cert_chain(login.certificate, login.key)
-    except (ssl.SSLError, OSError) as error:
-        raise Failed(f"TLS to Redis cannot be prepared: {error}", redis_error="TLS") from None
+        context = trusting(login.ca, login.certificate, login.key)
+    except Failed as failed:
+        raise Failed(f"TLS to Redis cannot be prepared: {failed.message}", redis_error="TLS") from None
     if not login.validate:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -7,9 +7,9 @@ import time
 from typing import Any
 
 from remedy.agent.kinds import Failed
+from remedy.modules.controller._tls import Tls
 from remedy.transport.line import Line
 
-_PIECE = 1 << 16
 _GREETING = 5.0  # seconds
 
 
@@ -51,15 +51,14 @@ class Stream:
         """The line is closed by its session."""
 
 
-class Tls(Stream):
+class TlsStream(Stream):
     """The same with TLS inside; the certificate is checked here, whatever the line goes through."""
 
     def __init__(self, line: Line, context: ssl.SSLContext, name: str) -> None:
         super().__init__(line)
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)
+        self._tls = Tls(context, name, super().recv, super().sendall)
         try:
-            self._run(self._tls.do_handshake)
+            self._tls.handshake()
         except ssl.SSLCertVerificationError as error:
             raise Failed(
                 f"the certificate of Redis at {line.address} is not good for {name}: {error.verify_message}; "
@@ -81,33 +80,11 @@ class Tls(Stream):
 
     def recv(self, count: int) -> bytes:
         """Return what has come, decrypted."""
-        try:
-            return bytes(self._run(self._tls.read, count))
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            return b""
+        return self._tls.read(count)
 
     def sendall(self, data: bytes) -> None:
         """Encrypt and write all of it."""
-        self._run(self._tls.write, data)
-
-    def _run(self, work: Any, *arguments: Any) -> Any:
-        while True:
-            try:
-                result = work(*arguments)
-            except ssl.SSLWantReadError:
-                self._flush()
-                data = super().recv(_PIECE)
-                if data:
-                    self._in.write(data)
-                else:
-                    self._in.write_eof()
-            else:
-                self._flush()
-                return result
-
-    def _flush(self) -> None:
-        if self._out.pending:
-            super().sendall(self._out.read())
+        self._tls.write(data)
 
 
 def connection(stream: Stream) -> tuple[Any, type[Exception]]:

@@ -9,11 +9,12 @@ had. Returns `proved` (in words), `ordinary` and `seconds`.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from remedy.agent.kinds import Failed, Param, Probe
 from remedy.modules.controller._doors import FULL, opened
-from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Login, Session, login_of
+from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session, login_of
 
 PARAMS = (
     Param("app_user", help="The application's account. Else the variable mysql_app_user."),
@@ -53,10 +54,12 @@ class Connect(Probe):
         usual = login_of(self.host, {**self.params, "login_user": user, "config_file": None,
                                      "local_config_file": None,
                                      "login_password": self.params["app_password"]})  # fmt: skip
-        addresses = usual.addresses
+        login = replace(usual, user=user, password=str(self.params["app_password"] or ""))
         if self.params["app_host"]:
-            addresses = ((str(self.params["app_host"]), int(self.params["app_port"])),)
-        session = Session(self.host, Login(user, str(self.params["app_password"] or ""), addresses))
+            name = str(self.params["app_host"])
+            tls = replace(login.tls, name=name) if login.tls else None
+            login = replace(login, addresses=((name, int(self.params["app_port"])),), tls=tls)
+        session = Session(self.host, login)
         try:
             session.rows("SELECT 1")
             return f"the application's account {user} logged in, and was answered"

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from remedy.agent.kinds import REQUIRED, Command, Failed, Param, Probe
-from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, plain
+from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, plain, quoted
 from remedy.modules.controller._reading import objection
 
 FREE_FORM = "query"
@@ -23,8 +23,13 @@ PARAMS = (
     Param("positional_args", "list", help="What fills %s."),
     Param("named_args", "dict", help="What fills %(name)s."),
     Param("reads", "bool", default=False, help="It only reads; refused otherwise."),
+    Param("session_role", help="A role to become after the login (SET ROLE), for this task alone."),
+    Param("search_path", "list", elements="str", help="Schemas where names are looked for, for this task alone; else "
+          "the database's own."),
+    Param("autocommit", "bool", default=False, help="Allowed, and without effect: one statement is in no transaction "
+          "but its own, as VACUUM wants it."),
     *LOGIN_PARAMS,
-)
+)  # fmt: skip
 VARIABLES = LOGIN_VARIABLES
 EXAMPLES = """
 - postgresql_query:
@@ -64,6 +69,16 @@ def _ask(server: Session, params: dict[str, Any], seconds: float) -> dict[str, A
     }
 
 
+def _trusting(server: Session, params: dict[str, Any]) -> None:
+    """Let names mean what the task says, and take the role that it wants."""
+    server.trust_names(True)
+    if params["search_path"]:
+        path = ", ".join(quoted(str(each)) for each in params["search_path"])
+        server.rows("SELECT pg_catalog.set_config('search_path', %s, false)", [path])
+    if params["session_role"]:
+        server.rows(f"SET ROLE {quoted(str(params['session_role']))}")
+
+
 class Reading(Probe):
     def read(self) -> dict[str, Any]:
         """Return the rows."""
@@ -71,7 +86,7 @@ class Reading(Probe):
         left = self.host.left()
         server.rows("BEGIN READ ONLY")
         try:
-            server.trust_names(True)  # until the rollback
+            _trusting(server, self.params)  # until the rollback
             return _ask(server, self.params, self.deadline if left is None else max(1.0, left))
         finally:
             with suppress(Failed):  # the first failure says more
@@ -83,12 +98,16 @@ class Statement(Command):
         """Run it."""
         server = opened(self.host, self.params)
         left = self.host.left()
-        server.trust_names(True)
         try:
+            _trusting(server, self.params)
             told = _ask(server, self.params, 86400.0 if left is None else max(1.0, left))
         finally:
-            with suppress(Failed):
+            try:
+                if self.params["session_role"]:
+                    server.rows("RESET ROLE")
                 server.trust_names(False)
+            except Failed:
+                server.close()  # the next task gets another: this one is in a failed transaction, or another role's
         verb, _, rest = str(told["statusmessage"]).partition(" ")
         wrote = verb not in _READS
         if verb in _COUNTED:
