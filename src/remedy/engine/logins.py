@@ -1,0 +1,39 @@
+"""Logins that a server has refused: each is tried once in a run, for servers and fail2ban lock out who tries again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+from remedy.modules.controller._site import NotLetIn
+
+Key = tuple[Hashable, Hashable]
+
+
+class Logins:
+    """What the hosts of a run know of each other's logins; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._refused: dict[Key, NotLetIn] = {}
+        self._trying: dict[Hashable, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def attempt(self, login: Hashable, circumstances: Hashable) -> Iterator[None]:
+        """Log in within it: where the login was refused before, raises NotLetIn at once.
+
+        Who comes with a login that somebody is trying waits for what becomes of that. `circumstances` are what a
+        refusal may hang on beside the login, where it says so.
+        """
+        with self._guard:
+            trying = self._trying.setdefault(login, threading.Lock())
+        with trying:
+            known = self._refused.get((login, None)) or self._refused.get((login, circumstances))
+            if known is not None:
+                raise known.again()
+            try:
+                yield
+            except NotLetIn as refused:
+                self._refused[login, None if refused.wholly else circumstances] = refused
+                raise
