@@ -72,7 +72,8 @@ _REFUSALS = (
     (r"Peer authentication failed", "28000",
      "the server asks who connects: add become: true, or set login_user and login_password"),
     (r"no pg_hba\.conf entry.*no encryption", "28000", "the server wants TLS: set ssl_mode: require"),
-    (r"no pg_hba\.conf entry|[Ii]dent authentication failed", "28000", "pg_hba.conf lets this role not in this way"),
+    (r"no pg_hba\.conf entry|pg_hba\.conf rejects|[Ii]dent authentication failed", "28000",
+     "pg_hba.conf lets this role not in this way"),
     (r"remaining connection slots|too many clients|too many connections|reserved for", "53300",
      "no connection is free; what superuser_reserved_connections keeps is for a superuser (become: true and peer "
      "authentication)"),
