@@ -281,9 +281,8 @@ def test_who_may_not_come_to_one_database_may_come_to_another(bench: Bench, serv
     rejected = "grep -c 'pg_hba.conf rejects connection' /var/log/postgresql/postgresql-15-main.log || true"
     before = int(server.shell(rejected))
     login = {"query": "SELECT 1 AS one", "login_user": "app", "login_password": "app secret"}
-    asks = [
-        {"postgresql_query": {**login, "login_db": name}, "ignore_errors": True} for name in ("postgres", "app", "postgres")
-    ]
+    names = ("postgres", "app", "postgres")
+    asks = [{"postgresql_query": {**login, "login_db": name}, "ignore_errors": True} for name in names]
     try:
         found = bench.tasks(*asks).report["tasks"]
     finally:
