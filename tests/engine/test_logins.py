@@ -59,6 +59,17 @@ def test_where_a_refusal_hangs_on_who_comes_another_one_may_try() -> None:
     assert server.asked == 2
 
 
+def test_where_accounts_were_changed_each_login_is_tried_once_more() -> None:
+    logins, server, elsewhere = Logins(), Server(refused()), Server(refused())
+    for _ in range(2):
+        for _ in range(2):
+            for asked, host in ((server, "db1"), (elsewhere, "db2")):
+                with pytest.raises(Failed), logins.attempt((host, LOGIN[1]), "root"):
+                    asked.log_in()
+        logins.forget("db1")
+    assert (server.asked, elsewhere.asked) == (2, 1)
+
+
 def test_a_server_that_is_full_has_refused_nobody() -> None:
     logins, server = Logins(), Server(Failed("Too many connections", mysql_error=1040))
     for _ in range(3):

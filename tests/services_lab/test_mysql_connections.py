@@ -291,6 +291,16 @@ def test_a_play_with_a_wrong_login_makes_one_attempt_and_another_login_is_anothe
     assert denied(bench) == before + 4
 
 
+def test_an_account_that_the_run_mends_is_tried_once_more(bench: Bench) -> None:
+    before = denied(bench)
+    connect = {"mysql_connect": {"app_user": "shop", "app_password": "new secret"}, "ignore_errors": True}
+    other = {"mysql_query": {"query": "UPDATE shop.kv SET note = 'y' WHERE id = 1"}}
+    mend = {"mysql_query": {"query": "ALTER USER shop@localhost IDENTIFIED BY 'new secret'"}}
+    found = bench.tasks(connect, other, connect, mend, connect)
+    assert [each["status"] for each in found] == ["failed", "changed", "failed", "changed", "ok"]
+    assert denied(bench) == before + 1
+
+
 def test_an_account_that_is_locked_is_not_asked_for_again(bench: Bench) -> None:
     bench.db.sql("CREATE USER locked@localhost IDENTIFIED BY 'x' ACCOUNT LOCK")
     before = int(bench.db.sql("SHOW GLOBAL STATUS LIKE 'Connections'").split()[1])

@@ -291,3 +291,14 @@ def test_who_may_not_come_to_one_database_may_come_to_another(bench: Bench, serv
     assert [each["status"] for each in found] == ["failed", "ok", "failed"]
     assert all("pg_hba.conf rejects" in found[n]["reason"] and ONCE in found[n]["reason"] for n in (0, 2))
     assert int(server.shell(rejected)) == before + 1
+
+
+def test_a_role_that_the_run_mends_is_tried_once_more(bench: Bench, server: Postgres) -> None:
+    before = refusals(server)
+    server.sql("CREATE ROLE mended LOGIN PASSWORD 'old secret'; GRANT CONNECT ON DATABASE app TO mended")
+    login = {"app_user": "mended", "app_password": "new secret", "app_db": "app"}
+    connect = {"postgresql_connect": login, "ignore_errors": True}
+    mend = {"postgresql_query": {"query": "ALTER ROLE mended PASSWORD 'new secret'"}}
+    found = bench.tasks(connect, connect, mend, connect).report["tasks"]
+    assert [each["status"] for each in found] == ["failed", "failed", "changed", "ok"]
+    assert refusals(server) == before + 1

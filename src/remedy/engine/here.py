@@ -150,6 +150,10 @@ class _Place:
         """Log in within it: what was refused before in this run raises NotLetIn at once."""
         return self._carrier.run.logins.attempt((self.name, login), (self.user, circumstances))
 
+    def mended(self) -> None:
+        """Forget which logins were refused on the host."""
+        self._carrier.run.logins.forget(self.name)
+
     def _reach(self, addresses: Sequence[Address], root_as: Sequence[str] = ()) -> Line:
         connector = self._carrier.run.connector
         try:

@@ -110,6 +110,10 @@ class Site(Protocol):
         """
         ...
 
+    def mended(self) -> None:
+        """Accounts of the host's services were changed: logins that were refused may be tried again."""
+        ...
+
     def ask(
         self, module: str, *, finishing: bool = False, lent: float | None = None, **params: Any
     ) -> dict[str, Any]:
