@@ -188,7 +188,7 @@ def test_a_wrong_password_does_not_lock_an_account_that_three_would_lock(bench: 
 
 
 def test_a_session_that_is_killed_in_the_middle_leaves_the_outcome_open(bench: Bench) -> None:
-    bench.db.sql("CREATE DATABASE IF NOT EXISTS shop; CREATE TABLE shop.trace (id INT AUTO_INCREMENT PRIMARY KEY, n INT)")
+    bench.db.sql("CREATE DATABASE IF NOT EXISTS shop; CREATE TABLE shop.trace (id SERIAL, n INT)")
     insert = "INSERT INTO shop.trace (n) SELECT 1 FROM (SELECT SLEEP(20)) AS slept"
     kill = (
         "for k in $(seq 400); do id=$(mysql -NBe \"SELECT id FROM performance_schema.processlist WHERE info LIKE "
