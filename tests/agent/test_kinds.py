@@ -314,6 +314,17 @@ def test_an_item_that_cannot_be_taken_fails_the_sweep_after_the_others(agent: Ag
     assert sorted(path.name for path in folder.iterdir()) == ["error", "keep"]
 
 
+def test_what_went_wrong_first_is_told_where_nobody_can_look_again(any_agent: Agent, folder: Path) -> None:
+    (folder / "lost").write_text("1")
+    for name in ("a", "b"):
+        (folder / name).unlink()
+    result = any_agent.one("t_sweep", {"folder": str(folder)})
+    first, again = result["reason"].split("; nobody could look again: ")
+    assert first == f"1 of 1 items could not be taken; {folder / 'lost'}: nobody knows whether it went"
+    assert "No such file or directory" in again
+    assert (result["status"], result["change"]["after_unknown"]) == ("failed", True)
+
+
 def test_an_action_is_told_done_and_proven(any_agent: Agent, tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("12")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from remedy.agent.kinds import Failed
+from remedy.engine.logins import Logins
+from remedy.modules.controller._site import not_known
 
 Answers = Mapping[str, Any]
 
@@ -82,6 +85,7 @@ class Site:
         self.warned: list[str] = []
         self.hidden: list[object] = []
         self._held: dict[Any, Any] = {}
+        self._logins = Logins()
 
     def reach(self, addresses: Any) -> Any:
         self.reached += 1
@@ -98,8 +102,12 @@ class Site:
         found: dict[str, Any] = self.told["host"]
         return found
 
-    def cut(self, line: Any, error: BaseException) -> NoReturn:
-        raise Failed(f"{self.name}: the service at {line.address} ended the conversation: {error}")
+    def attempt(self, login: Any, circumstances: Any = None) -> AbstractContextManager[None]:
+        return self._logins.attempt(login, circumstances)
+
+    def cut(self, line: Any, error: BaseException, asked: str, **result: Any) -> NoReturn:
+        said = f"{self.name}: the service at {line.address} ended the conversation: {error}"
+        raise Failed(f"{said}; {not_known(asked)}", **result)
 
     def hide(self, secret: object) -> None:
         self.hidden.append(secret)

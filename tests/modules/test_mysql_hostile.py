@@ -7,7 +7,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -96,6 +96,9 @@ class Site:
 
     def reach(self, addresses: object) -> Line:
         return self.line
+
+    def attempt(self, login: object) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def cut(self, line: Line, error: BaseException) -> NoReturn:
         raise Failed(f"the service ended the conversation: {error}")

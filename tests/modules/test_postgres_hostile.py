@@ -7,6 +7,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -71,6 +72,9 @@ class Site:
 
     def port(self, host: str, port: int) -> TcpTunnel:
         return TcpTunnel(lambda: self._line(f"{host}:{port}"))
+
+    def attempt(self, login: object, circumstances: object) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def cut(self, line: Line, error: BaseException) -> NoReturn:
         raise Failed(f"the service ended the conversation: {error}")

@@ -131,14 +131,14 @@ def test_one_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("remedy.modules.controller._redis._GREETING", 0.2)
     failed = refused(lambda words: TimeoutError)
     assert (failed.cause, failed.result["redis_error"]) == ("timeout", "TIMEOUT")
-    assert "gave no answer within 0.2 s to: CLIENT SETNAME" in failed.message
+    assert "gave no answer within 0.2 s; whether it took effect is not known: CLIENT SETNAME" in failed.message
 
 
 def test_one_that_goes_in_the_middle_leaves_the_outcome_open(opens: Opens) -> None:
     made, _, _ = opens({"INFO server": REDIS_5, "FLUSHDB ASYNC": SystemExit})
     with pytest.raises(Failed) as caught:
         made.ask("FLUSHDB", "ASYNC")
-    assert caught.value.message.endswith("whether it did FLUSHDB ASYNC is not known")
+    assert caught.value.message.endswith("whether it took effect is not known: FLUSHDB ASYNC")
     assert caught.value.result["redis_error"] == "CLOSED"
     assert not made.alive
 

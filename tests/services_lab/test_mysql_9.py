@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,38 @@ def test_what_wants_looking_after(bench: Bench) -> None:
         assert changes(bench.runbook("maintenance-mysql")) == []
     finally:
         bench.db.sql("DROP DATABASE care; DROP USER care@localhost")
+
+
+def test_a_wrong_password_does_not_lock_an_account_that_three_would_lock(bench: Bench) -> None:
+    bench.db.sql(
+        "CREATE USER locks@localhost IDENTIFIED BY 'right secret' FAILED_LOGIN_ATTEMPTS 2 PASSWORD_LOCK_TIME UNBOUNDED"
+    )
+    bench.db.shell("mysql -ulocks -p'right secret' -e 'SELECT 1'")  # from here on the server remembers its hash
+    wrong = ("-e", "mysql_login_user=locks", "-e", "mysql_login_password=wrong")
+    done = bench.runbook("mysql-connections", *wrong)
+    assert done.code == 2
+    assert "one attempt was made, and this run makes no other" in row(done, "A new connection succeeds")["reason"]
+    login = {"login_user": "locks", "login_password": "right secret"}
+    right = bench.task("mysql_query", query="SELECT 1 AS one", **login)
+    assert right["status"] == "ok", right["reason"]
+    tries = [{"mysql_query": {"query": "SELECT 1", "login_user": "locks", "login_password": each},
+              "ignore_errors": True} for each in ("wrong", "also wrong", "right secret", "right secret")]  # fmt: skip
+    found = bench.tasks(*tries)
+    assert ["(1045)" in found[0]["reason"], *("(3955)" in each["reason"] for each in found[1:])] == [True] * 4
+    assert all("one attempt was made" in each["reason"] for each in found)
+
+
+def test_a_session_that_is_killed_in_the_middle_leaves_the_outcome_open(bench: Bench) -> None:
+    bench.db.sql("CREATE DATABASE IF NOT EXISTS shop; CREATE TABLE shop.trace (id SERIAL, n INT)")
+    insert = "INSERT INTO shop.trace (n) SELECT 1 FROM (SELECT SLEEP(20)) AS slept"
+    kill = (
+        "for k in $(seq 400); do id=$(mysql -NBe \"SELECT id FROM performance_schema.processlist WHERE info LIKE "
+        "'INSERT INTO shop.trace%' AND time > 0\"); [ -n \"$id\" ] && break; sleep .05; done; mysql -e \"KILL $id\""
+    )
+    with ThreadPoolExecutor() as pool:
+        killing = pool.submit(bench.db.shell, kill)
+        (task,) = bench.tasks({"mysql_query": {"query": insert, "timeout": 30}})
+        killing.result(60)
+    assert task["status"] == "failed"
+    assert f"whether it took effect is not known: {insert}" in task["reason"]
+    assert bench.db.sql("SELECT COUNT(*) FROM shop.trace") == "0"

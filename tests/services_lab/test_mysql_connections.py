@@ -19,6 +19,7 @@ pytestmark = pytest.mark.lab
 
 SOON = ("-e", "mysql_idle=0s")
 RAISED = "230"
+ONCE = "one attempt was made, and this run makes no other"
 LOGS_IN = "mariadb -u shop -p'shop secret' -NBe 'SELECT 1'"
 EXTRA = "/etc/mysql/mariadb.conf.d/70-extra.cnf"
 
@@ -38,6 +39,10 @@ def bench(host: str, lab: Lab, tmp_path: Path) -> Iterator[Bench]:
     bench.db.sql("CREATE USER shop@localhost IDENTIFIED BY 'shop secret'")
     yield bench
     lab.reset(host)
+
+
+def denied(bench: Bench) -> int:
+    return int(bench.db.sql("SHOW GLOBAL STATUS LIKE 'Access_denied_errors'").split()[1])
 
 
 def full(bench: Bench, **params: object) -> None:
@@ -139,7 +144,7 @@ def test_the_applications_own_login_is_the_proof_where_it_is_known(bench: Bench)
     wrong = bench.runbook("mysql-connections", "-e", "mysql_app_user=shop", "-e", "mysql_app_password=wrong")
     assert wrong.code == 2
     assert "Access denied" in row(wrong, "A new connection succeeds")["reason"]
-    assert bench.db.sql("SHOW GLOBAL STATUS LIKE 'Access_denied_errors'").split()[1] == "1", "one attempt"
+    assert denied(bench) == 1
 
 
 def test_where_not_even_an_administrator_gets_in(bench: Bench) -> None:
@@ -256,7 +261,54 @@ def test_a_login_that_is_refused_is_tried_once_and_told(bench: Bench) -> None:
     )
     assert set(found) == {"mysql-unknown"}
     assert "Access denied" in found["mysql-unknown"]["evidence"]
-    assert bench.db.sql("SHOW GLOBAL STATUS LIKE 'Access_denied_errors'").split()[1] == "1"
+    assert denied(bench) == 1
+
+
+def test_a_play_with_a_wrong_login_makes_one_attempt_and_another_login_is_another(bench: Bench) -> None:
+    before = denied(bench)
+    wrong = ("-e", "mysql_login_user=shop", "-e", "mysql_login_password=wrong")
+    done = bench.runbook("mysql-connections", *wrong)
+    assert done.code == 2, why(done)
+    assert row(done, "A new connection succeeds")["status"] == "failed"
+    assert ONCE in row(done, "A new connection succeeds")["reason"]
+    assert denied(bench) == before + 1
+    bench.db.sql("CREATE USER shop@'127.0.0.1' IDENTIFIED BY 'shop secret'")
+    book = [
+        {"mysql_query": {"query": "SELECT 1", **login}, "ignore_errors": True}
+        for login in (
+            *[{"login_user": "shop", "login_password": "wrong"}] * 3,
+            {"login_user": "shop", "login_password": "wrong", "login_host": "127.0.0.1"},
+            {"login_user": "shop", "login_password": "also wrong"},
+            {"login_user": "shop", "login_password": "shop secret"},
+            {},
+        )
+    ]
+    connect = {"mysql_connect": {"app_user": "shop", "app_password": "wrong"}, "ignore_errors": True}
+    found = bench.tasks(*book, connect, connect)
+    assert [each["status"] for each in found] == [*["failed"] * 5, "ok", "ok", *["failed"] * 2]
+    assert [each["reason"] for each in found if each["status"] == "failed" and ONCE not in each["reason"]] == []
+    # wrong by the socket, by the address, and another one.
+    assert denied(bench) == before + 4
+
+
+def test_an_account_that_the_run_mends_is_tried_once_more(bench: Bench) -> None:
+    before = denied(bench)
+    connect = {"mysql_connect": {"app_user": "shop", "app_password": "new secret"}, "ignore_errors": True}
+    other = {"mysql_query": {"query": "UPDATE shop.kv SET note = 'y' WHERE id = 1"}}
+    mend = {"mysql_query": {"query": "ALTER USER shop@localhost IDENTIFIED BY 'new secret'"}}
+    found = bench.tasks(connect, other, connect, mend, connect)
+    assert [each["status"] for each in found] == ["failed", "changed", "failed", "changed", "ok"]
+    assert denied(bench) == before + 1
+
+
+def test_an_account_that_is_locked_is_not_asked_for_again(bench: Bench) -> None:
+    bench.db.sql("CREATE USER locked@localhost IDENTIFIED BY 'x' ACCOUNT LOCK")
+    before = int(bench.db.sql("SHOW GLOBAL STATUS LIKE 'Connections'").split()[1])
+    login = {"query": "SELECT 1", "login_user": "locked", "login_password": "x"}
+    found = bench.tasks(*[{"mysql_query": login, "ignore_errors": True}] * 3)
+    assert all("this account is locked (4151)" in each["reason"] and ONCE in each["reason"] for each in found)
+    after = int(bench.db.sql("SHOW GLOBAL STATUS LIKE 'Connections'").split()[1])
+    assert after == before + 2, "the run's, and the client's that counted"
 
 
 def test_variables_that_make_no_sense_change_nothing(bench: Bench) -> None:

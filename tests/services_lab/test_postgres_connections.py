@@ -20,6 +20,7 @@ pytestmark = pytest.mark.lab
 
 SOON = ("-e", "postgres_idle=1s", "-e", "postgres_idle_in_transaction=1s")
 FULL = "too many clients already|remaining connection slots are reserved"
+ONCE = "one attempt was made, and this run makes no other"
 OPEN = "BEGIN; INSERT INTO orders VALUES (7);"
 
 
@@ -41,6 +42,12 @@ def bench(server: Postgres, tmp_path: Path) -> Iterator[Bench]:
 
 def play(bench: Bench, *flags: str, command: str = "play") -> Result:
     return bench.operator.here(command, "postgres-connections", *(("--yes",) if command == "play" else ()), *flags)
+
+
+def refusals(server: Postgres) -> int:
+    """Return how often the server's log says that a password was wrong."""
+    log = "/var/log/postgresql/postgresql-15-main.log"
+    return int(server.shell(f"grep -c 'password authentication failed for user' {log} || true"))
 
 
 def findings(done: Result) -> dict[str, dict[str, Any]]:
@@ -240,3 +247,58 @@ def test_a_server_that_does_not_run_is_a_finding(bench: Bench, server: Postgres)
         server.shell("systemctl start postgresql@15-main")
         server.begin()
     assert threading.active_count() < 50
+
+
+def test_a_play_with_a_wrong_password_makes_one_attempt_and_another_login_is_another(
+    bench: Bench, server: Postgres
+) -> None:
+    before = refusals(server)
+    done = play(bench, "-e", "postgres_login_user=app", "-e", "postgres_login_password=wrong")
+    assert done.code == 2
+    failed = [each for each in done.report["tasks"] if each["status"] == "failed"]
+    assert failed
+    assert all(ONCE in each["reason"] for each in failed), failed
+    assert any(each["section"] == "verify" for each in failed), "diagnose tries it, verify must not again"
+    assert refusals(server) == before + 1
+    logins: list[dict[str, Any]] = [
+        *[{"login_user": "app", "login_password": "wrong", "login_db": name} for name in ("app", "app", "postgres")],
+        {"login_user": "app", "login_password": "also wrong", "login_db": "app"},
+        {"login_user": "app", "login_password": "app secret", "login_db": "app"},
+        {},
+    ]
+    asks = [{"postgresql_query": {"query": "SELECT 1 AS one", **login}, "ignore_errors": True} for login in logins]
+    connect = {"postgresql_connect": {"app_user": "app", "app_password": "wrong"}, "ignore_errors": True}
+    found = bench.tasks(*asks, connect, connect).report["tasks"]
+    assert [each["status"] for each in found] == [*["failed"] * 4, "ok", "ok", "failed", "failed"]
+    assert all(ONCE in each["reason"] for each in found if each["status"] == "failed")
+    assert refusals(server) == before + 3
+
+
+def test_who_may_not_come_to_one_database_may_come_to_another(bench: Bench, server: Postgres) -> None:
+    hba = "/etc/postgresql/15/main/pg_hba.conf"
+    server.shell(f"cp -p {hba} /root/hba; sed -i '1i host postgres app 127.0.0.1/32 reject' {hba}")
+    server.sql("SELECT pg_reload_conf()")
+    rejected = "grep -c 'pg_hba.conf rejects connection' /var/log/postgresql/postgresql-15-main.log || true"
+    before = int(server.shell(rejected))
+    login = {"query": "SELECT 1 AS one", "login_user": "app", "login_password": "app secret"}
+    names = ("postgres", "app", "postgres")
+    asks = [{"postgresql_query": {**login, "login_db": name}, "ignore_errors": True} for name in names]
+    try:
+        found = bench.tasks(*asks).report["tasks"]
+    finally:
+        server.shell(f"cp -p /root/hba {hba}")
+        server.sql("SELECT pg_reload_conf()")
+    assert [each["status"] for each in found] == ["failed", "ok", "failed"]
+    assert all("pg_hba.conf rejects" in found[n]["reason"] and ONCE in found[n]["reason"] for n in (0, 2))
+    assert int(server.shell(rejected)) == before + 1
+
+
+def test_a_role_that_the_run_mends_is_tried_once_more(bench: Bench, server: Postgres) -> None:
+    before = refusals(server)
+    server.sql("CREATE ROLE mended LOGIN PASSWORD 'old secret'; GRANT CONNECT ON DATABASE app TO mended")
+    login = {"app_user": "mended", "app_password": "new secret", "app_db": "app"}
+    connect = {"postgresql_connect": login, "ignore_errors": True}
+    mend = {"postgresql_query": {"query": "ALTER ROLE mended PASSWORD 'new secret'"}}
+    found = bench.tasks(connect, connect, mend, connect).report["tasks"]
+    assert [each["status"] for each in found] == ["failed", "failed", "changed", "ok"]
+    assert refusals(server) == before + 1

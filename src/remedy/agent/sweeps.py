@@ -30,7 +30,16 @@ def run(module, step, talk, outcome):
     talk.ask(outcome.intent(kept=kept, needs=[], items=change["items"]))
     taken, left, errors = _drain(module, taking, talk, outcome, change)
     change["items"] = listed(taken, module.noun)
-    again = [item for item in module.find() if item.take]
+    try:
+        again = [item for item in module.find() if item.take]
+    except (Failed, OSError) as error:
+        if not errors:
+            raise
+        why = error if isinstance(error, Failed) else faults.explain(error)
+        # What went wrong first says more: a server that is gone, and may have done it all the same.
+        change["after_unknown"] = True
+        outcome.wrote(change["after"])
+        raise _failed(taking, errors, "; nobody could look again: %s" % why.message)
     _judge(taking, left, errors, again)
     still = [item for item in found if not item.take] + [item for item in taking if item.id in left]
     returned = dict(module.returns(taken, still))
@@ -70,17 +79,21 @@ def _drain(module, taking, talk, outcome, change):
 
 def _judge(taking, left, errors, again):
     if errors:
-        first = next(item.id for item in taking if item.id in errors)
-        raise Failed(
-            "%d of %d items could not be taken; %s: %s"
-            % (len(errors), len(taking), first, errors[first].message),
-            errors[first].cause,
-            errors={name: error.message for name, error in errors.items()},
-        )
+        raise _failed(taking, errors)
     there = {item.id for item in again}
     stayed = [item.id for item in taking if item.id in there and item.id not in left]
     if stayed:
         raise Failed("did not converge: still there: %s" % ", ".join(stayed[:20]), stayed=stayed)
+
+
+def _failed(taking, errors, more=""):
+    first = next(item.id for item in taking if item.id in errors)
+    return Failed(
+        "%d of %d items could not be taken; %s: %s%s"
+        % (len(errors), len(taking), first, errors[first].message, more),
+        errors[first].cause,
+        errors={name: error.message for name, error in errors.items()},
+    )
 
 
 def _left(items):

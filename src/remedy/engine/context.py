@@ -15,6 +15,7 @@ from remedy.engine.barriers import Barriers
 from remedy.engine.bus import Bus, Recorder
 from remedy.engine.guards import may_ask
 from remedy.engine.keywords import Keywords, number_of
+from remedy.engine.logins import Logins
 from remedy.engine.options import Options
 from remedy.engine.source import Contents
 from remedy.engine.state import HostState, Others
@@ -163,6 +164,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
     contents: Contents = field(default_factory=Contents)
     stop: threading.Event = field(default_factory=threading.Event)
     others: Others = field(default_factory=Others)
+    logins: Logins = field(default_factory=Logins)
 
 
 class PlayContext:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,7 +25,7 @@ from remedy.engine.walk import Walk
 from remedy.errors import InputError, RemedyError, Unreachable
 from remedy.events import Warned
 from remedy.modules import check, find
-from remedy.modules.controller._site import T
+from remedy.modules.controller._site import T, not_known
 from remedy.transport import Identity, Line, NoService, Target
 from remedy.transport.reach import Address, lost
 from remedy.transport.tunnel import TcpTunnel, Tunnel
@@ -145,6 +146,14 @@ class _Place:
 
         return self._carrier.sessions.take((self.name, self.user, key), open, below)
 
+    def attempt(self, login: Hashable, circumstances: Hashable = None) -> AbstractContextManager[None]:
+        """Log in within it: what was refused before in this run raises NotLetIn at once."""
+        return self._carrier.run.logins.attempt((self.name, login), (self.user, circumstances))
+
+    def mended(self) -> None:
+        """Forget which logins were refused on the host."""
+        self._carrier.run.logins.forget(self.name)
+
     def _reach(self, addresses: Sequence[Address], root_as: Sequence[str] = ()) -> Line:
         connector = self._carrier.run.connector
         try:
@@ -158,10 +167,11 @@ class _Place:
                 raise Failed(f"{self.name}: {error.message}") from None
             raise Gone(error) from None
 
-    def cut(self, line: Line, error: BaseException) -> NoReturn:
+    def cut(self, line: Line, error: BaseException, asked: str = "", **result: Any) -> NoReturn:
         """A line broke: where the connection is gone, nobody knows what took effect."""
         if line.connection.alive or self._apart:
-            raise Failed(f"{self.name}: the service at {line.address} ended the conversation: {error}")
+            said = f"{self.name}: the service at {line.address} ended the conversation: {error}"
+            raise Failed(said + (f"; {not_known(asked)}" if asked else ""), **result)
         raise Gone(lost(line.connection, error))
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import os
 
-from remedy.agent.kinds import Item, Sweep
+from remedy.agent.kinds import Failed, Item, Sweep
 
 
 class Swept(Sweep):
@@ -28,6 +28,9 @@ class Swept(Sweep):
         if name.startswith("error"):
             raise PermissionError(1, "Operation not permitted", item.id)
         os.unlink(item.id)
+        if name.startswith("lost"):
+            os.rename(self.params["folder"], self.params["folder"] + ".gone")
+            raise Failed("nobody knows whether it went")
         if self.params.get("newcomer"):
             with open(os.path.join(self.params["folder"], "new"), "w") as file:
                 file.write("12345")

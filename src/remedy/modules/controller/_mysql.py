@@ -12,7 +12,7 @@ from remedy.agent.kinds import Failed, Param
 from remedy.errors import InputError
 from remedy.home import expanded
 from remedy.modules.controller._mysql_tls import TLS_PARAMS, Tls, tls_of
-from remedy.modules.controller._site import Site
+from remedy.modules.controller._site import NotLetIn, Site, not_known
 from remedy.transport.reach import Address
 
 FILES = "remedy.modules.target._mysql_files"
@@ -24,6 +24,9 @@ SOCKETS: tuple[Address, ...] = (
 )
 SECONDS = 10.0
 _PORT = 3306
+_LOCKED = (3118, 3955, 4150, 4151)  # the account: MySQL's numbers, MariaDB's
+_REFUSED = (1045, 1698, 2061, *_LOCKED)  # 2061: how the server asks for the password is not to be trusted
+_ENDED = (1053, 1927, 3169, 4031)  # what a server answers a statement with whose session it has ended
 _WHO = (
     "SELECT CONNECTION_ID() AS id, VERSION() AS version, @@server_id AS server_id, @@port AS port, @@socket AS socket"
 )
@@ -93,29 +96,30 @@ class Session:
         self._broken = False
         self._errors = err
         self._nonsense = NONSENSE
-        self._line = site.reach(login.addresses)
-        stream: Any = self._line  # as good as a socket for PyMySQL
-        try:
-            self._client: Any = Client(
-                self._line.address,
-                login.key,
-                login.tls,
-                user=login.user,
-                password=login.password,
-                autocommit=True,
-                charset="utf8mb4",
-                read_timeout=SECONDS,
-                program_name="remedy",
-            )
-            self._client.connect(stream)
-        except Failed:
-            self._line.close()
-            raise
-        except self._errors.MySQLError as error:
-            self._line.close()
-            raise self._refused(error, login) from None
-        except self._nonsense as error:
-            raise self._lied(error) from None
+        with site.attempt(login):
+            self._line = site.reach(login.addresses)
+            stream: Any = self._line  # as good as a socket for PyMySQL
+            try:
+                self._client: Any = Client(
+                    self._line.address,
+                    login.key,
+                    login.tls,
+                    user=login.user,
+                    password=login.password,
+                    autocommit=True,
+                    charset="utf8mb4",
+                    read_timeout=SECONDS,
+                    program_name="remedy",
+                )
+                self._client.connect(stream)
+            except Failed:
+                self._line.close()
+                raise
+            except self._errors.MySQLError as error:
+                self._line.close()
+                raise self._refused(error, login) from None
+            except self._nonsense as error:
+                raise self._lied(error) from None
         said = self.rows(_WHO)[0]
         self.id = int(said["id"])
         self.version = str(said["version"])
@@ -152,15 +156,19 @@ class Session:
                 return [dict(row) for row in cursor.fetchall()]
         except (self._errors.OperationalError, self._errors.InterfaceError) as error:
             number = error.args[0] if error.args else 0
+            if number in _ENDED:
+                self._broken = True
+                said = f"{self.site.name}: the server ended the session: {_words(error)}"
+                raise Failed(f"{said}; {not_known(sql)}", mysql_error=number) from None
             if number not in (0, 2006, 2013, 2014):
                 raise Failed(_words(error), mysql_error=number) from None
             self._broken = True
             # PyMySQL tells a timeout by its words alone, and a channel of SSH has none.
             if "timed out" in str(error) or isinstance(error.__context__, TimeoutError):
                 raise Failed(
-                    f"the server gave no answer within {seconds:g} s to: {sql}", cause="timeout"
+                    f"the server gave no answer within {seconds:g} s; {not_known(sql)}", cause="timeout"
                 ) from None
-            self.site.cut(self._line, error)
+            self.site.cut(self._line, error, sql if number else "")  # 0: nothing was sent
         except self._errors.MySQLError as error:
             raise Failed(_words(error), mysql_error=error.args[0] if error.args else 0) from None
         except self._nonsense as error:
@@ -206,11 +214,13 @@ class Session:
         where = f"{login.user} at {self._line.address} of {self.site.name}"
         if number in (2003, 2013) and not self._line.connection.alive:
             self.site.cut(self._line, error)
-        return Failed(
-            f"MySQL lets {where} not in: {_words(error)}{hint}",
-            mysql_error=number,
-            address=self._line.address,
-        )
+        said = f"MySQL lets {where} not in: {_words(error)}{hint}"
+        told = {"mysql_error": number, "address": self._line.address}
+        if number not in _REFUSED:
+            return Failed(said, **told)
+        # At a socket the server may ask for another user of the host.
+        wholly = number in _LOCKED or (number == 1045 and not self.reached.startswith("/"))
+        return NotLetIn(said, wholly=wholly, **told)
 
 
 def session(site: Site, login: Login) -> Session:

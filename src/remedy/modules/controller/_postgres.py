@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite, isnan
@@ -16,7 +16,7 @@ from typing import Any
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.controller import _pgpass
 from remedy.modules.controller._answering import all_private
-from remedy.modules.controller._site import Site
+from remedy.modules.controller._site import NotLetIn, Site, not_known, shortly
 from remedy.transport.reach import Address
 from remedy.transport.tunnel import TcpTunnel, Tunnel
 
@@ -60,16 +60,20 @@ _HINTS = {
     "55P03": "another session holds a lock on it: postgresql_activity tells which",
     "53300": "no connection is free",
 }
+_REFUSED = ("28P01", "28000")
 _REFUSALS = (
     (r"server requested a cleartext password", "28000",
      "it asks for the password in clear, and who answers there is not proven; it was not sent. Name the server's own "
      "socket (login_unix_socket), or ssl_mode: verify-full with ca_cert"),
     (r"password authentication failed|no password supplied", "28P01",
-     "set login_user and login_password, or ~/.pgpass; one attempt was made"),
+     "set login_user and login_password, or ~/.pgpass"),
+    (r"^(LDAP|PAM|RADIUS|BSD|SASL|GSSAPI|certificate) authentication failed|^auth failed|is not permitted to log in",
+     "28000", "set login_user and login_password, or ~/.pgpass"),
     (r"Peer authentication failed", "28000",
      "the server asks who connects: add become: true, or set login_user and login_password"),
     (r"no pg_hba\.conf entry.*no encryption", "28000", "the server wants TLS: set ssl_mode: require"),
-    (r"no pg_hba\.conf entry|[Ii]dent authentication failed", "28000", "pg_hba.conf lets this role not in this way"),
+    (r"no pg_hba\.conf entry|pg_hba\.conf rejects|[Ii]dent authentication failed", "28000",
+     "pg_hba.conf lets this role not in this way"),
     (r"remaining connection slots|too many clients|too many connections|reserved for", "53300",
      "no connection is free; what superuser_reserved_connections keeps is for a superuser (become: true and peer "
      "authentication)"),
@@ -110,25 +114,26 @@ class Session:
         self._limit = SECONDS
         self._status, self.count = "", 0
         allowed = _allowed(login, psycopg.pq.version())
-        self._door, where = _door(site, login)
-        # What libpq takes from the environment must not lead elsewhere: each is given, if only as nothing.
-        given: dict[str, Any] = {"hostaddr": "", "options": "", "passfile": "/dev/null/none", **where, **allowed}
-        given["password"] = login.password
-        try:
-            self._client: Any = psycopg.connect(
-                user=login.user,
-                dbname=login.database,
-                application_name=APPLICATION,
-                client_encoding="utf8",  # else a database of SQL_ASCII answers bytes, which equal no text
-                connect_timeout=int(_CONNECT),
-                autocommit=True,
-                row_factory=dict_row,
-                gssencmode="disable",
-                target_session_attrs="any",
-                **given,
-            )
-        except psycopg.Error as error:
-            raise self._refused(error, login) from None
+        with site.attempt(replace(login, database=""), login.database):
+            self._door, where = _door(site, login)
+            # What libpq takes from the environment must not lead elsewhere: each is given, if only as nothing.
+            given: dict[str, Any] = {"hostaddr": "", "options": "", "passfile": "/dev/null/none"}
+            given |= {**where, **allowed, "password": login.password}
+            try:
+                self._client: Any = psycopg.connect(
+                    user=login.user,
+                    dbname=login.database,
+                    application_name=APPLICATION,
+                    client_encoding="utf8",  # else a database of SQL_ASCII answers bytes, which equal no text
+                    connect_timeout=int(_CONNECT),
+                    autocommit=True,
+                    row_factory=dict_row,
+                    gssencmode="disable",
+                    target_session_attrs="any",
+                    **given,
+                )
+            except psycopg.Error as error:
+                raise self._refused(error, login) from None
         self._client.prepare_threshold = None  # a pooler in between has no memory for prepared statements
         self._path = str(self.rows("SHOW search_path")[0]["search_path"])
         self.trust_names(False)
@@ -214,20 +219,20 @@ class Session:
         state = error.sqlstate
         if self._expired:
             return Failed(
-                f"the server gave no answer within {seconds:.3g} s, and was left: whether the statement took effect is "
-                f"not known: {_short(sql)}", cause="timeout",
-            )  # fmt: skip
+                f"the server gave no answer within {seconds:.3g} s, and was left; {not_known(sql)}",
+                cause="timeout",
+            )
         if state == "57014" and took >= seconds * 0.9:
             return Failed(
-                f"the server ended the statement after {seconds:.3g} s: {_short(sql)}", "timeout", sqlstate=state
+                f"the server ended the statement after {seconds:.3g} s: {shortly(sql)}", "timeout", sqlstate=state
             )
         if self._client.closed or not self.alive:
             if self._door.line is not None and not self._door.line.connection.alive:
                 self.site.cut(self._door.line, error)
             return Failed(
-                f"{self.site.name}: the server ended the session: {words(error)}; whether the statement took effect "
-                f"is not known: {_short(sql)}", sqlstate=state,
-            )  # fmt: skip
+                f"{self.site.name}: the server ended the session: {words(error)}; {not_known(sql)}",
+                sqlstate=state,
+            )
         causes = {"53100": "disk_full", "42501": "permission"}
         hint = _HINTS.get(state or "")
         return Failed(words(error) + (f"; {hint}" if hint else ""), causes.get(state or ""), sqlstate=state)
@@ -246,7 +251,10 @@ class Session:
             ((state, hint) for pattern, state, hint in _REFUSALS if re.search(pattern, text)), (None, "")
         )
         place = f"{login.user} at {line.address if line is not None else _shown(login)} of {self.site.name}"
-        return Failed(f"PostgreSQL lets {place} not in: {text}{'; ' if hint else ''}{hint}", sqlstate=state)
+        message = f"PostgreSQL lets {place} not in: {text}{'; ' if hint else ''}{hint}"
+        if state in _REFUSED:
+            return NotLetIn(message, wholly=state == "28P01", sqlstate=state)
+        return Failed(message, sqlstate=state)
 
 
 def session(site: Site, login: Login) -> Session:
@@ -367,8 +375,3 @@ def _proven(login: Login) -> bool:
 def _shown(login: Login) -> str:
     first = login.addresses[0]
     return first if isinstance(first, str) else f"{first[0]}:{first[1]}"
-
-
-def _short(sql: str) -> str:
-    text = " ".join(sql.split())
-    return text if len(text) <= 80 else text[:79] + "…"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.controller._redis_stream import Stream, TlsStream
 from remedy.modules.controller._redis_words import no_command, number_of, parsed, refusal
-from remedy.modules.controller._site import Site
+from remedy.modules.controller._site import NotLetIn, Site, not_known
 from remedy.transport.reach import Address
 
 SOCKETS: tuple[Address, ...] = (
@@ -89,16 +89,17 @@ class Session:
         self.db = 0
         self._broken = False
         self._renamed = dict(login.renamed)
-        self._line = _reach(site, login)
-        self._stream: Stream = Stream(self._line)
-        try:
-            if login.tls:
-                self._stream = TlsStream(self._line, _context(login), login.name)
-            self._client, self._refusals = connection(self._stream)
-            self._greet(login)
-        except BaseException:
-            self._line.close()
-            raise
+        with site.attempt(replace(login, renamed=())):
+            self._line = _reach(site, login)
+            self._stream: Stream = Stream(self._line)
+            try:
+                if login.tls:
+                    self._stream = TlsStream(self._line, _context(login), login.name)
+                self._client, self._refusals = connection(self._stream)
+                self._greet(login)
+            except BaseException:
+                self._line.close()
+                raise
 
     @property
     def alive(self) -> bool:
@@ -172,7 +173,7 @@ class Session:
             asked = _shown(commands[len(answers)])
             if isinstance(error, redis.TimeoutError | TimeoutError):
                 raise Failed(
-                    f"{self._where} gave no answer within {seconds:g} s to: {asked}",
+                    f"{self._where} gave no answer within {seconds:g} s; {not_known(asked)}",
                     cause="timeout",
                     redis_error="TIMEOUT",
                 ) from None
@@ -182,12 +183,7 @@ class Session:
                     "(redis_tls)?",
                     redis_error="TLS",
                 ) from None
-            try:
-                self.site.cut(self._line, error)
-            except Failed as failed:
-                raise Failed(
-                    f"{failed.message}; whether it did {asked} is not known", redis_error="CLOSED"
-                ) from None
+            self.site.cut(self._line, error, asked, redis_error="CLOSED")
         return answers
 
     def select(self, db: int) -> None:
@@ -276,6 +272,8 @@ class Session:
             self.site.warn(f"{where} asks for no password, though one is given: it lets everybody in")
         elif code == "NOACL":
             raise Failed(f"{where} has no accounts: login_user needs Redis 6 or newer", redis_error=code)
+        elif code == "WRONGPASS":
+            raise NotLetIn(failed.message, wholly=True, redis_error=code)
         else:
             raise failed
 
@@ -287,33 +285,10 @@ class Session:
         return refusal(text, str(words[0]).upper(), self._where)
 
 
-class Refusal:
-    """A login that was refused, kept for the run: no step tries it again."""
-
-    alive = True
-
-    def __init__(self, failed: Failed) -> None:
-        self.failed = failed
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
 def session(site: Site, params: Mapping[str, Any]) -> Session:
     """Return the run's session on a server, in the database `login_db`; opened by the first step that needs it."""
     login = login_of(site, params)
-
-    def opened() -> Session | Refusal:
-        try:
-            return Session(site, login)
-        except Failed as failed:
-            if failed.result.get("redis_error") != "WRONGPASS":
-                raise
-            return Refusal(failed)
-
-    found = site.held(login, opened)
-    if isinstance(found, Refusal):
-        raise found.failed
+    found = site.held(login, lambda: Session(site, login))
     found.site = site
     found.select(int(params.get("login_db") or 0))
     return found

@@ -9,7 +9,7 @@ from remedy.agent.kinds import Failed
 
 _HINTS = {
     "NOAUTH": "; it asks for a password: set login_password (redis_login_password)",
-    "WRONGPASS": "; the password or the account is wrong: one attempt was made",
+    "WRONGPASS": "; the password or the account is wrong",
     "MAXCLIENTS": "; every connection that maxclients allows is taken",
     "LOADING": "; it reads its data from disk, and answers when that is done",
     "MISCONF": "; it takes no writes because it could not save: see its log, and the room on its disk",

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from remedy.agent.kinds import Failed
 from remedy.transport.line import Line
 from remedy.transport.reach import Address
 from remedy.transport.tunnel import TcpTunnel, Tunnel
+
+_ASKED = 80  # letters of a statement in one line
+
+
+class NotLetIn(Failed):
+    """A server has refused a login: no step of the run tries it again, for that would lock the account.
+
+    `wholly`: the password or the account is wrong; else another user of the host may get in, or to another database.
+    """
+
+    def __init__(self, message: str, *, wholly: bool, **result: Any) -> None:
+        said = f"{message}; one attempt was made, and this run makes no other"
+        super().__init__(said, None, **result)  # type: ignore[no-untyped-call]  # the agent speaks Python 3.6
+        self.wholly = wholly
+
+    def again(self) -> Failed:
+        """Return it anew, for the next step that comes with the login."""
+        return Failed(self.message, self.cause, **self.result)
 
 
 class Held(Protocol):
@@ -24,6 +44,22 @@ class Held(Protocol):
 
 
 T = TypeVar("T", bound=Held)
+
+
+def not_known(asked: str) -> str:
+    """Return what to say of a statement or a command whose answer never came."""
+    return f"whether it took effect is not known: {shortly(asked)}"
+
+
+def shortly(asked: str) -> str:
+    """Return a statement in one line; a text in quotes stays whole or goes, for it may be a secret that is masked."""
+    text = " ".join(asked.split())
+    if len(text) <= _ASKED:
+        return text
+    kept = text[: _ASKED - 1]
+    for quote in "'\"":
+        kept = kept if kept.count(quote) % 2 == 0 else kept.rpartition(quote)[0]
+    return f"{kept}…"
 
 
 class Site(Protocol):
@@ -66,6 +102,18 @@ class Site(Protocol):
         """
         ...
 
+    def attempt(self, login: Hashable, circumstances: Hashable = None) -> AbstractContextManager[None]:
+        """Log in to a service of the host within it, which raises NotLetIn where the service refuses the login.
+
+        Where it has done so before in this run it is raised at once, and two never try the same at a time. `login` is
+        who wants to get in where; `circumstances` what a refusal may hang on beside it and the step's user.
+        """
+        ...
+
+    def mended(self) -> None:
+        """Accounts of the host's services were changed: logins that were refused may be tried again."""
+        ...
+
     def ask(
         self, module: str, *, finishing: bool = False, lent: float | None = None, **params: Any
     ) -> dict[str, Any]:
@@ -86,8 +134,11 @@ class Site(Protocol):
         """Return another host by its name in the inventory, or by its address; None where there is none."""
         ...
 
-    def cut(self, line: Line, error: BaseException) -> NoReturn:
-        """A line broke: end the step with an unknown outcome where the connection is gone, else raise Failed."""
+    def cut(self, line: Line, error: BaseException, asked: str = "", **result: Any) -> NoReturn:
+        """A line broke: end the step with an unknown outcome where the connection is gone, else raise Failed.
+
+        `asked` is what was under way: nobody knows whether it took effect. `result` goes with Failed.
+        """
         ...
 
     def hide(self, secret: object) -> None:

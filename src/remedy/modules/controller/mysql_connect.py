@@ -3,7 +3,8 @@
 With `app_user` it is the application's own login, at the server's address (`app_host`, `app_port`: as seen from the
 host) or its socket, and one statement. Without it another session of the account that remedy uses is opened, and the
 server must say that it has taken an ordinary slot, not the one kept for administrators. Fails where none is to be
-had. Returns `proved` (in words), `ordinary` and `seconds`.
+had. A login that the server has refused in this run is not tried again. Returns `proved` (in words), `ordinary` and
+`seconds`.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 Names and parameters are those of community.mysql.mysql_query. One SELECT, SHOW or EXPLAIN (no ANALYZE), alone, without
 INTO and without locks, is a probe: it runs in a read-only transaction, which is rolled back, and may stand in diagnose.
 `reads: true` demands that. Everything else is a command: it runs as it is, is skipped in check mode, and cannot be
-taken back. Returns `query_result` (a list of rows for each statement, each row a mapping), `rowcount` (a list)
-and `executed_queries`.
+taken back. Where its answer never comes it fails, and says that nobody knows whether it took effect: it is not tried
+again. Returns `query_result` (a list of rows for each statement, each row a mapping), `rowcount` (a list) and
+`executed_queries`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 from remedy.agent.kinds import REQUIRED, Command, Failed, Param, Probe
+from remedy.modules.controller import _accounts
 from remedy.modules.controller._doors import opened
 from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session
 
@@ -143,8 +145,11 @@ class Run(Command):
         """Run all; raises Failed with the server's own words."""
         server = opened(self.host, self.params)
         _enter(server, self.params)
-        if not self.params["single_transaction"]:
-            return {"rc": 0, **_ran(server, self.params)}
+        found = self._whole(server) if self.params["single_transaction"] else _ran(server, self.params)
+        _accounts.changed(self.host, statements(self.params["query"]))
+        return {"rc": 0, **found}
+
+    def _whole(self, server: Session) -> dict[str, Any]:
         server.rows("START TRANSACTION")
         try:
             found = _ran(server, self.params)
@@ -153,7 +158,7 @@ class Run(Command):
             if server.alive:
                 server.rows("ROLLBACK")
             raise
-        return {"rc": 0, **found}
+        return found
 
 
 def _enter(server: Session, params: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 With `app_user` it is the application's own login, at `app_host` (as seen from the host), and one statement. Without it
 another session of the role that remedy uses is opened, and the server must have a slot left that any role may take,
-beside those kept for superusers. Fails where none is to be had. Returns `proved` (in words), `free_for_all` (slots) and
-`seconds`.
+beside those kept for superusers. Fails where none is to be had. A login that the server has refused in this run is not
+tried again. Returns `proved` (in words), `free_for_all` (slots) and `seconds`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 With `reads: true` it is one SELECT, SHOW or EXPLAIN (no ANALYZE) in a read-only transaction, a Probe that may stand in
 `diagnose`. Otherwise it is a command of yours: changed where the server says that rows were written or something was
 made. `positional_args` fill %s, `named_args` fill %(name)s; without them a percent sign is one. Several statements,
-parted by semicolons, are one transaction, and cannot have arguments.
+parted by semicolons, are one transaction, and cannot have arguments. Where the answer never comes it fails, and says
+that nobody knows whether it took effect: it is not tried again.
 
 Returns `query`, `query_result` (rows, each a dict), `rowcount` and `statusmessage`.
 """
@@ -14,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from remedy.agent.kinds import REQUIRED, Command, Failed, Param, Probe
+from remedy.modules.controller import _accounts
 from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, plain, quoted
 from remedy.modules.controller._reading import objection
 
@@ -108,6 +110,7 @@ class Statement(Command):
                 server.trust_names(False)
             except Failed:
                 server.close()  # the next task gets another: this one is in a failed transaction, or another role's
+        _accounts.changed(self.host, [str(self.params["query"])])
         verb, _, rest = str(told["statusmessage"]).partition(" ")
         wrote = verb not in _READS
         if verb in _COUNTED:

@@ -1,0 +1,20 @@
+"""Statements after which a login that was refused may succeed: they make, change or unlock accounts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from remedy.modules.controller._site import Site
+
+_ACCOUNTS = re.compile(
+    r"\b((CREATE|ALTER|RENAME)\s+(OR\s+REPLACE\s+)?(USER|ROLE|GROUP)|GRANT|SET\s+PASSWORD|FLUSH\s+(LOCAL\s+)?PRIVILEGES|"
+    r"pg_reload_conf)\b",
+    re.IGNORECASE,
+)
+
+
+def changed(site: Site, statements: Iterable[str]) -> None:
+    """Tell the run of statements that took effect: after one about accounts, what was refused may be tried again."""
+    if any(_ACCOUNTS.search(each) for each in statements):
+        site.mended()
