@@ -149,6 +149,7 @@ def _facts(play: Play) -> None:
     for title, lines in (
         ("Symptoms", book.symptoms),
         ("Needs on the host", book.privileges),
+        ("Only by hand, with --yes (!), never in a schedule", book.attended),
         ("References", book.references),
     ):
         if lines:

@@ -17,6 +17,7 @@ from remedy.history import Database, HistoryError
 from remedy.schedule import clock
 from remedy.schedule.book import BY_HAND, DONE, REFUSED, RUNNING, Book, Entry
 from remedy.schedule.decide import SKIPPED, Decision, decide, span
+from remedy.schedule.file import written_at
 from remedy.schedule.lease import Lease
 from remedy.schedule.model import PLAY, WAIT, Schedule
 from remedy.schedule.times import Due, between
@@ -68,7 +69,7 @@ class Turn:
         now = world.now()
         story = clock.look(clock.reading_file(world.state, schedule.name))
         upto = now if at is None else self._checked(at, now)
-        begun = self._book.begin(now, schedule.grace)
+        begun = self._book.begin(now, schedule.grace, written_at(schedule.path))
         if back := story.set_back():
             world.say(f"{back}: due times that were handled before that are not handled again")
         passed = self._book.open(between(schedule.rules, schedule.zone, begun, upto))
