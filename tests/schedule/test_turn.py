@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from remedy.errors import InputError, Refused, TaskFailed
 from remedy.history import Database
 from remedy.schedule import Schedule
 from remedy.schedule.book import Book, Entry, prune
+from remedy.schedule.file import written_at
 from remedy.schedule.lease import Lease
 from remedy.schedule.turn import Turn, World
 from tests.schedule.making import made
@@ -105,6 +107,40 @@ def test_a_schedule_first_seen_by_its_timer_runs(tmp_path: Path, database: Datab
     new = made(tmp_path / "ops", name="from-git")
     assert stage.turn(schedule=new).due() == 0
     assert len(stage.played) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "handled"),
+    [
+        ("2099-11-30T02:00:00.5", ["02:01"]),
+        ("2099-11-30T01:59:00.5", ["02:00", "02:01"]),
+        ("2099-11-29T12:00:00", ["01:52", "01:53", "01:54", "01:55", "01:56", "01:57", "01:58", "01:59", "02:00",
+                                 "02:01"]),
+        ("2099-12-24T12:00:00", ["01:52", "01:53", "01:54", "01:55", "01:56", "01:57", "01:58", "01:59", "02:00",
+                                 "02:01"]),  # by a clock that was ahead
+    ],
+)  # fmt: skip
+def test_what_was_due_before_its_file_was_written_is_nobodys_business(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, written: str, handled: list[str]
+) -> None:
+    stage = Stage(tmp_path, database).at("2099-11-30T02:01:01")
+    when = datetime.fromisoformat(f"{written}+00:00")
+    monkeypatch.setattr("remedy.schedule.turn.written_at", lambda path: when)
+    stage.schedule = made(tmp_path / "ops", name="never-added", when="every 1 minute", paused="the move")
+    assert stage.turn().due() == 0
+    assert sorted(f"{entry.due:%H:%M}" for entry in stage.entries()) == handled
+    assert {(entry.state, entry.reason) for entry in stage.entries()} == {("skipped", "paused: the move")}
+
+
+def test_a_file_says_when_it_was_put_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "nightly.yml"
+    assert written_at(path) is None
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    path.write_text("x")
+    os.utime(path, (0, 0))  # what a copy or an archive brings along
+    written = written_at(path)
+    assert written is not None
+    assert before < written <= datetime.now(UTC) + timedelta(seconds=1)
 
 
 def test_a_changed_plan_begins_anew(tmp_path: Path, database: Database) -> None:
