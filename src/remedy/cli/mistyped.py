@@ -57,12 +57,14 @@ def look_for_slips(
 
 def of_modules(playbook: Playbook, project: Project) -> set[str]:
     """Return the variables that modules take from the inventory, wherever they are used, in includes too."""
-    found: set[str] = set()
-    for play in playbook.plays:
-        for section in SECTIONS:
-            for task in _tasks(getattr(play, section), section, play, project, set()):
-                found.update(getattr(task.spec.loaded, "VARIABLES", {}).values())
-    return found
+    tasks = (task for play in playbook.plays for task in tasks_of(play, project))
+    return {name for task in tasks for name in getattr(task.spec.loaded, "VARIABLES", {}).values()}
+
+
+def tasks_of(play: Play, project: Project) -> Iterator[Task]:
+    """Yield the tasks of a play, and those of includes that are named without a template."""
+    for section in SECTIONS:
+        yield from _tasks(getattr(play, section), section, play, project, set())
 
 
 def _tasks(

@@ -223,12 +223,18 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     from remedy.cli import scheduling
     from remedy.cli.prefixed import prefix_output
     from remedy.cli.schedule_edit import read_due
+    from remedy.errors import InputError
     from remedy.schedule.turn import Turn
 
     if prefix:
         prefix_output(name)
     project = scheduling.project_here()
-    one = scheduling.named(project, name)
+    try:
+        one = scheduling.named(project, name)
+    except InputError:
+        if due is not None:  # for a log that many units share; whom it tells stands in the file, too
+            scheduling.say(f"{name}: what is due does not run: its file cannot be used")
+        raise
     at = read_due(due, one)
     with scheduling.history(project) as database:
         turn = Turn(one, scheduling.world(project, database, one, flags, by_hand=due is None))

@@ -57,7 +57,7 @@ def _closed(schedule: Schedule, start: datetime) -> str | None:
     """Return why nothing runs at a moment, None where something does."""
     permission = schedule.permission
     if permission is not None and permission.expired(start, schedule.zone):
-        return f"the permission ends on {permission.until}"
+        return f"the permission's last day is {permission.until}"
     return schedule.opening.closed(start)
 
 
