@@ -236,6 +236,8 @@ def test_a_file_that_broke_is_a_failure_of_its_unit_and_hides_nothing(here: Scen
         assert "error: schedules/nightly.yml:2:7: when: " in done.err
     by_hand = here.run("schedule run nightly")
     assert (by_hand.code, "what is due" in by_hand.err) == (5, False)
+    gone = here.run("schedule run nigthly --due now")
+    assert (gone.code, "what is due" in gone.err) == (5, False)
 
 
 def test_a_file_from_elsewhere_is_added_whole_or_not_at_all(here: Scene) -> None:

@@ -1,4 +1,4 @@
-"""What is marked ! on real servers: a schedule that may do everything else does not do it, wherever it was asked for."""
+"""What is marked ! on real servers: a schedule that may do all else does not do it, wherever it was asked for."""
 
 from __future__ import annotations
 

@@ -224,6 +224,7 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     from remedy.cli.prefixed import prefix_output
     from remedy.cli.schedule_edit import read_due
     from remedy.errors import InputError
+    from remedy.schedule.broken import note
     from remedy.schedule.turn import Turn
 
     if prefix:
@@ -231,9 +232,10 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     project = scheduling.project_here()
     try:
         one = scheduling.named(project, name)
-    except InputError:
-        if due is not None:  # for a log that many units share; whom it tells stands in the file, too
+    except InputError as error:
+        if due is not None and error.where is not None:  # its file is there; whom it tells is not known either
             scheduling.say(f"{name}: what is due does not run: its file cannot be used")
+            note(project.state, name, f"{error.where}: {error.message}")
         raise
     at = read_due(due, one)
     with scheduling.history(project) as database:

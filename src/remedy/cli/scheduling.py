@@ -138,7 +138,7 @@ def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = N
 
 
 def _refuse_attended(schedule: Schedule, playbook: Playbook) -> None:
-    """Raise InputError where the schedule's own variables call for what is marked !; the inventory's show in the run."""
+    """Raise InputError where the schedule's own variables call for what is marked !; others' show in the run."""
     if schedule.mode != PLAY:
         return
     for play in playbook.plays:
