@@ -139,11 +139,11 @@ def _until(day: str) -> dict[str, Any]:
          "the windows are closed at every due time of the next year (with its jitter): it would never run\n"
          "  due times are: daily at 02:00 (UTC), each up to 20 h later"),
         ({"when": "0 0 29 2 *", **_until("2026-12-06")},
-         "the permission ends on 2026-12-06, before it could run for the first time: Tue 2028-02-29 00:00 UTC"),
-        ({**_until("2026-11-29")}, "before it could run for the first time: Mon 2026-11-30 02:00 UTC"),
+         "the permission ends on 2026-12-06, before it could run: the next start is Tue 2028-02-29 00:00 UTC"),
+        ({**_until("2026-11-29")}, "before it could run: the next start is Mon 2026-11-30 02:00 UTC"),
         ({"windows": ["sundays 01:00 to 03:00"], **_until("2026-12-05")},
-         "before it could run for the first time: Sun 2026-12-06 02:00 UTC"),
-        ({"when": "daily at 23:59", "jitter": "5m", **_until("2026-11-29")}, "before it could run for the first time"),
+         "before it could run: the next start is Sun 2026-12-06 02:00 UTC"),
+        ({"when": "daily at 23:59", "jitter": "5m", **_until("2026-11-29")}, "before it could run: the next start is "),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_when_added(words: dict[str, object], expected: str) -> None:

@@ -63,10 +63,13 @@ def _closed(schedule: Schedule, start: datetime) -> str | None:
 
 def next_run(schedule: Schedule, now: datetime) -> Due | None:
     """Return the next due time that runs, None where none does; a pause is left aside."""
-    following = next(starts(schedule, now), None)
-    if following is None or _closed(schedule, following.start) is not None:
-        return None
-    return following.due
+    permission = schedule.permission
+    for each in starts(schedule, now):
+        if _closed(schedule, each.start) is None:
+            return each.due
+        if permission is not None and permission.expired(each.due.at, schedule.zone):
+            return None
+    return None
 
 
 def notes(schedule: Schedule, due: Due) -> list[str]:

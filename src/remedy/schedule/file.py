@@ -182,7 +182,7 @@ def vet(schedule: Schedule, now: datetime) -> None:
         inside = schedule.document["permission"].values_at
         local = first.start.astimezone(schedule.zone)
         raise InputError(
-            f"the permission ends on {permission.until}, before it could run for the first time: "
+            f"the permission ends on {permission.until}, before it could run: the next start is "
             f"{local:%a %Y-%m-%d %H:%M} {schedule.zone.key}",
             where=inside.get("until", start),
             hint="expected a day that is not before that; after the permission's last day nothing runs",
