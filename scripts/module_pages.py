@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from remedy.agent.kinds import REQUIRED, Param
+from remedy.agent.kinds import REQUIRED, Module, Param
 from remedy.modules import ModuleSpec, find, names
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "modules"
@@ -73,6 +73,10 @@ def _page(spec: ModuleSpec) -> str:
         parts.append(_KINDS[kinds[0]])
     if any(each.disruptive for each in spec.classes):
         parts.append("What interrupts a service needs approval in a runbook.")
+    own = [each for each in spec.classes if each.__module__ != Module.__module__]
+    if any(each.attended for each in own):
+        which = "It" if all(each.attended for each in own) else "Part of what it can do"
+        parts.append(f"{which} is marked **!**: only by hand, with `--yes`; no [schedule](../schedules.md) may.")
     rows = ["## Parameters", "", "| parameter | type | default | |", "| --- | --- | --- | --- |"]
     known = {param.name for param in spec.params}
     rows += [_row(param, known) for param in spec.params]

@@ -126,8 +126,8 @@ class Operator:
 
     def here(self, command: str, *arguments: str) -> Result:
         """Run a command in this process, where a test may have changed how remedy works."""
-        inventory = str(self.folder / "inventory/hosts.yml")
-        words = [command, *arguments, "-i", inventory, "--format", "json"]
+        inventory = () if command == "schedule" else ("-i", str(self.folder / "inventory/hosts.yml"))
+        words = [command, *arguments, *inventory, "--format", "json"]
         out, err, code = io.StringIO(), io.StringIO(), 0
         environment = {"REMEDY_STATE": str(self.state), "NO_COLOR": "1"}
         with (
@@ -141,6 +141,15 @@ class Operator:
             except SystemExit as ended:
                 code = int(str(ended.code))
         return finished(code, out.getvalue(), err.getvalue())
+
+    def scheduled(self, playbook: str, limit: str, **variables: Any) -> Result:
+        """Run a schedule now whose permission is for everything that one can be for."""
+        permission = {"kinds": ["D", "R"], "at_most": "100%", "until": "2099-12-31", "by": "anna@example.com"}
+        words = {"playbook": playbook, "inventory": "hosts", "limit": limit, "mode": "play", "when": "@daily"}
+        given = {"vars": variables} if variables else {}
+        written = {**words, **given, "permission": permission}
+        self.write(f"schedules/{playbook}.yml", yaml.safe_dump(written, sort_keys=False))
+        return self.here("schedule", "run", playbook)
 
     def start(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,90 @@ def test_bad_input_is_refused_when_added(here: Scene, text: str, expected: str) 
     assert expected in done.err
     assert here.run("schedule show bad").code == 5
     assert not list((here.folder / "state").glob("runs/*"))
+
+
+def test_an_end_is_told_where_it_matters(here: Scene) -> None:
+    days = [datetime.now(UTC).date() + timedelta(days=number) for number in (-2, 2)]
+    text = "playbook: look\nmode: play\nwhen: daily at 00:00\npermission: {kinds: [R], at_most: 1, until: %s, by: a}\n"
+    here.write({"schedules/nightly.yml": text % days[1]})
+    assert here.run("schedule add nightly").code == 0
+    shown = here.run("schedule show nightly -n 4").out
+    assert shown.count(f"does not run, the permission's last day is {days[1]}") == 2
+    here.write({"schedules/nightly.yml": text % days[0]})
+    ended = here.run("schedule show nightly -n 2")
+    assert ended.code == 5
+    assert "\\n" not in ended.out
+    assert (
+        f"state:      cannot run: schedules/nightly.yml:4:45: the permission ended on {days[0]}; expected a day that "
+        "is still to come; who grants it writes a new one\n"
+    ) in ended.out
+    assert ended.out.count(f"does not run, the permission's last day is {days[0]}") == 2
+    (row,) = json.loads(here.run("schedule list --format json").out)
+    assert [each["starts"] for each in row["next"]] == [None]
+    assert here.run("schedule list").out.splitlines()[1].split()[3] == "-"
+
+
+def test_jitter_that_leads_out_of_the_window(here: Scene) -> None:
+    """`list`, `show` and `add` mean the moment at which it starts; `due` is later than `add` says by the jitter."""
+    text = "playbook: look\nwhen: daily at 02:00\njitter: {}\nwindows: daily 02:00 to 02:30\n"
+    here.write({"schedules/nightly.yml": text.format("1h")})
+    added = here.run("schedule add nightly")
+    assert added.code == 0, added.err
+    following = json.loads(here.run("schedule show nightly -n 60 --format json").out)["next"]
+    runs = next(each for each in following if each["starts"])
+    moment = runs["local"].removesuffix(" UTC")
+    assert any(each["starts"] is None and "outside its windows" in each["note"] for each in following)
+    assert f"next at {moment} UTC" in added.err
+    assert moment in here.run("schedule list").out
+
+
+def test_a_variable_that_nobody_knows_is_told_with_its_place(here: Scene) -> None:
+    here.write({"schedules/nightly.yml": "playbook: look\nwhen: daily at 02:00\nvars:\n  limit: 3\n  xyz: 1\n"})
+    added = here.run("schedule add nightly")
+    assert added.code == 0
+    assert "warning: schedules/nightly.yml:5:3: xyz: 'look' has no such variable\n" in added.err
+    assert "-e" not in added.err
+
+
+def test_what_is_marked_is_refused_where_the_file_asks_for_it(here: Scene) -> None:
+    here.write({"playbooks/flush.yml": LOOK.replace("severity: P2}\n", "severity: P2, attended: [limit]}\n", 1)})
+    text = "playbook: flush\nmode: play\nwhen: daily at 02:00\nvars:\n  limit: {}\n"
+    here.write({"schedules/nightly.yml": text.format(7)})
+    done = here.run("schedule add nightly")
+    assert done.code == 5
+    assert done.err == (
+        "error: schedules/nightly.yml:5:10: 'limit' calls for what 'flush' does only by hand (!): no schedule may\n"
+        "  take it out here; by hand: remedy play flush -e limit=... --yes\n"
+    )
+    here.write({"schedules/nightly.yml": text.format(5)})  # as the runbook has it
+    assert here.run("schedule add nightly").code == 0
+    here.write({"schedules/nightly.yml": text.format(7).replace("mode: play\n", "")})
+    assert here.run("schedule add nightly").code == 0  # it only looks
+    assert "Only by hand, with --yes (!), never in a schedule:\n  limit\n" in here.run("doc flush").out
+
+
+def test_a_pause_that_nobody_added_begins_with_its_file(here: Scene) -> None:
+    here.write({"schedules/nightly.yml": "playbook: look\nwhen: every 1 minute\ngrace: 1h\n"})
+    assert here.run("schedule pause nightly --why 'the move'").code == 0
+    begun = datetime.now(UTC).replace(second=0, microsecond=0)
+    assert here.run("schedule run nightly --due now").code == 0
+    # At most the minute that came between the two.
+    assert all(datetime.fromisoformat(each["due"]) > begun for each in _show(here)["last"])
+
+
+def test_a_file_that_broke_is_a_failure_of_its_unit_and_hides_nothing(here: Scene) -> None:
+    here.write({"schedules/nightly.yml": "playbook: look\nwhen: every 1 minute\n"})
+    assert here.run("schedule add nightly").code == 0
+    here.write({"schedules/nightly.yml": "playbook: look\nwhen: every 1 minit\n"})
+    for due in ("now", "2026-01-01T00:00:00Z"):
+        done = here.run(f"schedule run nightly --due {due}")
+        assert done.code == 5
+        assert "nightly: what is due does not run: its file cannot be used\n" in done.err
+        assert "error: schedules/nightly.yml:2:7: when: " in done.err
+    by_hand = here.run("schedule run nightly")
+    assert (by_hand.code, "what is due" in by_hand.err) == (5, False)
+    gone = here.run("schedule run nigthly --due now")
+    assert (gone.code, "what is due" in gone.err) == (5, False)
 
 
 def test_a_file_from_elsewhere_is_added_whole_or_not_at_all(here: Scene) -> None:

@@ -164,7 +164,11 @@ def test_the_table_shows_what_matters(project: Path) -> None:
 
 
 def test_the_page_has_a_plot_of_each(project: Path) -> None:
-    assert run("--html", "capacity.html").return_value == 0
+    done = run("--html", "capacity.html")
+    assert (done.return_value, done.stderr) == (0, "wrote capacity.html, with 3 plots\n")
+    empty = run("--html", "empty.html", "--below", "2")
+    assert empty.stderr == "wrote empty.html, without a plot: there is nothing to show\n"
+    assert "<svg" not in (project / "empty.html").read_text()
     page = (project / "capacity.html").read_text()
     assert page.count("<svg") == 3
     assert "<b>" not in page

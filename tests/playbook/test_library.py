@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from remedy.cli.mistyped import of_modules
+from remedy.cli.mistyped import of_modules, tasks_of
+from remedy.engine.guards import perhaps
+from remedy.modules.parameters import has_template
 from remedy.playbook import Include, load, load_tasks, walk
 from remedy.project import Project
 from remedy.secret import Secrets
-from remedy.template import Layer, Templar
+from remedy.template import Layer, Templar, UnknownValue
 
 PROJECT = Project(Path("/nowhere"))
 NAMES = [one.name for one in PROJECT.playbooks()]
@@ -41,6 +43,20 @@ def test_no_variable_of_a_runbook_hides_one_of_the_inventory(name):
     playbook = load(PROJECT.playbook(name), project=PROJECT)
     own = {str(key) for play in playbook.plays for key in play.vars}
     assert own & of_modules(playbook, PROJECT) == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_runbook_names_the_variables_of_what_it_does_only_by_hand(name):
+    def written(value):
+        if has_template(value):
+            raise UnknownValue("it is rendered on the way", "")
+        return value
+
+    for play in plays(name):
+        guards = [perhaps(play, task, written) for task in tasks_of(play, PROJECT)]
+        assert bool(play.runbook.attended) == any(guard is not None and guard.attended for guard in guards)
+        # Empty, so that nobody gets by default what is only by hand.
+        assert [play.vars[variable] for variable in play.runbook.attended if play.vars[variable]] == []
 
 
 def fixes():

@@ -124,6 +124,7 @@ def test_runbook_metadata(play):
             severity: P1
             symptoms: [No space left on device]
             references: man df
+            attended: [volumes]
           diagnose:
             - ping:
     """).runbook
@@ -133,6 +134,7 @@ def test_runbook_metadata(play):
         ("man df",),
         (),
     )
+    assert found.attended == ("volumes",)
 
 
 def test_task_keywords(task):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from remedy.engine.approval import Planned
+from remedy.engine.approval import Planned, nobody
 from remedy.errors import Refused
 from remedy.report import Question
 from remedy.report.approval import describe
@@ -59,3 +59,19 @@ def test_secrets_are_masked_in_the_question() -> None:
         question({"db1": [sessions(1), step]})
     assert "hush" not in str(told.value)
     assert "n *** -> new" in str(told.value)
+
+
+def test_what_is_marked_says_so() -> None:
+    steps = [
+        Planned(task="Flush", guarded="destructive", object="every key", attended=True),
+        Planned(task="Skip", guarded="destructive", object="one", attended=True, unknown=True, reason="r"),
+        Planned(task="Restart", guarded="disruptive", object="unit:a"),
+    ]
+    assert describe({"db1": steps}).splitlines()[1:] == [
+        "  db1: destroy every key  [Flush] (!)",
+        "  db1: perhaps destroy: one  [Skip] (!)",
+        "      not known yet: r",
+        "  db1: interrupt unit:a  [Restart]",
+    ]
+    with pytest.raises(Refused, match=r"db1: Flush: destructive: every key \(!\)\n"):
+        nobody({"db1": steps})

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from remedy.errors import InputError
 from remedy.schedule import vet
 from remedy.schedule.crontab import crontab
-from tests.schedule.making import ROOT, made, read
+from remedy.schedule.file import starts
+from tests.schedule.making import ROOT, made, moments, read
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 FILE = f"{ROOT}/schedules/nightly.yml"
@@ -115,6 +119,10 @@ def test_a_name_that_is_none() -> None:
         read(_BASE, name="Nightly!")
 
 
+def _until(day: str) -> dict[str, Any]:
+    return {"mode": "play", "permission": {"kinds": ["R"], "at_most": 1, "until": day, "by": "me"}}
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -127,6 +135,15 @@ def test_a_name_that_is_none() -> None:
         ({"blackouts": [{"from": "2026-01-01", "to": "2030-01-01"}]}, "the blackouts are closed at every"),
         ({"mode": "play", "permission": {"kinds": ["R"], "at_most": 1, "until": "2026-11-28", "by": "me"}},
          "the permission ended on 2026-11-28"),
+        ({"jitter": "20h", "windows": ["daily 02:00 to 02:01"]},
+         "the windows are closed at every due time of the next year (with its jitter): it would never run\n"
+         "  due times are: daily at 02:00 (UTC), each up to 20 h later"),
+        ({"when": "0 0 29 2 *", **_until("2026-12-06")},
+         "the permission ends on 2026-12-06, before it could run: the next start is Tue 2028-02-29 00:00 UTC"),
+        ({**_until("2026-11-29")}, "before it could run: the next start is Mon 2026-11-30 02:00 UTC"),
+        ({"windows": ["sundays 01:00 to 03:00"], **_until("2026-12-05")},
+         "before it could run: the next start is Sun 2026-12-06 02:00 UTC"),
+        ({"when": "daily at 23:59", "jitter": "5m", **_until("2026-11-29")}, "before it could run: the next start is "),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_when_added(words: dict[str, object], expected: str) -> None:
@@ -146,7 +163,10 @@ def test_what_cannot_work_is_refused_when_added(words: dict[str, object], expect
         {"windows": ["sat 22:00 to 04:00"]},  # Sunday, 02:00
         {"when": "every 1 minute", "windows": ["first sunday of july 03:00 to 03:05"]},
         {"blackouts": [{"from": "2026-01-01", "to": "2027-11-01"}]},
-        {"mode": "play", "permission": {"kinds": ["R"], "at_most": 1, "until": "2026-11-29", "by": "me"}},
+        _until("2026-11-30"),
+        {"when": "daily at 13:00", **_until("2026-11-29")},
+        {"windows": ["sundays 01:00 to 03:00"], **_until("2026-12-06")},
+        {"when": "daily at 02:00", "jitter": "2h", "windows": ["daily 02:30 to 04:30"]},
     ],
 )
 def test_what_can_work_is_taken(words: dict[str, object]) -> None:
@@ -172,3 +192,26 @@ def test_a_title_is_one_line() -> None:
     lines = crontab(schedule, ["remedy"], ROOT, ROOT, ["--vault-password-file", "/a b%"]).splitlines()
     assert [line for line in lines if line and not line.startswith(("#", "CRON_TZ=", "0 2 * * *  cd "))] == []
     assert lines[-1].endswith("--due now --vault-password-file '/a b\\%'")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    when=st.sampled_from(["daily at 02:00", "every 6 hours at :20", "mon, thu at 02:00", "hourly at :15"]),
+    jitter=st.sampled_from(["0s", "10m", "2h", "20h"]),
+    windows=st.sampled_from([[], ["daily 02:00 to 02:30"], ["sat 22:00 to 04:00"], ["daily 08:00 to 09:00"]]),
+    blackouts=st.sampled_from([[], ["weekdays 00:00 to 12:00"], [{"from": "2026-11-29", "to": "2026-12-09"}]]),
+    now=moments("2026-11-01", "2027-03-01"),
+)
+def test_what_starts_is_what_starts_one_by_one(
+    when: str, jitter: str, windows: list[str], blackouts: list[Any], now: datetime
+) -> None:
+    words = {"windows": windows, "blackouts": blackouts}
+    one = made(when=when, jitter=jitter, **{name: value for name, value in words.items() if value})
+    end = now + timedelta(days=21)
+    plain = [
+        (due.at, due.at + one.late_by(due))
+        for due in takewhile(lambda due: due.at < end, one.dues(now))
+        if not due.gap and one.opening.closed(due.at + one.late_by(due)) is None
+    ]
+    found = takewhile(lambda each: each.due.at < end, starts(one, now))
+    assert [(each.due.at, each.start) for each in found] == plain

@@ -15,8 +15,10 @@ def _permission(kinds: str = "DR", most: float = 0.5, share: bool = True) -> Per
     return Permission(frozenset(kinds), most, share, date(2027, 6, 30), "anna@example.com")
 
 
-def _step(kind: str, *, unknown: bool = False) -> Planned:
-    return Planned(task="restart it", guarded=kind, object="service:nginx", unknown=unknown)
+def _step(kind: str, *, unknown: bool = False, attended: bool = False) -> Planned:
+    return Planned(
+        task="restart it", guarded=kind, object="service:nginx", unknown=unknown, attended=attended
+    )
 
 
 def test_what_is_covered_happens() -> None:
@@ -41,6 +43,21 @@ def test_a_kind_that_is_not_covered_is_named(unknown: bool) -> None:
     assert "its permission is for R only" in caught.value.message
     assert f"web1: {'perhaps ' if unknown else ''}destroys service:nginx" in caught.value.message
     assert "interrupts" not in caught.value.message
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.parametrize("permission", [None, _permission(most=1.0)])
+def test_what_is_marked_is_never_covered(permission: Permission | None, unknown: bool) -> None:
+    with pytest.raises(Refused) as caught:
+        Standing("nightly", permission, 4)(
+            {"web1": [_step("disruptive")], "web2": [_step("destructive", unknown=unknown, attended=True)]}
+        )
+    assert caught.value.exit_code == 3
+    assert caught.value.message == (
+        "the schedule 'nightly' may not do this: what is marked ! never runs unattended\n"
+        f"    web2: {'perhaps ' if unknown else ''}destroys service:nginx  [restart it] (D!)"
+    )
+    assert "no permission covers it" in caught.value.hint
 
 
 def test_more_hosts_than_the_share_are_refused_over_all_batches() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,8 @@ from remedy.errors import InputError, Refused, TaskFailed
 from remedy.history import Database
 from remedy.schedule import Schedule
 from remedy.schedule.book import Book, Entry, prune
+from remedy.schedule.broken import Broken, note
+from remedy.schedule.file import written_at
 from remedy.schedule.lease import Lease
 from remedy.schedule.turn import Turn, World
 from tests.schedule.making import made
@@ -105,6 +109,68 @@ def test_a_schedule_first_seen_by_its_timer_runs(tmp_path: Path, database: Datab
     new = made(tmp_path / "ops", name="from-git")
     assert stage.turn(schedule=new).due() == 0
     assert len(stage.played) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "handled"),
+    [
+        ("2099-11-30T02:00:00.5", ["02:01"]),
+        ("2099-11-30T01:59:00.5", ["02:00", "02:01"]),
+        ("2099-11-29T12:00:00", ["01:52", "01:53", "01:54", "01:55", "01:56", "01:57", "01:58", "01:59", "02:00",
+                                 "02:01"]),
+        ("2099-12-24T12:00:00", ["01:52", "01:53", "01:54", "01:55", "01:56", "01:57", "01:58", "01:59", "02:00",
+                                 "02:01"]),  # by a clock that was ahead
+    ],
+)  # fmt: skip
+def test_what_was_due_before_its_file_was_written_is_nobodys_business(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, written: str, handled: list[str]
+) -> None:
+    stage = Stage(tmp_path, database).at("2099-11-30T02:01:01")
+    when = datetime.fromisoformat(f"{written}+00:00")
+    monkeypatch.setattr("remedy.schedule.turn.written_at", lambda path: when)
+    stage.schedule = made(tmp_path / "ops", name="never-added", when="every 1 minute", paused="the move")
+    assert stage.turn().due() == 0
+    assert sorted(f"{entry.due:%H:%M}" for entry in stage.entries()) == handled
+    assert {(entry.state, entry.reason) for entry in stage.entries()} == {("skipped", "paused: the move")}
+
+
+def test_times_at_which_the_file_was_broken_say_so(tmp_path: Path, database: Database) -> None:
+    stage = Stage(tmp_path, database).at("2099-12-02T11:00:00")
+    since = datetime(2099, 11, 30, 2, 0, 5, tzinfo=UTC)
+    note(tmp_path, "nightly", "nightly.yml:2:7: when: 'x'")
+    note(tmp_path, "nightly", "another one")
+    (kept,) = (tmp_path / "schedules").glob("*.broken")
+    said = json.loads(kept.read_text())
+    assert said["why"] == "nightly.yml:2:7: when: 'x'"
+    assert abs(said["since"] - datetime.now(UTC).timestamp()) < 60
+    kept.write_text(json.dumps({**said, "since": since.timestamp()}))
+    assert stage.turn().due() == 0
+    assert [entry.reason for entry in stage.entries()][::-1][:2] == [
+        "its file could not be used: nightly.yml:2:7: when: 'x'"
+    ] * 2
+    assert {entry.state for entry in stage.entries()} == {"missed"}
+    assert not kept.exists()
+    stage.at("2099-12-04T11:00:00").turn().due()
+    assert "its file" not in str(stage.entries()[0].reason)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"since": "x", "why": 1}', '{"since": 1e300, "why": "x"}', "[]"])
+def test_what_was_remembered_of_a_broken_file_cannot_harm(tmp_path: Path, text: str) -> None:
+    (tmp_path / "schedules").mkdir()
+    (tmp_path / "schedules" / "nightly.broken").write_text(text)
+    due = next(made(tmp_path).dues(datetime(2099, 1, 1, tzinfo=UTC)))
+    assert Broken(tmp_path, "nightly", 600).why(due) is None
+
+
+def test_a_file_says_when_it_was_put_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "nightly.yml"
+    assert written_at(path) is None
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    path.write_text("x")
+    os.utime(path, (0, 0))  # what a copy or an archive brings along
+    written = written_at(path)
+    assert written is not None
+    assert before < written <= datetime.now(UTC) + timedelta(seconds=1)
 
 
 def test_a_changed_plan_begins_anew(tmp_path: Path, database: Database) -> None:

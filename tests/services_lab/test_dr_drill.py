@@ -63,6 +63,15 @@ def test_both_servers_are_drilled_and_measured_and_nothing_stays(
         assert server.shell("ls -d /var/backups/remedy-drill 2>/dev/null || true") == ""
 
 
+def test_a_schedule_may_drill_for_the_database_is_the_drills_own(
+    servers: tuple[Database, Postgres], lab: Lab, tmp_path: Path
+):
+    operator = Operator(tmp_path, lab, lab.host("dr1"), lab.host("dr2"), ansible_become=True, drill=True)
+    done = operator.scheduled("dr-drill", "all", dr_rows=500, dr_commits=10)
+    assert done.code == 0, done.stderr
+    assert {finding["resolved"] for finding in done.report["findings"]} == {True}
+
+
 def test_without_leave_it_is_refused_before_the_first_change(
     servers: tuple[Database, Postgres], lab: Lab, tmp_path: Path
 ):

@@ -316,6 +316,9 @@ def test_the_runbook_skips_only_what_is_listed_and_once(bench: Bench) -> None:
     wrong = bench.book(mysql_skip_errors=[1146])
     assert wrong.code == 2
     assert "a list of 1062 and 1032" in json.dumps(wrong.report)
+    night = bench.operator.scheduled("mysql-replication", pair.replica.host, mysql_skip_errors=[1062])
+    assert (night.code, night.report["changes"], pair.error()) == (3, [], 1062)
+    assert "what is marked ! never runs unattended" in night.stderr
     done = bench.book(mysql_skip_errors=[1062])
     assert (done.code, ids(done, resolved=True)) == (0, ["replication-broken"]), problems(done)
     assert len(done.report["changes"]) == 1

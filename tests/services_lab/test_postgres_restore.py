@@ -193,6 +193,10 @@ def test_whoever_approves_a_restore_reads_what_it_comes_to(bench: Bench):
     assert f"its sessions end, and it holds the data of {path}, made 20" in said
     assert " seconds ago; what it holds now stays as shop_damaged_TIME" in said, "as its manifest says, not its file"
     assert "destroy" not in said
+    given = {"restore_database": "shop", "restore_backup": "newest", "restore_confirm": "shop"}
+    night = bench.operator.scheduled("postgres-restore", bench.server.host, **given)
+    assert (night.code, night.report["changes"]) == (3, [])
+    assert "interrupts postgresql database:shop  [Let the two change places] (R!)" in night.stderr
     assert bench.databases() == ["shop"]
 
 

@@ -99,13 +99,15 @@ def listed(items, noun):
 class Module(object):
     """What all kinds share. `params` are checked and complete; `host` is the agent's `Host`.
 
-    A class MAY set `destructive` (D: it destroys something), `disruptive` (R: it interrupts a service),
+    A class MAY set `destructive` (D: it destroys something), `disruptive` (R: it interrupts a service), beside one of
+    these `attended` (!: only by hand, with a variable of its own and --yes; no schedule can be permitted to do it),
     `interruptible` = False (a deadline or a lost link lets the step under way finish), `deadline` (seconds).
     """
 
     kind = ""
     destructive = False
     disruptive = False
+    attended = False
     interruptible = True
     deadline = 60
 

@@ -54,6 +54,7 @@ def capacity(
     from remedy.history.growth import RESOURCES, days_of, growths
     from remedy.history.opening import filled
     from remedy.project import Project
+    from remedy.report.text import count
 
     for name in resources:
         if name not in RESOURCES:
@@ -74,6 +75,8 @@ def capacity(
             raise InputError(
                 f"cannot write {path}: {error.strerror}", hint="--html expects a file"
             ) from error
+        plots = f"with {count(len(short), 'plot')}" if short else "without a plot: there is nothing to show"
+        click.echo(f"wrote {path}, {plots}", err=True)
     if shape == "json":
         click.echo(growing.as_json(short, moment, now))
     else:

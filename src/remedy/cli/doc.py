@@ -69,7 +69,8 @@ def _title(path: Path, project: Project) -> str:
 def _module(spec: ModuleSpec) -> None:
     kinds = ", ".join(dict.fromkeys(each.kind for each in spec.classes)) or "control"
     guards = {"destroys": any(each.destructive for each in spec.classes),
-              "interrupts": any(each.disruptive for each in spec.classes)}  # fmt: skip
+              "interrupts": any(each.disruptive for each in spec.classes),
+              "! only with --yes, never in a schedule": any(each.attended for each in spec.classes)}  # fmt: skip
     asks = "".join(f", {word}" for word, said in guards.items() if said)
     _say(f"{spec.name} ({kinds}{asks}): {spec.summary}", hang=2)
     if spec.details:
@@ -148,6 +149,7 @@ def _facts(play: Play) -> None:
     for title, lines in (
         ("Symptoms", book.symptoms),
         ("Needs on the host", book.privileges),
+        ("Only by hand, with --yes (!), never in a schedule", book.attended),
         ("References", book.references),
     ):
         if lines:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import click
 
+from remedy.document import Map
 from remedy.errors import InputError, Position, RemedyError
 from remedy.inventory import Host, Inventory
 from remedy.modules.parameters import has_template
@@ -20,7 +20,7 @@ _WHERE = Position("command line (-e)")
 
 
 def look_for_slips(
-    extra: Mapping[str, Any],
+    extra: Map,
     playbook: Playbook,
     inventory: Inventory,
     hosts: Sequence[Host],
@@ -50,17 +50,21 @@ def look_for_slips(
                 where=_WHERE,
                 hint=f"did you mean '{near[0]}'? `remedy doc {playbook.path.stem}` lists them",
             )
-        click.echo(f"warning: -e {name}: '{playbook.path.stem}' has no such variable", err=True)
+        where = extra.keys_at.get(name)
+        said = f"-e {name}" if where is None or not where.line else f"{where}: {name}"
+        click.echo(f"warning: {said}: '{playbook.path.stem}' has no such variable", err=True)
 
 
 def of_modules(playbook: Playbook, project: Project) -> set[str]:
     """Return the variables that modules take from the inventory, wherever they are used, in includes too."""
-    found: set[str] = set()
-    for play in playbook.plays:
-        for section in SECTIONS:
-            for task in _tasks(getattr(play, section), section, play, project, set()):
-                found.update(getattr(task.spec.loaded, "VARIABLES", {}).values())
-    return found
+    tasks = (task for play in playbook.plays for task in tasks_of(play, project))
+    return {name for task in tasks for name in getattr(task.spec.loaded, "VARIABLES", {}).values()}
+
+
+def tasks_of(play: Play, project: Project) -> Iterator[Task]:
+    """Yield the tasks of a play, and those of includes that are named without a template."""
+    for section in SECTIONS:
+        yield from _tasks(getattr(play, section), section, play, project, set())
 
 
 def _tasks(

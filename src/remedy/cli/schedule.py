@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from remedy.cli import options
+
+if TYPE_CHECKING:
+    from remedy.schedule.times import Due
 
 _login = options.stack(
     options.user,
@@ -83,6 +86,7 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     remedy schedule add logs-weekly                      (check a file that you wrote)
     """
     from remedy.cli import schedule_edit as edit
+    from remedy.cli import schedule_pages as pages
     from remedy.cli import scheduling
     from remedy.report.text import count
     from remedy.schedule.book import Book
@@ -97,10 +101,8 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     with scheduling.history(project) as database:
         Book(database, new, scheduling.holder()).begin(now)
         by = served(database, project_key(project), name)
-    following = next(iter(new.dues(now)))
-    scheduling.say(
-        f"{path}: {count(hosts, 'host')}, next at {following.wall:%a %Y-%m-%d %H:%M %Z}"
-    )
+    following = pages.next_run(new, now)
+    scheduling.say(f"{path}: {count(hosts, 'host')}, {_next(following)}")
     if new.permission is not None and not new.permission.hosts(hosts):
         scheduling.say(
             f"warning: at most {new.permission.at_most} of {count(hosts, 'host')} is none: on none may it destroy or "
@@ -113,6 +115,12 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     else:
         scheduling.say(f"the daemon at work starts it: {by.holder}")
     return 0
+
+
+def _next(following: Due | None) -> str:
+    if following is None:
+        return "and never: remedy schedule show says why"
+    return f"next at {following.wall:%a %Y-%m-%d %H:%M %Z}"
 
 
 @schedule.command("list", short_help="All, with the next and the last time of each.")
@@ -180,7 +188,7 @@ def show(name: str, number: int, shape: str, **flags: Any) -> int:
     try:
         hosts = scheduling.check(one, flags, now).hosts
     except RemedyError as error:
-        trouble, code = str(error), error.exit_code
+        trouble, code = "; ".join(map(str.strip, str(error).splitlines())), error.exit_code
     with scheduling.pasts(project) as past_of:
         past = past_of(one, number)
     if shape == "json":
@@ -215,12 +223,20 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     from remedy.cli import scheduling
     from remedy.cli.prefixed import prefix_output
     from remedy.cli.schedule_edit import read_due
+    from remedy.errors import InputError
+    from remedy.schedule.broken import note
     from remedy.schedule.turn import Turn
 
     if prefix:
         prefix_output(name)
     project = scheduling.project_here()
-    one = scheduling.named(project, name)
+    try:
+        one = scheduling.named(project, name)
+    except InputError as error:
+        if due is not None and error.where is not None:  # its file is there; whom it tells is not known either
+            scheduling.say(f"{name}: what is due does not run: its file cannot be used")
+            note(project.state, name, f"{error.where}: {error.message}")
+        raise
     at = read_due(due, one)
     with scheduling.history(project) as database:
         turn = Turn(one, scheduling.world(project, database, one, flags, by_hand=due is None))
@@ -250,6 +266,7 @@ def pause(name: str, why: str) -> int:
 def resume(name: str) -> int:
     """Let a paused schedule run again; what passed meanwhile does not."""
     from remedy.cli import schedule_edit as edit
+    from remedy.cli import schedule_pages as pages
     from remedy.cli import scheduling
     from remedy.schedule.turn import Turn
 
@@ -262,8 +279,7 @@ def resume(name: str) -> int:
         # What passed while it was paused is recorded so, and cannot be taken for missed later.
         Turn(one, scheduling.world(project, database, one, {}, by_hand=False)).due()
     edit.resume(one)
-    following = next(iter(one.dues(datetime.now(UTC))))
-    scheduling.say(f"{name} runs again, next at {following.wall:%a %Y-%m-%d %H:%M %Z}")
+    scheduling.say(f"{name} runs again, {_next(pages.next_run(one, datetime.now(UTC)))}")
     return 0
 
 

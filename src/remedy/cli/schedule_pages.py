@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from remedy.report.text import count, safe
 from remedy.schedule.book import Entry
 from remedy.schedule.decide import span
+from remedy.schedule.file import starts
 from remedy.schedule.model import DIAGNOSE, Schedule
 from remedy.schedule.times import Due
 from remedy.schedule.windows import texts
@@ -39,7 +40,7 @@ def upcoming(schedule: Schedule, now: datetime, number: int) -> list[dict[str, A
     found = []
     for due in islice(schedule.dues(now), number):
         start = due.at + schedule.late_by(due)
-        closed = None if due.gap else schedule.opening.closed(start)
+        closed = None if due.gap else _closed(schedule, start)
         note = notes(schedule, due)
         found.append(
             {
@@ -50,6 +51,25 @@ def upcoming(schedule: Schedule, now: datetime, number: int) -> list[dict[str, A
             }
         )
     return found
+
+
+def _closed(schedule: Schedule, start: datetime) -> str | None:
+    """Return why nothing runs at a moment, None where something does."""
+    permission = schedule.permission
+    if permission is not None and permission.expired(start, schedule.zone):
+        return f"the permission's last day is {permission.until}"
+    return schedule.opening.closed(start)
+
+
+def next_run(schedule: Schedule, now: datetime) -> Due | None:
+    """Return the next due time that runs, None where none does; a pause is left aside."""
+    permission = schedule.permission
+    for each in starts(schedule, now):
+        if _closed(schedule, each.start) is None:
+            return each.due
+        if permission is not None and permission.expired(each.due.at, schedule.zone):
+            return None
+    return None
 
 
 def notes(schedule: Schedule, due: Due) -> list[str]:
@@ -83,9 +103,8 @@ def list_text(rows: Sequence[tuple[str, ...]]) -> str:
 
 def list_row(schedule: Schedule, past: Past | None, now: datetime) -> tuple[str, ...]:
     """Return a schedule's line of the list; `past` is None where nobody knows."""
-    runs = (due for due in islice(schedule.dues(now), 1000) if not due.gap)
-    following = next((due for due in runs if schedule.opening.closed(due.at) is None), None)
-    at = "-" if following is None or schedule.paused is not None else f"{following.wall:%a %Y-%m-%d %H:%M}"
+    following = next_run(schedule, now) if schedule.paused is None else None
+    at = "-" if following is None else f"{following.wall:%a %Y-%m-%d %H:%M}"
     last = "?" if past is None else outcome(past.entries[0] if past.entries else None)
     return schedule.name, schedule.mode, schedule.playbook, at, last, state(schedule, now)
 

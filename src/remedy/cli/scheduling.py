@@ -19,6 +19,7 @@ from remedy.cli.playing import play_named, prepare
 from remedy.cli.session import Unattended, me
 from remedy.errors import InputError, Position
 from remedy.history import Database, HistoryError, open_database
+from remedy.playbook import Playbook
 from remedy.project import Project
 from remedy.report.text import safe
 from remedy.schedule import Schedule, load_schedule, vet
@@ -118,7 +119,7 @@ def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = N
     for name in schedule.inventories or (None,):
         _at(where, lambda name=name: project.inventory(name))  # type: ignore[misc]
     try:
-        session, _, hosts = prepare(
+        session, playbook, hosts = prepare(
             schedule.playbook,
             mode=_mode(schedule),
             flags=_flags(schedule, flags),
@@ -130,9 +131,24 @@ def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = N
         elif error.where.file.startswith("command line"):
             error.where = at.get("vars", start)
         raise
+    _refuse_attended(schedule, playbook)
     check_targets(schedule, project, flags)
     here = [each.name for each in hosts if _is_here(session.inventory.layers(each))]
     return Checked(len(hosts), here)
+
+
+def _refuse_attended(schedule: Schedule, playbook: Playbook) -> None:
+    """Raise InputError where the schedule's own variables call for what is marked !; others' show in the run."""
+    if schedule.mode != PLAY:
+        return
+    for play in playbook.plays:
+        for name in play.runbook.attended if play.runbook else ():
+            if name in schedule.vars and schedule.vars[name] != play.vars.get(name):
+                raise InputError(
+                    f"'{name}' calls for what '{schedule.playbook}' does only by hand (!): no schedule may",
+                    where=schedule.vars.values_at.get(name),
+                    hint=f"take it out here; by hand: remedy play {schedule.playbook} -e {name}=... --yes",
+                )
 
 
 def _is_here(layers: Sequence[Layer]) -> bool:

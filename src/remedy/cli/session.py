@@ -123,6 +123,7 @@ class Session(Struct, frozen=True, kw_only=True):
             forks=flags.get("forks") or project.settings.forks or 50,
             diff=bool(flags.get("diff")),
             yes=bool(flags.get("yes")),
+            unattended=unattended is not None,
             tags=_tags("--tags", flags.get("tags", ())),
             skip_tags=_tags("--skip-tags", flags.get("skip_tags", ())),
             verbosity=int(flags.get("verbosity") or 0),

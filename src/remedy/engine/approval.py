@@ -16,7 +16,8 @@ PATIENCE = 30.0
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """One step as the check pass foresaw it: `guarded` says that it destroys or interrupts, "" that it does neither.
+    """One step as the check pass foresaw it: `guarded` says that it destroys or interrupts, "" that it does neither;
+    `attended`, that it is marked ! and nothing that answers by itself may approve it.
 
     The latter are shown beside the others, never asked about. `means` says what a step comes to where the object's id
     does not. `items` are what a Sweep would take, as {item, reason, size, perhaps count and noun}; `before` and
@@ -29,6 +30,7 @@ class Planned(Struct, frozen=True, kw_only=True):
     task: str
     guarded: str
     object: str
+    attended: bool = False
     means: str = ""
     items: tuple[Mapping[str, Any], ...] = ()
     bytes: int | None = None
@@ -39,6 +41,11 @@ class Planned(Struct, frozen=True, kw_only=True):
     before: Any = None
     after: Any = None
     happened: str = ""
+
+    @property
+    def mark(self) -> str:
+        """Return what the texts of an approval add to it."""
+        return " (!)" if self.attended else ""
 
 
 Plans = Mapping[str, Sequence[Planned]]
@@ -54,7 +61,7 @@ Of steps that are all unknown nobody need be asked yet: it raises Refused where 
 def nobody(plans: Plans) -> None:
     """Refuse: nobody is there to be asked."""
     steps = [
-        f"    {host}: {each.task}: {each.guarded}: {each.object}"
+        f"    {host}: {each.task}: {each.guarded}: {each.object}{each.mark}"
         for host in plans
         for each in plans[host]
         if each.guarded
@@ -131,11 +138,11 @@ class Approval:
 
         `host` is the one that is touched, whosever task it is.
         """
-        mark = (step.task, step.guarded, step.object)  # a restart that was shown is no leave to stop it
+        mark = (step.task, step.guarded, step.attended, step.object)  # a restart that was shown is no leave to stop it
         known = [
             each
             for each in self._by_touched().get(host, ())
-            if not each.unknown and (each.task, each.guarded, each.object) == mark
+            if not each.unknown and (each.task, each.guarded, each.attended, each.object) == mark
         ]
         shown = {str(item.get("item")) for each in known for item in each.items}
         new = tuple(item for item in step.items if str(item.get("item")) not in shown)

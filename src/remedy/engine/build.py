@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -14,7 +13,7 @@ from remedy.engine.control import Desk
 from remedy.engine.cursor import Cursor
 from remedy.engine.delegation import Delegate, Delegation
 from remedy.engine.flight import FAILED, OK, SKIPPED, UNKNOWN, Entry, Item
-from remedy.engine.guards import guarded, perhaps, perhaps_within
+from remedy.engine.guards import Guard, guarded, perhaps, perhaps_within
 from remedy.engine.keywords import Keywords, environment_of, identity_of, list_of, number_of
 from remedy.engine.marked import refuse
 from remedy.engine.source import TaskSource
@@ -23,7 +22,7 @@ from remedy.engine.unknown import hangs_on, names_in
 from remedy.engine.variables import Variables
 from remedy.errors import InputError
 from remedy.modules import ModuleSpec, check, find, prepare
-from remedy.playbook import Include, Node, Task
+from remedy.playbook import Include, Task
 from remedy.template import Layer, Pending, Scope, UnknownValue
 
 READ_ONLY = ("diagnose", "diagnose again")
@@ -65,7 +64,7 @@ class Builder:
             self._fill(entry)
         except UnknownValue as unknown:
             about, guard = self._about(entry), self._guard(entry)
-            entry.items = [Item(0, status=UNKNOWN, reason=str(unknown.reason), about=about, guarded=guard)]
+            entry.items = [Item(0, status=UNKNOWN, reason=str(unknown.reason), about=about, guard=guard)]
         except InputError as error:
             if not self._run.bus.begun:
                 raise
@@ -88,17 +87,18 @@ class Builder:
         if isinstance(why, UnknownValue):
             guard = None
             if self._state.quiet and isinstance(node, Include):
-                guard = perhaps_within(self._play.play, partial(self._nodes, node, scope, section))
-            item = Item(0, status=UNKNOWN, reason=str(why.reason), guarded=guard)
+                guard = perhaps_within(
+                    self._play.play,
+                    node,
+                    lambda include, name: self._play.tasks_file(name, include, section),
+                    lambda value: self._run.templar.render(value, scope, where=node.position),
+                )
+            item = Item(0, status=UNKNOWN, reason=str(why.reason), guard=guard)
         else:
             item = _failed(0, (), str(why))
         return Entry(task, cursor, words, scope, section, items=[item], host=self._state.name)
 
-    def _nodes(self, include: Include, scope: Scope, section: str) -> tuple[Node, ...]:
-        name = self._run.templar.render(include.file, scope, where=include.position)
-        return self._play.tasks_file(str(name), include, section)
-
-    def _guard(self, entry: Entry) -> str | None:
+    def _guard(self, entry: Entry) -> Guard | None:
         """Return how a task is guarded, as far as it can be told though it is unknown what it would do."""
         return perhaps(
             self._play.play, entry.task, lambda value: self._run.templar.render(value, entry.scope)
@@ -190,7 +190,7 @@ class Builder:
                 about = " ".join(names_in(params)) if spec.may_change else ""
                 guard = guarded(self._play.play, spec, spec.kind(params))
                 return [
-                    Item(index, layers, value, status=UNKNOWN, reason=reason, about=about, guarded=guard)
+                    Item(index, layers, value, status=UNKNOWN, reason=reason, about=about, guard=guard)
                 ]
         for part in parts:
             if "clock_skew" in spec.internal:
@@ -321,7 +321,7 @@ class Builder:
             identity=identity,
             kind=kind,
             reads=reads,
-            guarded=guarded(self._play.play, spec, module),
+            guard=guarded(self._play.play, spec, module),
         )
 
 

@@ -155,7 +155,7 @@ class Carrier:
         """Return why a write must not be: the operator stops the run, or never approved this."""
         if self.run.stop.is_set():
             return "stopped by the operator"
-        if item.guarded is None or play.gate is None:
+        if item.guard is None or play.gate is None:
             return None
         return play.gate.beyond(self.state.name, planned(entry, item, intent))
 

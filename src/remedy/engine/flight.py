@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from remedy.engine.cursor import Cursor
+from remedy.engine.guards import Guard
 from remedy.engine.keywords import Keywords
 from remedy.engine.turns import Key
 from remedy.playbook import Task
@@ -38,7 +39,7 @@ class Item(Struct):
     identity: Identity | None = None
     kind: str = ""
     reads: bool = False
-    guarded: str | None = None
+    guard: Guard | None = None
     left_out: bool = False
     host: str | None = None
     about: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from remedy.agent.kinds import Module
 from remedy.errors import InputError
@@ -14,6 +14,16 @@ from remedy.template import UnknownValue
 
 Render = Callable[[Any], Any]
 """Renders a value of a task; raises UnknownValue where check mode cannot know it."""
+
+Read = Callable[[Include, str], tuple[Node, ...]]
+"""Reads the tasks of an include whose file has this name."""
+
+
+class Guard(NamedTuple):
+    """How a step is guarded: "destructive" or "disruptive"; `attended`: no schedule may do it (!)."""
+
+    kind: str
+    attended: bool = False
 
 
 def asks(play: Play, spec: ModuleSpec) -> bool:
@@ -26,14 +36,15 @@ def may_ask(play: Play, node: Node) -> bool:
     return asks(play, node.spec) if isinstance(node, Task) else True
 
 
-def guarded(play: Play, spec: ModuleSpec, module: type[Module]) -> str | None:
-    """Return "destructive" or "disruptive" where a step of this class asks in a play, else None."""
+def guarded(play: Play, spec: ModuleSpec, module: type[Module]) -> Guard | None:
+    """Return how a step of this class is guarded where it asks in a play, else None."""
     if not (spec.own or play.runbook or play.diagnose):
         return None
-    return "destructive" if module.destructive else "disruptive" if module.disruptive else None
+    kind = "destructive" if module.destructive else "disruptive" if module.disruptive else None
+    return None if kind is None else Guard(kind, module.attended)
 
 
-def perhaps(play: Play, task: Task, render: Render) -> str | None:
+def perhaps(play: Play, task: Task, render: Render) -> Guard | None:
     """Return how a task is guarded of which check mode cannot tell what it would do.
 
     What its parameters leave open counts as the worst that they may make of it.
@@ -52,22 +63,43 @@ def perhaps(play: Play, task: Task, render: Render) -> str | None:
     try:
         return guarded(play, spec, spec.kind(_Known(known, unknown)))
     except Exception:  # a module's own code, that looks at what is not checked yet, or not known
-        return _worst(guarded(play, spec, each) for each in spec.classes)
+        return worst(guarded(play, spec, each) for each in spec.classes)
 
 
-def perhaps_within(play: Play, read: Callable[[], tuple[Node, ...]]) -> str | None:
-    """Return how an include is guarded of which check mode cannot tell what it would do; `read` gives its tasks."""
+def perhaps_within(play: Play, include: Include, read: Read, render: Render) -> Guard | None:
+    """Return how an include is guarded of which check mode cannot tell what it would do.
+
+    `read` gives an include's tasks. Of those that nobody can name the worst is to be expected.
+    """
+    return _within(play, include, read, render, set())
+
+
+def _within(play: Play, include: Include, read: Read, render: Render, seen: set[tuple[str, str]]) -> Guard | None:
     try:
-        nodes = [node for node, _ in walk(read())]
+        name = str(render(include.file))
+        mark = (include.position.file, name)
+        if mark in seen:
+            return None
+        nodes = [node for node, _ in walk(read(include, name))]
     except (UnknownValue, InputError):
-        return "disruptive"
-    found = [perhaps(play, node, _written) for node in nodes if isinstance(node, Task)]
-    return _worst([*found, *("disruptive" for node in nodes if isinstance(node, Include))])
+        return Guard("disruptive", attended=True)
+    inside = seen | {mark}
+    return worst(
+        perhaps(play, node, _written)
+        if isinstance(node, Task)
+        # What the includes around it have set meanwhile may be part of its name.
+        else _within(play, node, read, _written, inside)
+        for node in nodes
+        if isinstance(node, Task | Include)
+    )
 
 
-def _worst(found: Iterable[str | None]) -> str | None:
-    kinds = set(found)
-    return next((each for each in ("destructive", "disruptive") if each in kinds), None)
+def worst(found: Iterable[Guard | None]) -> Guard | None:
+    """Return the worst of all in one."""
+    guards = [each for each in found if each is not None]
+    kinds = {each.kind for each in guards}
+    attended = any(each.attended for each in guards)
+    return next((Guard(each, attended) for each in ("destructive", "disruptive") if each in kinds), None)
 
 
 def _written(value: Any) -> Any:

@@ -197,6 +197,7 @@ class HostSite(_Place):
         self._lent: set[str] = set()
         self.check = bool((item.message or {}).get("check"))
         self.yes = bool(carrier.run.options.yes)
+        self.unattended = carrier.run.options.unattended
         self.clock_skew = carrier.state.clock_skew
         self.foreseen = carrier.state.foreseen
         self.warn = talk.warn

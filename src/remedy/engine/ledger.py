@@ -126,7 +126,7 @@ class Ledger:
             return
         predicted = bool(change.get("predicted"))
         if self._state.quiet:
-            if item.guarded or (predicted and kind != "command"):
+            if item.guard or (predicted and kind != "command"):
                 self.planned.append(planned(entry, item, change))
             return
         message = item.message or {}
@@ -176,7 +176,7 @@ class Ledger:
         items = entry.items
         handlers = self._handlers(entry)
         for item in items:
-            if self._state.quiet and item.status == UNKNOWN and item.guarded:
+            if self._state.quiet and item.status == UNKNOWN and item.guard:
                 self.planned.append(doubtful(entry, item))
             if item.effect is not None:
                 item.effect()
@@ -286,7 +286,8 @@ def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
     hidden = entry.no_log or entry.secret
     return Planned(
         task=entry.task.title,
-        guarded=item.guarded or "",
+        guarded=item.guard.kind if item.guard else "",
+        attended=item.guard is not None and item.guard.attended,
         object=str(change.get("object", "")),
         means=str(change.get("means") or ""),
         items=tuple(change.get("items") or ()),
@@ -303,7 +304,8 @@ def doubtful(entry: Entry, item: Item) -> Planned:
     """Return a guarded step of which check mode could not tell what it would do."""
     return Planned(
         task=entry.task.title,
-        guarded=item.guarded or "",
+        guarded=item.guard.kind if item.guard else "",
+        attended=item.guard is not None and item.guard.attended,
         object=" ".join(dict.fromkeys((entry.task.module, *item.about.split()))),
         unknown=True,
         reason=item.reason,

@@ -10,12 +10,14 @@ APPLY, CHECK, DIAGNOSE, ROLLBACK = "apply", "check", "diagnose", "rollback"
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """The flags of a run; `mode` is apply, check, diagnose or rollback."""
+    """The flags of a run; `mode` is apply, check, diagnose or rollback; `unattended`: a schedule's, and its permission
+    answers where an operator would."""
 
     mode: str = APPLY
     forks: int = 50
     diff: bool = False
     yes: bool = False
+    unattended: bool = False
     reads_only: bool = False
     tags: tuple[str, ...] = ()
     skip_tags: tuple[str, ...] = ()

@@ -127,7 +127,10 @@ Node = Task | Block | Include
 
 
 class Runbook(Struct, frozen=True, kw_only=True):
-    """What a runbook says about itself; `severity` is P0 to P3."""
+    """What a runbook says about itself; `severity` is P0 to P3.
+
+    `attended` names the variables that call for what is marked !: only by hand, with --yes.
+    """
 
     position: Position
     title: str | None = None
@@ -136,6 +139,7 @@ class Runbook(Struct, frozen=True, kw_only=True):
     symptoms: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     privileges: tuple[str, ...] = ()
+    attended: tuple[str, ...] = ()
 
 
 class Play(Common, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ _RUNBOOK: dict[str, readers.Reader] = {
     "symptoms": readers.constants,
     "references": readers.constants,
     "privileges": readers.constants,
+    "attended": readers.constants,
 }
 
 

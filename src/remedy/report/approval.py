@@ -99,11 +99,11 @@ def _about(step: Planned) -> str:
 
 def _step(host: str, step: Planned) -> list[str]:
     if step.unknown:
-        perhaps = f"  {host}: perhaps {_VERBS[step.guarded]}: {step.object}  [{step.task}]"
+        perhaps = f"  {host}: perhaps {_VERBS[step.guarded]}: {step.object}  [{step.task}]{step.mark}"
         return [perhaps, f"      not known yet: {step.reason}"]
     what = f": {count(amount(step.items), noun(step.items))}" if step.items else ""
     freed = f", {size(step.bytes)}" if step.bytes else ""
-    lines = [f"  {host}: {_VERBS[step.guarded]} {step.object}{what}{freed}  [{step.task}]"]
+    lines = [f"  {host}: {_VERBS[step.guarded]} {step.object}{what}{freed}  [{step.task}]{step.mark}"]
     lines += [f"      {step.means}"] if step.means else []
     largest = sorted(step.items, key=lambda item: -(item.get("size") or 0))
     lines += [f"      {_item(item)}" for item in largest[:_ITEMS]]

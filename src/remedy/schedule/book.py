@@ -57,12 +57,17 @@ class Book:
         self._holder = holder
         self._now = now
 
-    def begin(self, now: datetime, grace: float = 0.0) -> datetime:
+    def begin(self, now: datetime, grace: float = 0.0, written: datetime | None = None) -> datetime:
         """Return the moment up to which all due times are handled; at the first sight of a plan `grace` seconds ago.
+
+        `written`: when its file was, which says nothing of what was due before it.
 
         What a clock that was ahead has left in the future counts once that time comes: its due times are taken.
         """
         schedule = self._schedule
+        first = now - timedelta(seconds=grace)
+        if written is not None and first < written <= now:  # a later one is of a clock that was ahead
+            first = written
         with self._database.writing() as connection:
             mine = times.c.schedule == schedule.key
             # A clock that was ahead called them missed: they are to come, or have just come (nobody may have looked
@@ -94,13 +99,13 @@ class Book:
                 # What another plan left undone is nobody's business now; a microsecond keeps it apart from due times.
                 seen = now.replace(microsecond=max(now.microsecond, 1))
                 _ignore(connection, [self._row(seen, ADDED, schedule.planned)])
-                begun = now - timedelta(seconds=grace)
+                begun = first
             elif plan.due > now + _AHEAD:
                 # Seen by a clock that was ahead, or has been set back since: from now on is what it meant. Left there,
                 # everything up to then would count as handled.
                 seen = now.replace(microsecond=max(now.microsecond, 1))
                 connection.execute(update(times).where(times.c.id == plan.id).values(due=seen))
-                begun = now - timedelta(seconds=grace)
+                begun = first
             else:
                 begun = min(plan.due, now)
             return begun if handled is None else max(begun, handled)

@@ -26,7 +26,7 @@ from remedy.schedule import clock
 from remedy.schedule.book import Book
 from remedy.schedule.children import Children
 from remedy.schedule.decide import span
-from remedy.schedule.file import load_schedule, project_key, schedule_files
+from remedy.schedule.file import load_schedule, project_key, schedule_files, written_at
 from remedy.schedule.jobs import JobStore, lease_name
 from remedy.schedule.lease import Lease
 from remedy.schedule.model import ONCE, Schedule
@@ -318,10 +318,8 @@ def _written(path: Path) -> datetime:
     """Return when a file was put in its place; at most the moments ago that it takes to notice one."""
     now = datetime.now(UTC)
     noticed = now - timedelta(seconds=_FILES + 2 * _TICK)
-    with suppress(OSError, OverflowError, ValueError):
-        # Not the time that a copy or an archive brings along.
-        return min(max(datetime.fromtimestamp(path.stat().st_ctime, UTC), noticed), now)
-    return now
+    written = written_at(path)
+    return now if written is None else min(max(written, noticed), now)
 
 
 def _signature(project: Project) -> Signature:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from remedy.document import Map, load_file, load_yaml
 from remedy.errors import InputError, Position, nearest
 from remedy.playbook import readers
 from remedy.project import Project
 from remedy.schedule import reading
+from remedy.schedule.decide import span
 from remedy.schedule.model import DIAGNOSE, ONCE, PLAY, REFUSE, SKIP, WAIT, Schedule
+from remedy.schedule.permission import Permission
+from remedy.schedule.times import Due
 from remedy.schedule.when import read_when
 from remedy.schedule.windows import Opening
 
@@ -161,37 +167,84 @@ def vet(schedule: Schedule, now: datetime) -> None:
             where=inside.get("until", start),
             hint="expected a day that is still to come; who grants it writes a new one",
         )
-    if not _opens(schedule, now):
+    following = starts(schedule, now)
+    first = next(following, None)
+    if first is None:
         word = "windows" if schedule.opening.windows else "blackouts"
+        late = " (with its jitter)" if schedule.jitter else ""
         raise InputError(
-            f"the {word} are closed at every due time of the next year: it would never run",
+            f"the {word} are closed at every due time of the next year{late}: it would never run",
             where=at.get(word, start),
-            hint=f"due times are: {', '.join(schedule.when)} ({schedule.zone.key})",
+            hint=f"due times are: {', '.join(schedule.when)} ({schedule.zone.key})"
+            + (f", each up to {span(timedelta(seconds=schedule.jitter))} later" if schedule.jitter else ""),
+        )
+    if permission is not None and not _any_within(permission, schedule, [first], following):
+        inside = schedule.document["permission"].values_at
+        local = first.start.astimezone(schedule.zone)
+        raise InputError(
+            f"the permission ends on {permission.until}, before it could run: the next start is "
+            f"{local:%a %Y-%m-%d %H:%M} {schedule.zone.key}",
+            where=inside.get("until", start),
+            hint="expected a day that is not before that; after the permission's last day nothing runs",
         )
 
 
-def _opens(schedule: Schedule, now: datetime) -> bool:
-    """Say whether there is a due time within a year at which something may start."""
+class Start(NamedTuple):
+    """A due time that runs, and the moment at which it starts: later by its jitter."""
+
+    due: Due
+    start: datetime
+
+
+def starts(schedule: Schedule, now: datetime) -> Iterator[Start]:
+    """Yield the due times after a moment at whose start something may run, within a year; a pause is left aside.
+
+    Where only blackouts limit it, and no due time comes within a year, the first one counts.
+    """
     opening, moment, until = schedule.opening, now, now + _YEAR
-    if not opening.windows and not opening.blackouts:
-        return True
+    early = timedelta(seconds=schedule.jitter + 1)  # by which a due time may be before its start
     seen = False
-    while moment < until:
+    while True:
         for due in schedule.dues(moment):
-            if due.at >= until:
-                return not seen and not opening.windows and opening.closed(due.at) is None
+            start = due.at + schedule.late_by(due)
+            if due.at >= until and (seen or opening.windows):
+                return
             seen = True
-            if not due.gap and opening.closed(due.at) is None:
-                return True
+            moment = due.at
+            if not due.gap and opening.closed(start) is None:
+                yield Start(due, start)
+                continue
+            if opening.closed(due.at) is None:
+                continue
+            # What is due while it is closed, and starts before it opens, does not run either.
             later = opening.skip_to(due.at)
             if later is None and opening.windows and opening.opens(due.at) is None:
-                return False
-            if later is not None and later > due.at:
-                moment = later - timedelta(seconds=1)  # a due time at the opening itself counts
+                return
+            if later is not None and later - early > moment:
+                moment = later - early
                 break
         else:
+            return
+
+
+def _any_within(
+    permission: Permission, schedule: Schedule, first: Iterable[Start], following: Iterator[Start]
+) -> bool:
+    """Say whether anything starts before a permission is over."""
+    for each in chain(first, following):
+        if not permission.expired(each.start, schedule.zone):
+            return True
+        if permission.expired(each.due.at, schedule.zone):
             return False
     return False
+
+
+def written_at(path: Path) -> datetime | None:
+    """Return when a file was put in its place, None where it is gone or its file system cannot say."""
+    with suppress(OSError, OverflowError, ValueError):
+        # Not the time that a copy or an archive brings along.
+        return datetime.fromtimestamp(path.stat().st_ctime, UTC)
+    return None
 
 
 def _places(schedule: Schedule) -> list[Position]:

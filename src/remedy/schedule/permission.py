@@ -14,6 +14,11 @@ KINDS = {"D": "destructive", "R": "disruptive"}
 _LETTERS = {name: letter for letter, name in KINDS.items()}
 _VERBS = {"destructive": "destroys", "disruptive": "interrupts"}
 _SHOWN = 8
+_GRANT = "grant it in its file (permission: {kinds, at_most, until, by}), or play it by hand"
+_BY_HAND = (
+    "no permission covers it: play it by hand, with its own variable and --yes; where that variable stands in the "
+    "schedule's file or the inventory, take it out there"
+)
 
 
 class Permission(Struct, frozen=True):
@@ -49,7 +54,8 @@ class Permission(Struct, frozen=True):
 class Standing:
     """Answers for whoever gave a permission: an Approver. Called one plan at a time, for all hosts of a batch.
 
-    What it does not cover is refused, before the first write of the batch. `hosts` is how many the run has.
+    What it does not cover is refused, before the first write of the batch, and what is marked ! in any case. `hosts` is
+    how many the run has.
     """
 
     def __init__(self, schedule: str, permission: Permission | None, hosts: int) -> None:
@@ -64,6 +70,8 @@ class Standing:
         steps = [(host, step) for host in plans for step in plans[host] if step.guarded]
         if not steps:
             return
+        if attended := [(host, step) for host, step in steps if step.attended]:
+            raise self._refused("what is marked ! never runs unattended", attended, hint=_BY_HAND)
         permission = self._permission
         if permission is None:
             raise self._refused("it has no permission for what nobody is there to approve", steps)
@@ -82,14 +90,15 @@ class Standing:
                 )
             self._touched = touched
 
-    def _refused(self, why: str, steps: list[tuple[str, Planned]]) -> Refused:
+    def _refused(self, why: str, steps: list[tuple[str, Planned]], hint: str = _GRANT) -> Refused:
         lines = [
             f"    {host}: {'perhaps ' if step.unknown else ''}{_VERBS.get(step.guarded, step.guarded)} "
-            f"{step.object}  [{step.task}] ({_LETTERS.get(step.guarded, '?')})"
+            f"{step.object}  [{step.task}] "
+            f"({_LETTERS.get(step.guarded, '?')}{'!' if step.attended else ''})"
             for host, step in steps[:_SHOWN]
         ]
         lines += [f"    ... and {len(steps) - _SHOWN} more"] if len(steps) > _SHOWN else []
         return Refused(
             f"the schedule '{self._schedule}' may not do this: {why}\n" + "\n".join(lines),
-            hint="grant it in its file (permission: {kinds, at_most, until, by}), or play it by hand",
+            hint=hint,
         )

@@ -16,7 +16,9 @@ from remedy.errors import InputError, Interrupted, Refused, RemedyError
 from remedy.history import Database, HistoryError
 from remedy.schedule import clock
 from remedy.schedule.book import BY_HAND, DONE, REFUSED, RUNNING, Book, Entry
+from remedy.schedule.broken import Broken
 from remedy.schedule.decide import SKIPPED, Decision, decide, span
+from remedy.schedule.file import written_at
 from remedy.schedule.lease import Lease
 from remedy.schedule.model import PLAY, WAIT, Schedule
 from remedy.schedule.times import Due, between
@@ -67,8 +69,9 @@ class Turn:
         world, schedule = self._world, self._schedule
         now = world.now()
         story = clock.look(clock.reading_file(world.state, schedule.name))
+        broken = Broken(world.state, schedule.name, schedule.grace)
         upto = now if at is None else self._checked(at, now)
-        begun = self._book.begin(now, schedule.grace)
+        begun = self._book.begin(now, schedule.grace, written_at(schedule.path))
         if back := story.set_back():
             world.say(f"{back}: due times that were handled before that are not handled again")
         passed = self._book.open(between(schedule.rules, schedule.zone, begun, upto))
@@ -79,10 +82,19 @@ class Turn:
             self._handled(upto)
         elif not passed:
             world.say(f"{schedule.name}: nothing is due")
+        if not passed:
+            broken.over()
         code = 0
         while passed:
-            decision = decide(schedule, passed, world.now(), story.why, self._book.overlaps(passed))
+            decision = decide(
+                schedule,
+                passed,
+                world.now(),
+                lambda due: broken.why(due) or story.why(due),
+                self._book.overlaps(passed),
+            )
             self._record(decision)
+            broken.over()
             if decision.start is None:
                 return code
             ended = self._start(decision.start, decision.late)

@@ -66,7 +66,8 @@ class Site(Protocol):
     """A host of the inventory, seen from the control machine; everything on it is done by its own agent or a line.
 
     `name` is the inventory's, `address` where it is reached, `user` who the task's steps run as there; `yes`: the
-    operator has said --yes, which what nobody can bring back may ask for beside an approval.
+    operator has said --yes, which what nobody can bring back may ask for beside an approval; `unattended`: a schedule
+    plays, and what is marked ! is foreseen so that its permission refuses it.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Site(Protocol):
     user: str
     check: bool
     yes: bool
+    unattended: bool
     clock_skew: float | None
 
     def reach(self, addresses: Sequence[Address]) -> Line:

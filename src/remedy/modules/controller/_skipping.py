@@ -110,6 +110,7 @@ class Skip(Action):
 
     happened = "skipped"
     destructive = True
+    attended = True
     interruptible = False
 
     _replica: Replica | None = None

@@ -45,6 +45,7 @@ class Drop(Sweep):
 
     happened = "dropped"
     noun = "slot"
+    attended = True
 
     def key(self) -> str:
         """Return what is swept."""
@@ -58,7 +59,8 @@ class Drop(Sweep):
                 continue
             held = each["held_bytes"] or 0
             why = f"it is in use (pid {each['active_pid']})" if each["active"] else ""
-            if not why and not self.host.yes:
+            # A schedule's permission is told of it, and says no: kept without a word the slot would fill the disk.
+            if not why and not (self.host.yes or self.host.unattended):
                 why = "with --yes it is dropped, and nobody can bring it back"
             reason = why or f"{each['type']}, nobody uses it, it holds {size(held)} of WAL back"
             # The position moves only when somebody uses it.

@@ -41,6 +41,7 @@ class Flush(Action):
     happened = "flushed"
     noun = "key"
     destructive = True
+    attended = True
     interruptible = False
     deadline = 600
 

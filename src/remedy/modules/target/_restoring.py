@@ -192,10 +192,15 @@ class Restoring(Resource):
                 )
 
 
+DRILL = "remedy_drill_"
+"""What the name of a database begins with that a drill has made: nobody misses what it holds."""
+
+
 class Swapping(object):
     """The restored database in the place of the damaged one; goes before a Restoring. MUST answer swap and back."""
 
     disruptive = True  # what is there now is put aside, not destroyed
+    attended = True  # which data are in service is for people to say
     ended = ()
 
     def swap(self, done, aside):

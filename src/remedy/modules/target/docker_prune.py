@@ -73,7 +73,7 @@ def check_params(params):
 
 
 def kind(params):
-    return DockerPrune
+    return Volumes if params.get("volumes") else DockerPrune
 
 
 class DockerPrune(Sweep):
@@ -144,6 +144,12 @@ class DockerPrune(Sweep):
             return None
         sizes = os.statvfs(self._root)
         return sizes.f_bfree * sizes.f_frsize
+
+
+class Volumes(DockerPrune):
+    """Volumes go, too, with what somebody keeps in them."""
+
+    attended = True
 
 
 def _root(engine):

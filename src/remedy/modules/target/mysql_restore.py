@@ -71,7 +71,9 @@ def check_params(params):
 
 
 def kind(params):
-    return Swapped if params.get("state") == "swapped" else Restored
+    if params.get("state") != "swapped":
+        return Restored
+    return OfDrill if str(params.get("name")).startswith(_restoring.DRILL) else Swapped
 
 
 class Restored(_restoring.Restoring):
@@ -210,3 +212,9 @@ class Swapped(_restoring.Swapping, Restored):
         self.ended = _mysql_swap.exchange(
             self.client, self.name, done[0], self.beside, state="verified", served=True
         )
+
+
+class OfDrill(Swapped):
+    """The database is a drill's own."""
+
+    attended = False

@@ -74,7 +74,9 @@ def check_params(params):
 
 
 def kind(params):
-    return Swapped if params.get("state") == "swapped" else Restored
+    if params.get("state") != "swapped":
+        return Restored
+    return OfDrill if str(params.get("name")).startswith(_restoring.DRILL) else Swapped
 
 
 class Restored(_restoring.Restoring):
@@ -180,3 +182,9 @@ class Swapped(_restoring.Swapping, Restored):
     def _exchange(self, front, source, aside, marks, comment):
         said = json.dumps({"remedy": marks}, sort_keys=True)
         self.ended = _postgres_swap.exchange(self.client, front, source, aside, said, comment)
+
+
+class OfDrill(Swapped):
+    """The database is a drill's own."""
+
+    attended = False
