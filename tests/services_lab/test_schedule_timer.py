@@ -22,7 +22,7 @@ TOKEN = "9f86d081884c7d65"
 # What the play's own machine lets it do: where it may write, and with which privileges it is.
 PROBE = f"""\
 #!/bin/sh
-for path in /etc/probed /usr/probed {PROJECT}/probed {STATE}/probed {HISTORY}/probed /dev/shm/probed; do
+for path in /etc/probed /usr/probed {PROJECT}/probed {STATE}/probed {HISTORY}/probed; do
     (: > "$path") 2> /dev/null && echo "wrote $path"
 done
 touch {PROJECT}/probed 2>&1
@@ -30,7 +30,6 @@ grep -E '^(NoNewPrivs|Seccomp|CapBnd):' /proc/self/status
 sudo -n true 2> /dev/null && echo "became root"
 unshare --user true 2> /dev/null && echo "made a namespace"
 ls -A /tmp
-ls /dev
 exit 0
 """
 PROBED = f"""\
@@ -47,9 +46,13 @@ def keeper(lab: Lab, host_factory: HostFactory) -> Keeper:
     keeper.furnish()
     keeper.put(f"{PROJECT}/playbooks/mark.yml", MARK)
     keeper.put(f"{PROJECT}/playbooks/probed.yml", PROBED)
-    keeper.put("/usr/local/bin/probe", PROBE, 0o755)
     # Outside the state folder, which is all that the sandbox lets it write else.
     keeper.run("install", "-d", "-o", "admin", "-m", "0700", HISTORY)
+    keeper.put("/usr/local/bin/probe", PROBE, 0o755)
+    keeper.put("/tmp/somebody-elses", "x")
+    # Without the sandbox it can do all that.
+    can = keeper.run("sh", "-c", "/usr/local/bin/probe; rm -f $(find /srv /var/lib -name probed)", user="admin")
+    assert {f"wrote {PROJECT}/probed", "became root", "somebody-elses", "NoNewPrivs:\t0"} <= set(can.split("\n"))
     keeper.put(f"{PROJECT}/remedy.yml", f"history: sqlite:///{HISTORY}/history.db\n")
     return keeper
 
@@ -154,6 +157,7 @@ def test_a_timer_fires_plays_on_another_host_and_tells(keeper: Keeper, web: Web)
     assert "CapBnd:\t0000000000000000" in lines
     assert "became root" not in lines
     assert "made a namespace" not in lines
+    assert "somebody-elses" not in lines
 
 
 @pytest.mark.soak
