@@ -161,7 +161,7 @@ def test_cron_a_timer_and_the_daemon_do_the_same(keeper: Keeper) -> None:
     }
     for way, log in logs.items():
         assert f"the schedule '{way}-refused' may not do this: its permission is for D only" in log, (way, log)
-        assert re.search(r"\n    web: interrupts \S+  \[restart cron\] \(R\)\n", log), (way, log)
+        assert re.search(r"web: interrupts \S+  \[restart cron\] \(R\)\n", log), (way, log)
     for way in ("timer", "daemon"):
         assert list(map(_shape, runs[way])) == list(map(_shape, runs["cron"])), way
     # The exit codes as those see them who started it; findings are no failure of a unit.

@@ -124,7 +124,7 @@ UMask=0077
 
 
 def _writable(place: Place) -> str:
-    # Without the first no service begins; a disk that is not mounted is for remedy to tell of, not for systemd.
+    # With "-" the service starts without it, too: that a disk is not mounted remedy says better than systemd.
     words = [quoted(str(place.state)), *(quoted(f"-{folder}") for folder in place.written)]
     return "".join(f"ReadWritePaths={word}\n" for word in words)
 
