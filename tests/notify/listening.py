@@ -61,7 +61,9 @@ class Web:
 
 
 @contextmanager
-def web_server(*answers: tuple[int, Any], waits: float = 0.0) -> Iterator[tuple[Web, int]]:
+def web_server(
+    *answers: tuple[int, Any], waits: float = 0.0, address: str = "127.0.0.1"
+) -> Iterator[tuple[Web, int]]:
     """Yield what keeps the webhooks' bodies, and the port."""
     web = Web(list(answers) or [(200, {})], waits)
 
@@ -80,7 +82,7 @@ def web_server(*answers: tuple[int, Any], waits: float = 0.0) -> Iterator[tuple[
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((address, 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

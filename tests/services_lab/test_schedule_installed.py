@@ -1,12 +1,15 @@
-"""Schedules handed to what a host has: a real cron, a timer with credentials, a user's own systemd."""
+"""Schedules handed to what a host has: a real cron, a timer with credentials, a user's own systemd; the daemon."""
 
 from __future__ import annotations
 
 import json
+import re
 import textwrap
+from datetime import datetime
 from typing import Any
 
 import pytest
+import yaml
 
 from remedy.lab import Lab
 from remedy.template.vault import encrypt
@@ -21,6 +24,18 @@ LOOK = """\
   runbook: {severity: P2}
   diagnose:
     - finding: {id: odd, severity: P2, title: odd, evidence: 1}
+"""
+REFUSED = """\
+- hosts: all
+  gather_facts: false
+  runbook: {severity: P2, symptoms: [none]}
+  diagnose:
+    - finding: {id: odd, severity: P2, title: odd, evidence: 1}
+  tasks:
+    - name: restart cron
+      service: {name: cron, state: restarted}
+  verify:
+    - assert: {that: true}
 """
 SECRET = """\
 - hosts: all
@@ -38,7 +53,8 @@ ADMIN = 2001
 @pytest.fixture(scope="module")
 def keeper(lab: Lab, host_factory: HostFactory) -> Keeper:
     host_factory("clock2")
-    host_factory("web2")
+    for name in ("web2", "web3", "web4"):
+        host_factory(name)
     keeper = Keeper(lab, "clock2", ("web2",))
     keeper.furnish()
     keeper.put(f"{PROJECT}/playbooks/mark.yml", MARK)
@@ -56,12 +72,14 @@ def _add(keeper: Keeper, name: str, *words: str) -> None:
     keeper.lab.run(keeper.name, ["chown", "-R", "admin:admin", STATE, PROJECT])
 
 
-def _ended(keeper: Keeper, *names: str) -> list[dict[str, Any]]:
+def _ended(keeper: Keeper, *names: str, project: str = PROJECT) -> list[dict[str, Any]]:
     """Wait until each of these schedules has ended a run; return the first one of each."""
     found = []
     for name in names:
         over = keeper.until(
-            f"a run of {name}", lambda name=name: [e for e in keeper.past(name) if e["exit_code"] is not None], 150
+            f"a run of {name}",
+            lambda name=name: [e for e in keeper.past(name, project) if e["exit_code"] is not None],
+            210,
         )
         found.append(over[-1])
     return found
@@ -74,38 +92,83 @@ def _events(keeper: Keeper, run: str) -> list[dict[str, Any]]:
 
 def _shape(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """Return of each event what does not hang on the moment."""
-    return [tuple(each.get(key) for key in ("type", "host", "module", "status", "section")) for each in events]
+    keys = ("event", "host", "mode", "section", "task", "module", "status", "object", "id", "outcome", "exit_code")
+    return [tuple(each.get(key) for key in keys) for each in events]
 
 
 @pytest.mark.soak
-def test_cron_does_what_a_timer_does(keeper: Keeper) -> None:
-    key = keeper.lab.identity.key.read_text()
-    keeper.put("/home/admin/lab_key", key, 0o600)
-    keeper.lab.run(keeper.name, ["chown", "admin:admin", "/home/admin/lab_key"])
-    plays, looks = ("--playbook", "mark", "--mode", "play"), ("--playbook", "look", "--mode", "diagnose")
-    lines = ""
-    for name, words in (("cron-plays", plays), ("cron-looks", looks)):
-        _add(keeper, name, *words)
-        lines += keeper.remedy("schedule", "export", name, "--cron", "--private-key", "/home/admin/lab_key").stdout
-    keeper.lab.run(keeper.name, ["crontab", "-u", "admin", "-"], stdin=lines.encode())
-    keeper.lab.run(keeper.name, ["systemctl", "restart", "cron"])
-    for name, words in (("timer-plays", plays), ("timer-looks", looks)):
-        _add(keeper, name, *words)
-        keeper.remedy("schedule", "export", name, "--systemd", "--install", "--run-as", "admin",
-                      "--private-key", "/root/lab_key")  # fmt: skip
-    names = ("cron-plays", "cron-looks", "timer-plays", "timer-looks")
-    ended = _ended(keeper, *names)
-    keeper.lab.run(keeper.name, ["crontab", "-u", "admin", "-r"])
-    for name in names:
-        keeper.remedy("schedule", "remove", name)
+def test_cron_a_timer_and_the_daemon_do_the_same(keeper: Keeper) -> None:
+    """Each for a copy of the project whose `web` is a host of its own: two that play meet on none."""
+    keeper.put("/home/admin/lab_key", keeper.lab.identity.key.read_text(), 0o600)
+    keeper.put(f"{PROJECT}/playbooks/refused.yml", REFUSED)
+    projects = {way: f"/srv/by-{way}" for way in ("cron", "timer", "daemon")}
+    permission = {"kinds": ["D"], "at_most": 1, "until": "2099-12-31", "by": "anna@example.com"}
+    even, odd = "*/2 * * * *", "1-59/2 * * * *"  # what plays is never due with what is refused: they would meet, too
+    schedules: dict[str, dict[str, Any]] = {
+        "plays": {"playbook": "mark", "mode": "play", "when": even},
+        "looks": {"playbook": "look", "when": even},
+        "refused": {"playbook": "refused", "mode": "play", "when": odd, "permission": permission},
+    }
+    for (way, project), host in zip(projects.items(), ("web2", "web3", "web4"), strict=True):
+        keeper.run("cp", "-a", PROJECT, project)
+        login = {"ansible_host": keeper.lab.host(host).address, "ansible_user": "admin", "ansible_become": True}
+        keeper.put(f"{project}/inventory/hosts.yml", yaml.safe_dump({"all": {"hosts": {"web": login}}}))
+        for name, words in schedules.items():
+            keeper.put(f"{project}/schedules/{way}-{name}.yml", yaml.safe_dump({"zone": "UTC", **words}))
+    keeper.run("chown", "-R", "admin:admin", "/home/admin/lab_key", STATE, *projects.values())
 
-    assert [(each["state"], each["exit_code"]) for each in ended] == [("done", 0), ("done", 10)] * 2
-    assert all(each["due"].endswith(":00Z") and each["holder"].startswith("admin@clock2") for each in ended)
-    assert keeper.lab.run("web2", ["cat", "/srv/times"]).stdout.split()
-    told = [_events(keeper, each["run"]) for each in ended]
-    for cron, timer in ((told[0], told[2]), (told[1], told[3])):
-        assert len(cron) > 3
-        assert _shape(cron) == _shape(timer)
+    lines = "".join(
+        keeper.remedy("schedule", "export", f"cron-{name}", "--cron", "--private-key", "/home/admin/lab_key",
+                      project=projects["cron"]).stdout
+        for name in schedules
+    )  # fmt: skip
+    for name in schedules:
+        keeper.remedy("schedule", "export", f"timer-{name}", "--systemd", "--install", "--run-as", "admin",
+                      "--private-key", "/root/lab_key", project=projects["timer"])  # fmt: skip
+    # No mail server is there to tell what the runs said.
+    lines = re.sub(r"(?<= /home/admin/lab_key)$", f" >> {STATE}/cron.log 2>&1", lines, flags=re.MULTILINE)
+    keeper.lab.run(keeper.name, ["crontab", "-u", "admin", "-"], stdin=lines.encode())
+    keeper.run("systemctl", "restart", "cron")
+    keeper.start_daemon("--private-key", "/home/admin/lab_key", project=projects["daemon"])
+    ended = {
+        way: _ended(keeper, *(f"{way}-{name}" for name in schedules), project=project)
+        for way, project in projects.items()
+    }
+    keeper.run("crontab", "-u", "admin", "-r")
+    keeper.run("systemctl", "stop", "remedy-scheduler", *(f"remedy-by-timer-timer-{name}.timer" for name in schedules))
+    keeper.until("the end of all runs", keeper.idle, 60)
+    units = keeper.run("systemctl", "show", "-pResult,ExecMainStatus",
+                       *(f"remedy-by-timer-timer-{name}.service" for name in schedules))  # fmt: skip
+    for name in schedules:
+        keeper.remedy("schedule", "remove", f"timer-{name}", project=projects["timer"])
+
+    runs: dict[str, list[list[dict[str, Any]]]] = {}
+    for (way, entries), host in zip(ended.items(), ("web2", "web3", "web4"), strict=True):
+        told = [(each["state"], each["exit_code"], each["reason"]) for each in entries]
+        assert told[:2] == [("done", 0, None), ("done", 10, None)], way
+        assert told[2][:2] == ("refused", 3), way
+        assert all(each["holder"].startswith("admin@clock2") for each in entries)
+        dues = [datetime.fromisoformat(each["due"]) for each in entries]
+        assert [(due.minute % 2, due.second) for due in dues] == [(0, 0), (0, 0), (1, 0)]
+        assert keeper.lab.run(host, ["cat", "/srv/times"]).stdout.split()
+        runs[way] = [_events(keeper, each["run"]) for each in entries]
+    assert all(len(events) > 3 for events in runs["cron"])
+    # Which step it was is said where each of them says things.
+    logs = {
+        "cron": keeper.run("cat", f"{STATE}/cron.log"),
+        "timer": keeper.run("journalctl", "-q", "-o", "cat", "-u", "remedy-by-timer-timer-refused.service"),
+        "daemon": keeper.daemon(),
+    }
+    for way, log in logs.items():
+        assert f"the schedule '{way}-refused' may not do this: its permission is for D only" in log, (way, log)
+        assert re.search(r"web: interrupts \S+  \[restart cron\] \(R\)\n", log), (way, log)
+    for way in ("timer", "daemon"):
+        assert list(map(_shape, runs[way])) == list(map(_shape, runs["cron"])), way
+    # The exit codes as those see them who started it; findings are no failure of a unit.
+    assert [tuple(text.split()) for text in units.strip().split("\n\n")] == [
+        ("Result=success", "ExecMainStatus=0"), ("Result=success", "ExecMainStatus=10"),
+        ("Result=exit-code", "ExecMainStatus=3"),
+    ]  # fmt: skip
     said = keeper.lab.run(keeper.name, ["journalctl", "-q", "-o", "cat", "-u", "cron"]).stdout
     assert "remedy schedule run cron-plays --due now" in said
 

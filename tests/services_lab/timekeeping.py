@@ -79,12 +79,27 @@ class Station:
         argv = ["sh", "-c", f'cd {project} && REMEDY_STATE={STATE} exec remedy "$@"', "remedy", *words]
         return self.doors.run(self.name, argv, user=user, ok=ok, timeout=300)
 
-    def past(self, schedule: str) -> list[dict[str, Any]]:
+    def past(self, schedule: str, project: str = PROJECT) -> list[dict[str, Any]]:
         """Return what became of the due times of a schedule, newest first."""
         done = self.remedy(
-            "schedule", "show", schedule, "-n", "50", "--format", "json", user="admin", ok=None
+            "schedule", "show", schedule, "-n", "50", "--format", "json", user="admin", ok=None, project=project
         )
         return list(json.loads(done.stdout)["last"])
+
+    def start_daemon(self, *words: str, project: str = PROJECT) -> None:
+        """Start the daemon as a unit, and wait until it is at work."""
+        self.run("systemd-run", "-q", "--unit=remedy-scheduler", "--uid=admin", f"--working-directory={project}",
+                 "-E", f"REMEDY_STATE={STATE}", "/usr/bin/remedy", "scheduler", *words)  # fmt: skip
+        self.until("a daemon at work", lambda: "at work as" in self.daemon(), 300)
+
+    def daemon(self) -> str:
+        """Return what the daemon and its runs have said."""
+        return self.run("journalctl", "-q", "-o", "cat", "-u", "remedy-scheduler")
+
+    def idle(self) -> bool:
+        """Say whether no turn is at work: a timer whose service is at work hears nothing of the clock."""
+        at_work = self.run("systemctl", "list-units", "-q", "--state=activating,deactivating", "remedy-*")
+        return not at_work.strip() and not self.run("pgrep", "-f", "[b]in/remedy schedule run", ok=(0, 1))
 
     def until(self, what: str, true: Callable[[], Any], seconds: float) -> Any:
         """Wait until something is true and return it; what the units said is told where it does not become so."""

@@ -80,16 +80,6 @@ class Clocks(Station):
         read = f"dd if={device} bs=1M iflag=direct status=none | head -c {len(packed)}"
         self.run("sh", "-euc", f"{read} | tar -C /opt/remedy -xz")
 
-    def start_daemon(self) -> None:
-        """Start the daemon as a unit, and wait until it is at work."""
-        self.run("systemd-run", "-q", "--unit=remedy-scheduler", "--uid=admin", f"--working-directory={PROJECT}",
-                 "-E", f"REMEDY_STATE={STATE}", "/usr/bin/remedy", "scheduler")  # fmt: skip
-        self.until("a daemon at work", lambda: "at work as" in self.daemon(), 300)
-
-    def daemon(self) -> str:
-        """Return what the daemon and its runs have said."""
-        return self.run("journalctl", "-q", "-o", "cat", "-u", "remedy-scheduler")
-
     def set(self, text: str) -> None:
         """Set the clock, as an operator does."""
         self.doors.set_clock(self.name, datetime.fromisoformat(text))
@@ -134,11 +124,6 @@ class Clocks(Station):
             if len(states) < number or {"claimed", "running"} & set(states):
                 return False
         return True
-
-    def idle(self) -> bool:
-        """Say whether no turn is at work: a timer whose service is at work hears nothing of the clock."""
-        at_work = self.run("systemctl", "list-units", "-q", "--state=activating,deactivating", "remedy-*")
-        return not at_work.strip() and not self.run("pgrep", "-f", "[b]in/remedy schedule run", ok=(0, 1))
 
     def marks(self, name: str) -> list[str]:
         """Return when a schedule's runs left their mark, to ten minutes: a due time, where it was run in time."""

@@ -12,28 +12,40 @@ from remedy.secret import Secrets
 from remedy.template import Vault
 
 if TYPE_CHECKING:
-    from remedy.notify import Message, Targets
+    from remedy.notify import Message, Need, Targets
     from remedy.schedule import Schedule
     from remedy.schedule.turn import Ending
 
 
-def known_targets(project: Project, flags: Mapping[str, Any]) -> tuple[Targets, Secrets]:
-    """Return who may be told, and what must be hidden of them; raises InputError."""
+def known_targets(
+    project: Project, flags: Mapping[str, Any], credentials: Mapping[str, Path] | None = None
+) -> tuple[Targets, Secrets]:
+    """Return who may be told, and what must be hidden of them; raises InputError. `credentials`: see Targets."""
     from remedy.cli.asking import vault_passwords
     from remedy.notify import Targets
 
     secrets = Secrets()
     passwords = vault_passwords(flags, project)
     vault = Vault(passwords, secrets) if passwords else None
-    return Targets(project.root, vault, secrets), secrets
+    return Targets(project.root, vault, secrets, credentials), secrets
 
 
-def check_targets(schedule: Schedule, project: Project, flags: Mapping[str, Any]) -> None:
-    """Raise InputError, with its place, for whom a schedule tells and who is not known, or cannot be told."""
-    if schedule.notify:
-        known, _ = known_targets(project, flags)
-        for name, where in schedule.notify:
-            known.get(name, where)
+def check_targets(
+    schedule: Schedule,
+    project: Project,
+    flags: Mapping[str, Any],
+    credentials: Mapping[str, Path] | None = None,
+) -> dict[str, Need]:
+    """Raise InputError, with its place, for whom a schedule tells and who is not known, or cannot be told.
+
+    A credential that is not here is no error; `credentials` are read where they are. Returns for whom a service must be
+    given what.
+    """
+    if not schedule.notify:
+        return {}
+    known, _ = known_targets(project, flags, credentials)
+    needs = {name: known.check(name, where) for name, where in schedule.notify}
+    return {name: need for name, need in needs.items() if need is not None}
 
 
 def teller(

@@ -318,8 +318,17 @@ def remove(name: str) -> int:
 @click.option(
     "--private-key", type=click.Path(path_type=Path), metavar="FILE", help="The same for an SSH key."
 )
+@click.option(
+    "--credential",
+    "credentials",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Units: a file for the service, at $CREDENTIALS_DIRECTORY/NAME; may be given again.",
+)
 @click.option("--unhardened", is_flag=True, help="Units: without the sandbox, for work on this very machine.")
-def export(name: str, systemd: bool, cron: bool, install: bool, **flags: Any) -> int:
+def export(
+    name: str, systemd: bool, cron: bool, install: bool, credentials: tuple[str, ...], **flags: Any
+) -> int:
     """Hand a schedule to what the machine already has: systemd, or cron.
 
     \b
@@ -327,21 +336,29 @@ def export(name: str, systemd: bool, cron: bool, install: bool, **flags: Any) ->
     remedy schedule export disk-nightly --systemd --install   (write them, start the timer)
     remedy schedule export disk-nightly --cron | crontab -    (replaces your crontab: put the lines into it instead)
 
-    The service is sandboxed: it reads, reaches other hosts, and writes nothing but remedy's state folder. A schedule
-    whose hosts are this machine itself (ansible_connection: local) needs --unhardened. A change of `when`, `zone` or
-    `windows` in the file wants a new export; all else is read at each run.
+    The service is sandboxed: it reads, reaches other hosts, and writes nothing but remedy's state folder and history. A
+    schedule whose hosts are this machine itself (ansible_connection: local) needs --unhardened. A change of `when`,
+    `zone` or `windows` in the file wants a new export; all else is read at each run.
+
+    An address in notifications.yml that only root may read: `url_file: $CREDENTIALS_DIRECTORY/ops`, and
+    --credential ops=/etc/remedy/ops.
     """
+    from remedy.cli import schedule_given as given
     from remedy.cli import schedule_install as installing
     from remedy.cli import scheduling
     from remedy.errors import InputError
 
     project = scheduling.project_here()
     one = scheduling.named(project, name)
-    checked = scheduling.check(
-        one, {"vault_files": [str(flags["vault_password_file"])] if flags["vault_password_file"] else []}
-    )
     if systemd == cron:
         raise InputError("export as what?", hint="expected either --systemd or --cron")
+    if cron and credentials:
+        raise InputError("--credential is for --systemd", hint="cron gives no files: what needs one names its path")
+    files = given.credentials(credentials, installing.RESERVED)
+    vault = {"vault_files": [str(flags["vault_password_file"])] if flags["vault_password_file"] else []}
+    checked = scheduling.check(one, vault, credentials=files)
+    given.check_told(checked.needs, files, cron=cron)
+    given.check_history(project)
     if cron:
         from remedy.schedule.crontab import crontab
 
@@ -354,7 +371,7 @@ def export(name: str, systemd: bool, cron: bool, install: bool, **flags: Any) ->
         scheduling.say(
             f"warning: {', '.join(checked.here)} is this machine, which the sandbox mostly hides: add --unhardened"
         )
-    units = installing.units(project, one, flags)
+    units = installing.units(project, one, {**flags, "credentials": files})
     if not install:
         for path, text in units.items():
             click.echo(f"# {path}\n{text}")

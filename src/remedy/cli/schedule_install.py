@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from remedy.cli import scheduling
+from remedy.cli import schedule_given, scheduling
 from remedy.errors import InputError, RemedyError
 from remedy.home import home_folder
 from remedy.project import Project
@@ -28,6 +28,10 @@ _CREDENTIALS = {
     "vault_password_file": ("vault-password", "--vault-password-file"),
     "private_key": ("private-key", "--private-key"),
 }
+
+
+RESERVED = frozenset(name for name, _ in _CREDENTIALS.values())
+"""Names of credentials that have a flag of their own."""
 
 
 def arguments(flags: Mapping[str, Any]) -> list[str]:
@@ -50,7 +54,7 @@ def units(project: Project, schedule: Schedule, flags: Mapping[str, Any]) -> dic
     """Return the units' files and what they hold, the same as long as nothing has changed; raises InputError."""
     system = _system(flags)
     name, folder = unit_name(schedule.label), _folder(system)
-    credentials, words = {}, []
+    credentials, words = dict(flags.get("credentials") or {}), []
     for flag, option, path in _given(flags):
         if flag == "vault_password_file" and os.access(path, os.X_OK) and path.stat().st_mode & 0o111:
             raise InputError(
@@ -67,6 +71,7 @@ def units(project: Project, schedule: Schedule, flags: Mapping[str, Any]) -> dic
         user=_user(flags) if system else None,
         credentials=credentials,
         arguments=words,
+        written=schedule_given.history_folders(project),
         hardened=not flags.get("unhardened"),
     )
     return {folder / f"{name}.timer": timer(schedule), folder / f"{name}.service": service(schedule, place)}
@@ -92,8 +97,7 @@ def install(
                 f"cannot write {path}: {error.strerror}", hint="as root, or with --user for your own manager"
             ) from error
         scheduling.say(f"wrote {path}")
-    with scheduling.history(project) as database:
-        Book(database, schedule, scheduling.holder()).begin(datetime.now(UTC))
+    _begin(project, schedule, user)
     reading = clock.reading_file(project.state, schedule.name)
     _make_folder(reading.parent, user)
     if clock.first_look(reading):
@@ -106,6 +110,24 @@ def install(
     scheduling.say(f"{name} is at work, next at {following or 'no time'}")
     if not system and not (_LINGER / getpass.getuser()).exists():
         scheduling.say("it runs while you are logged in; for always: loginctl enable-linger")
+
+
+def _begin(project: Project, schedule: Schedule, user: str | None) -> None:
+    """Let the due times count from now on; a history that this makes is the service's account's."""
+    from remedy.history import sqlite_file
+
+    file = sqlite_file(project.state, project.history)
+    before = set(_beside(file))
+    with scheduling.history(project) as database:
+        Book(database, schedule, scheduling.holder()).begin(datetime.now(UTC))
+    if file not in before:
+        for path in {*_beside(file)} - before:
+            _give(path, user)
+
+
+def _beside(file: Path | None) -> list[Path]:
+    """Return a database's file and what SQLite keeps beside it, as far as they are there."""
+    return [] if file is None else [path for path in file.parent.glob(f"{file.name}*") if path.is_file()]
 
 
 def _refuse_others(project: Project, files: Mapping[Path, str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -32,12 +32,16 @@ from remedy.schedule.permission import Standing
 from remedy.schedule.turn import World
 from remedy.template import Layer
 
+if TYPE_CHECKING:
+    from remedy.notify import Need
+
 
 class Checked(NamedTuple):
-    """A schedule that can run: on how many hosts, and which of them are this very machine."""
+    """A schedule that can run: on how many hosts, which of them are this very machine, and what telling whom needs."""
 
     hosts: int
     here: list[str]
+    needs: dict[str, Need]
 
 
 def project_here() -> Project:
@@ -109,8 +113,16 @@ def program() -> list[str]:
     return [str(script)] if script.is_file() else [sys.executable, "-m", "remedy.cli"]
 
 
-def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = None) -> Checked:
-    """Raise InputError for what cannot be run, with its place in the schedule's file."""
+def check(
+    schedule: Schedule,
+    flags: Mapping[str, Any],
+    now: datetime | None = None,
+    credentials: Mapping[str, Path] | None = None,
+) -> Checked:
+    """Raise InputError for what cannot be run, with its place in the schedule's file.
+
+    `credentials`: files that a service will be given, by their names for it.
+    """
     vet(schedule, now or datetime.now(UTC))
     at, start = schedule.document.values_at, Position(str(schedule.path), 1, 1)
     project = Project.find(Path.cwd())
@@ -132,9 +144,9 @@ def check(schedule: Schedule, flags: Mapping[str, Any], now: datetime | None = N
             error.where = at.get("vars", start)
         raise
     _refuse_attended(schedule, playbook)
-    check_targets(schedule, project, flags)
+    needs = check_targets(schedule, project, flags, credentials)
     here = [each.name for each in hosts if _is_here(session.inventory.layers(each))]
-    return Checked(len(hosts), here)
+    return Checked(len(hosts), here, needs)
 
 
 def _refuse_attended(schedule: Schedule, playbook: Playbook) -> None:

@@ -106,6 +106,22 @@ def open_database(state: Path, url: str | None = None, *, notice: Callable[[str]
     return _open_server(parsed, notice)
 
 
+def sqlite_file(state: Path, url: str | None) -> Path | None:
+    """Return the file that open_database would open, None for a server; InputError for a URL that is none."""
+    if url is None:
+        return state / FILE
+    parsed = _parsed(url)
+    return Path(str(parsed.database)) if parsed.get_backend_name() == "sqlite" else None
+
+
+def same_database(state: Path, one: str | None, other: str | None) -> bool:
+    """Say whether two URLs name one history, whatever their passwords are; InputError for a URL that is none."""
+    files = [sqlite_file(state, url) for url in (one, other)]
+    if one is None or other is None or any(files):
+        return all(files) and len({file.resolve() for file in files if file}) == 1
+    return len({_parsed(url).set(password="") for url in (one, other)}) == 1
+
+
 def renew(database: Database, notice: Callable[[str], None] = _silent) -> Database:
     """Return an empty database in the place of one whose file is damaged, which is renamed; raises HistoryError.
 

@@ -2,6 +2,6 @@
 
 from remedy.notify.message import Message, of_run, without_run
 from remedy.notify.sending import send
-from remedy.notify.targets import FILE, Target, Targets
+from remedy.notify.targets import FILE, Need, Target, Targets
 
-__all__ = ["FILE", "Message", "Target", "Targets", "of_run", "send", "without_run"]
+__all__ = ["FILE", "Message", "Need", "Target", "Targets", "of_run", "send", "without_run"]

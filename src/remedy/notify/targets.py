@@ -25,6 +25,7 @@ _ALWAYS = "always"
 _NORMAL = tuple(kind for kind in KINDS if kind != "ok")
 _EXPECTED = "expected lines such as  ops: {url: 'mailto://mail.example.com?to=ops@example.com'}"
 _PLACES = ("url", "url_env", "url_file")
+_CREDENTIAL = re.compile(r"\$(?:CREDENTIALS_DIRECTORY|\{CREDENTIALS_DIRECTORY\})/([^/]+)")
 _PART = re.compile(r"[^/?&=@:]{6,}")
 _DOMAIN = re.compile(r"([a-zA-Z0-9_-]{1,30}\.)+[a-zA-Z]{2,10}|[0-9.]+")
 
@@ -38,17 +39,29 @@ class Target(Struct, frozen=True, kw_only=True):
     position: Position
 
 
+class Need(Struct, frozen=True, kw_only=True):
+    """What a service must be given for an address: a `credential` or a `variable` of this name."""
+
+    name: str
+    kind: str
+    position: Position
+
+
 class Targets:
     """Who may be told, as a project's notifications.yml has it; without the file nobody.
 
     Each is read when it is asked for: one whose address is missing today keeps no other from being told. The addresses
     become secrets. `names` are in the file's order; InputError, with the place, for a file that cannot be used.
+    `credentials`: files that systemd will put below $CREDENTIALS_DIRECTORY, by their names there.
     """
 
-    def __init__(self, root: Path, vault: Vault | None, secrets: Secrets) -> None:
+    def __init__(
+        self, root: Path, vault: Vault | None, secrets: Secrets, credentials: Mapping[str, Path] | None = None
+    ) -> None:
         self._path = root / FILE
         self._vault = vault
         self._secrets = secrets
+        self._credentials = credentials or {}
         written = load_file(self._path, vault=vault.open if vault else None) if self._path.is_file() else Map()
         if not isinstance(written, Map):
             start = Position(str(self._path), 1)
@@ -62,14 +75,57 @@ class Targets:
 
     def get(self, name: str, where: Position) -> Target:
         """Return one of them; InputError where there is no such one, or where it cannot be used."""
+        return self._read(name, where, _from_file)
+
+    def check(self, name: str, where: Position) -> Need | None:
+        """Raise InputError as `get` does, but not for a credential that is not here: a service alone has those.
+
+        Returns what a service must be given for it.
+        """
+        self._read(name, where, self._from_credential)
+        return self._need(name)
+
+    def _need(self, name: str) -> Need | None:
+        written = self._written[name]
+        if "url_env" in written:
+            return Need(name=str(written["url_env"]), kind="variable", position=written.values_at["url_env"])
+        if credential := _CREDENTIAL.fullmatch(str(written.get("url_file", ""))):
+            return Need(name=credential[1], kind="credential", position=written.values_at["url_file"])
+        return None
+
+    def _from_credential(self, value: Any, name: str, where: Position) -> str | None:
+        """Read an address from a file; None for a credential that is not here, or not for us to read."""
+        credential = _CREDENTIAL.fullmatch(str(value))
+        if credential is None:
+            return _from_file(value, name, where)
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        path = self._credentials.get(credential[1]) or (Path(folder) / credential[1] if folder else None)
+        if path is None:
+            return None
+        try:
+            return _read_address(path, where)
+        except InputError as error:
+            if isinstance(error.__cause__, FileNotFoundError | PermissionError):
+                return None
+            raise
+
+    def _read(self, name: str, where: Position, from_file: readers.Reader) -> Target:
         if name not in self._written:
             known = self.names
             hint = nearest(name, known) if known else f"{self._path} names nobody yet; {_EXPECTED}"
             raise InputError(f"nobody to be told is called '{name}'", where=where, hint=hint)
-        return _target(name, self._written[name], self._written.values_at[name], self._vault, self._secrets)
+        return _target(name, self._written[name], self._written.values_at[name], self._vault, self._secrets, from_file)
 
 
-def _target(name: Any, value: Any, where: Position, vault: Vault | None, secrets: Secrets) -> Target:
+def _target(
+    name: Any,
+    value: Any,
+    where: Position,
+    vault: Vault | None,
+    secrets: Secrets,
+    from_file: readers.Reader,
+) -> Target:
+    """Read one; its `url` is empty where `from_file` gives None."""
     if not isinstance(name, str) or not isinstance(value, Map):
         raise InputError(f"'{name}' is {readers.describe(value)}", where=where, hint=_EXPECTED)
     if len([each for each in _PLACES if each in value]) != 1:
@@ -82,17 +138,20 @@ def _target(name: Any, value: Any, where: Position, vault: Vault | None, secrets
         {
             "url": lambda given, word, place: _address(given, word, place, vault),
             "url_env": _from_environment,
-            "url_file": _from_file,
+            "url_file": from_file,
             "events": _kinds,
         },
     )
     place = next(each for each in _PLACES if each in read)
+    kinds = frozenset(read.get("events", _NORMAL))
+    if read[place] is None:
+        return Target(name=name, url="", kinds=kinds, position=where)
     url = str(read[place]).strip()
     # Whatever is long enough may be a token; the name of a server helps whoever reads why it did not answer.
     parts = _PART.findall(url.partition("://")[2])
     secrets.add([url, *(part for part in parts if not _DOMAIN.fullmatch(part))])
     _usable(url, name, at[place])
-    return Target(name=name, url=url, kinds=frozenset(read.get("events", _NORMAL)), position=where)
+    return Target(name=name, url=url, kinds=kinds, position=where)
 
 
 def _address(value: Any, name: str, where: Position, vault: Vault | None) -> str:
@@ -114,7 +173,14 @@ def _from_environment(value: Any, name: str, where: Position) -> str:
 
 def _from_file(value: Any, name: str, where: Position) -> str:
     """Read an address from a file; $CREDENTIALS_DIRECTORY is where systemd puts those of a service."""
-    path = expanded(os.path.expandvars(readers.constant(value, name, where)))
+    text = readers.constant(value, name, where)
+    if (credential := _CREDENTIAL.fullmatch(text)) and not os.environ.get("CREDENTIALS_DIRECTORY"):
+        hint = f"systemd gives it to a service: schedule export --systemd --credential {credential[1]}=FILE"
+        raise InputError(f"no credential '{credential[1]}' here: this is no service", where=where, hint=hint)
+    return _read_address(expanded(os.path.expandvars(text)), where)
+
+
+def _read_address(path: Path, where: Position) -> str:
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:

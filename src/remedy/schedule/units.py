@@ -44,7 +44,8 @@ class Place(Struct, frozen=True, kw_only=True):
     """Where and as whom the service runs.
 
     `user` is None in a user's own manager. `credentials` are name → file, given to the service by systemd and named
-    on its command line by `arguments`. `hardened`: it reaches other hosts, and needs little of its own.
+    on its command line by `arguments`. `hardened`: it reaches other hosts, and needs little of its own; it may write
+    the state folder and the folders `written`.
     """
 
     program: Sequence[str]
@@ -53,6 +54,7 @@ class Place(Struct, frozen=True, kw_only=True):
     user: str | None
     credentials: dict[str, Path]
     arguments: Sequence[str] = ()
+    written: Sequence[Path] = ()
     hardened: bool = True
 
 
@@ -100,7 +102,7 @@ def service(schedule: Schedule, place: Place) -> str:
     ]
     hardening = ""
     if place.hardened:
-        own = f"{_SYSTEM}ReadWritePaths={quoted(str(place.state))}\n" if place.user is not None else ""
+        own = f"{_SYSTEM}{_writable(place)}" if place.user is not None else ""
         hardening = f"\n{own}{_EVERYWHERE}"
     network = "Wants=network-online.target\nAfter=network-online.target\n" if place.user is not None else ""
     return f"""\
@@ -119,6 +121,12 @@ KillSignal=SIGTERM
 TimeoutStopSec=30min
 UMask=0077
 {hardening}"""
+
+
+def _writable(place: Place) -> str:
+    # With "-" the service starts without it, too: that a disk is not mounted remedy says better than systemd.
+    words = [quoted(str(place.state)), *(quoted(f"-{folder}") for folder in place.written)]
+    return "".join(f"ReadWritePaths={word}\n" for word in words)
 
 
 def calendars(schedule: Schedule) -> list[str]:

@@ -1,0 +1,92 @@
+"""What an exported schedule finds when it is started, and what it lacks: credentials, whom it tells, the history."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from remedy.cli import scheduling
+from remedy.errors import InputError
+from remedy.project import Project
+
+if TYPE_CHECKING:
+    from remedy.notify import Need
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_URL = "REMEDY_HISTORY_URL"
+
+
+def credentials(given: Iterable[str], taken: Collection[str]) -> dict[str, Path]:
+    """Return the files that --credential names, by their names for the service; raises InputError.
+
+    `taken` are names that have a flag of their own.
+    """
+    found: dict[str, Path] = {}
+    for each in given:
+        name, equals, file = each.partition("=")
+        if not equals or not file or not _NAME.fullmatch(name):
+            raise InputError(
+                f"--credential '{each}'",
+                hint="expected NAME=FILE, the name of letters, digits, '.', '-' and '_', such as ops=/etc/remedy/ops",
+            )
+        if name in taken or name in found:
+            raise InputError(
+                f"the credential '{name}' " + ("twice" if name in found else "has a flag of its own"),
+                hint=f"expected each name once, and none of {', '.join(sorted(taken))}",
+            )
+        if not Path(file).is_file():
+            raise InputError(f"no file '{file}'", hint="--credential expects NAME=FILE, a file that the run is given")
+        found[name] = Path(file).absolute()
+    return found
+
+
+def check_told(needs: Mapping[str, Need], given: Collection[str], *, cron: bool) -> None:
+    """Raise InputError for whom it tells by a credential that is not given; warn of a variable that it lacks."""
+    for who, need in needs.items():
+        source = f"'{who}' takes its address from the {need.kind} {need.name}, which"
+        if need.kind == "variable":
+            way = (
+                "cron does not have: set it in the crontab, above the lines"
+                if cron
+                else "the service does not have: name a file instead (url_file: $CREDENTIALS_DIRECTORY/NAME, "
+                "--credential NAME=FILE), or set it in a drop-in of the unit"
+            )
+            scheduling.say(f"warning: {source} {way}")
+        elif cron:
+            raise InputError(
+                f"{source} cron cannot give",
+                where=need.position,
+                hint="expected a path that the crontab's account can read (url_file: /PATH), or --systemd",
+            )
+        elif need.name not in given:
+            raise InputError(
+                f"{source} the service is not given",
+                where=need.position,
+                hint=f"add --credential {need.name}=FILE: a file with the URL, which root alone may read",
+            )
+
+
+def check_history(project: Project) -> None:
+    """Raise InputError where our environment names another history than the service has: both would run a due time."""
+    from remedy.history import same_database
+
+    url = os.environ.get(_URL)
+    if url and not same_database(project.state, url, project.settings.history):
+        raise InputError(
+            f"{_URL} names another history than what is exported would use: a due time could run twice",
+            hint="write it as `history:` in remedy.yml, a password into ~/.pgpass: a URL may hold one, and is not "
+            "written into units and crontabs",
+        )
+
+
+def history_folders(project: Project) -> tuple[Path, ...]:
+    """Return the folder of a SQLite history that is not in the state folder; of another history nothing is written."""
+    from remedy.history import sqlite_file
+
+    file = sqlite_file(project.state, project.settings.history)
+    if file is None or file.parent.resolve().is_relative_to(project.state.resolve()):
+        return ()
+    return (file.parent,)
