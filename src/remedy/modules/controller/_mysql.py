@@ -203,13 +203,6 @@ class Session:
         )
 
 
-def session(site: Site, login: Login) -> Session:
-    """Return the run's session on a server: opened by the first step that needs it, and kept to the run's end."""
-    found = site.held(login, lambda: Session(site, login))
-    found.site = site
-    return found
-
-
 def login_of(site: Site, params: dict[str, Any]) -> Login:
     """Return how to log in: the task's parameters, then option files (here, on the host), then its user and sockets."""
     known: dict[str, str] = {}
