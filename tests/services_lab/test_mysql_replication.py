@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from remedy.lab import Lab
+from remedy.modules.controller import _threads
 from tests.acceptance.operator import Result
 from tests.conftest_lab import HostFactory
 from tests.services_lab.pairs import KINDS, Bench, pair_of, problems
@@ -204,6 +205,122 @@ def test_workers_are_set_kept_and_taken_back(bench: Bench) -> None:
         assert pair.replica.sql(kept) == ""
     pair.insert(3)
     pair.applied(3)
+
+
+def test_a_stop_that_hangs_leaves_no_replica_stopped(bench: Bench) -> None:
+    """The server takes the STOP and ends it with its transaction, when nobody is there who starts the threads again."""
+    pair = bench.pair
+    word, start = ("SLAVE", "slave") if pair.mariadb else ("REPLICA", "replica")
+    name = f"{start}_parallel_{'threads' if pair.mariadb else 'workers'}"
+    before = pair.replica.sql(f"SELECT @@global.{name}")
+    pair.hang(5)
+    done = bench.task(mode="workers", workers=3, timeout="1s")
+    assert done["status"] == "failed"
+    assert f"STOP {word} " in done["reason"]
+    assert "did not end within 1 s: the server goes on with it until the transaction" in done["reason"]
+    assert "The workers stay as they were, and what ran runs again: IO runs, SQL runs" in done["reason"]
+    pair.runs("Yes", "Yes")
+    pair.insert(2)
+    pair.applied(2)
+    assert pair.notes()[1] == "hung0"
+    assert pair.replica.sql(f"SELECT @@global.{name}") == before
+    assert pair.running() == {"IO": "Yes", "SQL": "Yes"}
+    assert bench.task(mode="workers", workers=3, timeout="5s")["status"] == "changed"
+
+
+def test_a_start_waits_behind_a_stop_that_outlasts_everybody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the server's then, and carried out also when the run is over."""
+    pair = bench.pair
+    monkeypatch.setattr(_threads, "_GRACE", 1.0)
+    pair.hang(6)
+    done = bench.task(mode="restartreplica", timeout="1s")
+    assert done["status"] == "failed"
+    assert "Nothing was restarted, and what ran is to run again: START waits at the server" in done["reason"]
+    assert "Until then IO runs, SQL runs" in done["reason"]
+    waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '{} %_THREAD%'"
+    assert [pair.replica.sql(waiting.format(verb)) for verb in ("STOP", "START")] == ["1", "1"]
+    for verb in ("STOP", "START"):
+        pair.replica.until(waiting.format(verb), "0")
+    pair.runs("Yes", "Yes")
+    pair.insert(2)
+    pair.applied(2)
+    assert bench.task(mode="restartreplica")["status"] == "changed"
+
+
+@pytest.mark.soak
+def test_a_stop_that_was_wanted_is_said_to_be_under_way(bench: Bench) -> None:
+    pair = bench.pair
+    pair.hang(5)
+    done = bench.task(mode="stopreplica", timeout="1s")
+    assert done["status"] == "failed"
+    assert "did not end within 1 s" in done["reason"]
+    assert "It cannot be taken back: they stop then, and nothing starts them again" in done["reason"]
+    assert "At present IO runs, SQL runs" in done["reason"]
+    pair.runs("No", "No")
+    assert pair.notes()[1] == "hung0"
+    assert bench.task(mode="stopreplica")["status"] == "ok"
+    assert bench.task(mode="startreplica")["status"] == "changed"
+
+
+@pytest.mark.soak
+def test_where_mysql_itself_gives_the_stop_up_the_thread_is_waited_for(
+    hosts: None, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread stops all the same, later, and a START before that does nothing."""
+    pair = pair_of(lab, "mysql-gtid")
+    pair.begin()
+    bench = Bench(tmp_path, pair)
+    pair.replica.sql("SET GLOBAL rpl_stop_replica_timeout = 2")
+    try:
+        pair.hang(6)
+        done = bench.task(mode="restartreplica")
+        assert "STOP REPLICA command execution is incomplete" in done["reason"]
+        assert "Nothing was restarted, and what ran runs again: IO runs, SQL runs" in done["reason"]
+        time.sleep(1)
+        assert pair.running() == {"IO": "Yes", "SQL": "Yes"}
+        pair.insert(2)
+        pair.applied(2)
+        monkeypatch.setattr(_threads, "_LONG", 1.0)
+        pair.hang(8)
+        told = bench.task(mode="restartreplica")["reason"]
+        assert "WHAT RAN DOES NOT RUN AGAIN: the server stops its SQL thread still" in told
+        assert "START REPLICA IO_THREAD, SQL_THREAD FOR CHANNEL '' starts it" in told
+        pair.runs("Yes", "No")
+        assert bench.task(mode="startreplica")["status"] == "changed"
+    finally:
+        pair.replica.sql("SET GLOBAL rpl_stop_replica_timeout = DEFAULT")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["mariadb-gtid", "mysql-positions"])
+def test_channels_that_were_stopped_before_the_one_that_hangs_run_again(
+    hosts: None, lab: Lab, tmp_path: Path, kind: str
+) -> None:
+    pair = pair_of(lab, kind)
+    pair.begin()
+    away = "source_host='127.0.0.1', source_port=1, source_user='nobody', source_connect_retry=60"
+    if pair.mariadb:
+        add, gone = "CHANGE MASTER 'a' TO {}; START SLAVE 'a'", "STOP SLAVE 'a'; RESET SLAVE 'a' ALL"
+        away = away.replace("source", "master")
+    else:
+        add = "CHANGE REPLICATION SOURCE TO {} FOR CHANNEL 'a'; START REPLICA FOR CHANNEL 'a'"
+        gone = "STOP REPLICA FOR CHANNEL 'a'; RESET REPLICA ALL FOR CHANNEL 'a'"
+    pair.replica.sql(add.format(away))
+    try:
+        pair.runs("Connecting", "Yes", channel="a")
+        bench = Bench(tmp_path, pair)
+        order = [each["channel"] for each in bench.task()["result"]["channels"]]
+        pair.hang(5)
+        done = bench.task(mode="workers", workers=3, timeout="1s")
+        assert "what ran runs again: " in done["reason"], done["reason"]
+        for channel in order[: order.index("") + 1]:
+            assert f"of channel '{channel}' IO runs, SQL runs" in done["reason"]
+        pair.runs("Yes", "Yes")
+        pair.runs("Connecting", "Yes", channel="a")
+    finally:
+        pair.replica.sql(gone)
 
 
 def test_mariadb_gets_no_workers_that_would_pass_by_transactions(

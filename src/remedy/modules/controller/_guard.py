@@ -95,4 +95,7 @@ class Guard:
 
     def close(self) -> None:
         """Close the second session; the server goes on with what runs there still."""
-        self.work.close()
+        if self.through(0):
+            self.work.close()
+        else:
+            self.work.drop()

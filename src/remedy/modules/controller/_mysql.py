@@ -175,6 +175,11 @@ class Session:
             self._client.close()
         self._line.close()
 
+    def drop(self) -> None:
+        """Let go of it while another thread asks in it: `close` would wait for the answer."""
+        self._broken = True
+        self._line.close()
+
     def _lied(self, error: Exception) -> Failed:
         """Return what to say of an answer that no server gives; it is not spoken with again."""
         self._broken = True

@@ -30,11 +30,11 @@ _SHORT = 2.0  # and where the operator stops the run
 _UNDONE = {1875: "sql", 1876: "io"}  # MySQL: rpl_stop_replica_timeout is over, and the thread stops later
 
 
-class _UnderWay(Failed):
+class _UnderWay(Exception):
     """A STOP that the server goes on with; `thread` is the one for which MySQL itself waits no longer."""
 
     def __init__(self, message: str, thread: str = "") -> None:
-        super().__init__(message, "timeout")
+        super().__init__(message)
         self.message = message
         self.thread = thread
 
@@ -83,7 +83,8 @@ class Replica:
         with closing(self._guard()) as guard:
             for name, threads in chosen.items():
                 try:
-                    self._stop(guard, name, threads)
+                    if threads:
+                        self._stop(guard, name, threads)
                 except _UnderWay as late:
                     raise Failed(
                         f"{late.message}. It cannot be taken back: they stop then, and nothing starts them again. "
@@ -158,8 +159,6 @@ class Replica:
 
     def _stop(self, guard: Guard, name: str, threads: Sequence[str]) -> None:
         """Stop threads of a channel; raises _UnderWay where the server has taken it and is not through."""
-        if not threads:
-            return
         sql = self.words.statement("STOP", name, threads)
         try:
             why = guard.run(sql, self.seconds)
@@ -180,23 +179,30 @@ class Replica:
         with closing(self._guard()) as guard:
             try:
                 for name, threads in chosen.items():
-                    begun[name] = threads
-                    self._stop(guard, name, threads)
+                    if threads:
+                        begun[name] = threads
+                        self._stop(guard, name, threads)
+            except _UnderWay as late:
+                told = self._resumed(guard, begun, late.thread)
+                raise Failed(f"{late.message}. {otherwise}, and {told}", "timeout") from None
             except Failed as failed:
-                told = self._resumed(guard, begun, failed)
+                told = self._resumed(guard, begun)
                 raise Failed(
                     f"{failed.message}. {otherwise}, and {told}", failed.cause, **failed.result
                 ) from None
 
-    def _resumed(self, guard: Guard, begun: Mapping[str, Sequence[str]], failed: Failed) -> str:
-        """Let threads run again that a STOP stops or has stopped; return what came of it."""
+    def _resumed(self, guard: Guard, begun: Mapping[str, Sequence[str]], undone: str = "") -> str:
+        """Let threads run again that a STOP stops or has stopped; return what came of it.
+
+        `undone` is the thread that the server stops later, though its STOP has come back.
+        """
         *others, last = begun
-        undone = failed.thread if isinstance(failed, _UnderWay) else ""
-        stopping = self._site.stopping()
-        until = time.monotonic() + (_SHORT if stopping else _LONG if undone else _GRACE)
+        # Where MySQL gave up, START does nothing before the thread has stopped: somebody must wait for that.
+        short = self._site.stopping() and not undone
+        until = time.monotonic() + (_SHORT if short else _LONG if undone else _GRACE)
         wrong = [self._start(name, begun[name], until) for name in others]
-        while undone and self._runs({last: [undone]}) and time.monotonic() < until:
-            threading.Event().wait(_LOOK)  # before it has stopped, START does nothing
+        while undone and (stops := self._runs({last: [undone]})) and time.monotonic() < until:
+            threading.Event().wait(_LOOK)
         wrong.append(self._start(last, begun[last], until))
         if guard.through(until - time.monotonic()) and not self._runs(begun):
             # Nobody promises that a STOP that waited itself had its turn before that START.
@@ -204,13 +210,15 @@ class Replica:
         said = "; ".join(filter(None, wrong))
         if not guard.through(0):
             return (
-                f"what ran is to run again: START waits at the server behind the STOP, and is carried out after it "
+                "what ran is to run again: START waits at the server behind the STOP, and is carried out after it "
                 f"({said or 'it came back already'}). Until then {self._seen(begun)}"
             )
+        if undone and stops:
+            said = f"the server stops its {undone.upper()} thread still, and a START before that does nothing"
         if said or not self._runs(begun):
             how = " and ".join(self.words.statement("START", *each) for each in begun.items())
-            why = said or (f"the server stops its {undone.upper()} thread still" if undone else "they stopped again")
-            return f"WHAT RAN DOES NOT RUN AGAIN: {why}. At present {self._seen(begun)}; {how} starts them"
+            seen = self._seen(begun)
+            return f"WHAT RAN DOES NOT RUN AGAIN: {said or 'it stopped anew'}. At present {seen}; {how} starts it"
         return f"what ran runs again: {self._seen(begun)}"
 
     def _start(self, name: str, threads: Sequence[str], until: float | None = None) -> str:
