@@ -1,9 +1,10 @@
 """Starting and stopping a replica's threads, and waiting until it is known what became of them.
 
-A STOP waits for the transaction that is being applied, and nobody can take it back: KILL QUERY does nothing to it on
-MariaDB, and on MySQL breaks it half way. So it runs under a guard (see _guard.py), and where it does not come back in
-time the run's session starts the threads again. Both servers let that START wait behind the STOP, and carry it out
-also where nobody listens any more (seen on MariaDB 10.11 and MySQL 9.7).
+A STOP waits for the transaction that is being applied (MariaDB: for its statement; it is rolled back then, and applied
+anew by the START), and nobody can take it back: KILL QUERY does nothing to it on MariaDB, and on MySQL breaks it half
+way. So it runs under a guard (see _guard.py), and where it does not come back in time the run's session starts the
+threads again. Both servers let that START wait behind the STOP, and carry it out also where nobody listens any more
+(seen on MariaDB 10.11 and MySQL 9.7).
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Replica:
             self.session.rows(statement, seconds=self.seconds if seconds is None else seconds)
 
     def stop(self, chosen: Mapping[str, Sequence[str]]) -> None:
-        """Stop threads of channels; the SQL thread ends with the transaction it is in.
+        """Stop threads of channels; the SQL thread ends with what it applies.
 
         Raises Failed where that takes too long: the server stops them all the same, and nothing is started again.
         """
@@ -171,7 +172,7 @@ class Replica:
             return
         if why:
             raise _UnderWay(
-                f"{sql} {why}: the server goes on with it until the transaction that is being applied is through"
+                f"{sql} {why}: the server goes on with it until what is being applied is through"
             )
 
     def _halt(self, chosen: Mapping[str, Sequence[str]], otherwise: str) -> None:

@@ -8,8 +8,8 @@ can be explained once more: a statement that an index serves by now is no longer
 With `table` and `columns` it creates the index unless one begins with those columns already. Online, so that the
 table is read and written meanwhile (ALGORITHM=INPLACE LOCK=NONE): a server that cannot do that refuses, unless
 `online` is false. The statement waits for the table's lock for at most `lock_wait` (behind one that waits everybody
-else would), and a second session ends it by KILL QUERY after `deadline`. A disk without room for another copy of the
-table's data is refused. A rollback drops the index.
+else would), and a second session ends it by KILL QUERY after `deadline`; where no connection is free for that one, it
+is not begun. A disk without room for another copy of the table's data is refused. A rollback drops the index.
 """
 
 from __future__ import annotations

@@ -8,6 +8,10 @@ workers apply what was received, keeping the order of commits: live, and on MySQ
 moment, for the server wants it so. A MariaDB that applies by position and knows several GTID domains gets no first
 workers.
 
+A STOP waits for what is being applied, and cannot be taken back. So it runs in a second session; where none can be had,
+nothing is stopped. Threads that do not stop within `timeout` are started again, nothing else is done, and the failure
+says which run; only with `stopreplica` they stay on their way to stand still.
+
 `skipevent` passes by the one transaction at which the SQL thread stopped, and only where its error is one of `errors`.
 The transaction is looked up in the relay log first, and told in the report before it goes: on MySQL with GTID an empty
 transaction takes its place, elsewhere the skip counter does, or on MariaDB with parallel domains gtid_slave_pos. Source
