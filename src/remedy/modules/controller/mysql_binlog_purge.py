@@ -5,13 +5,13 @@ connected, whoever else reads, and those that mysql_replicas names. Each is aske
 everything, and is named. At least `keep_files` and everything younger than `keep` stay. Ages and sizes are read from
 the files, so a login that leads to a server of a container, of another host or behind a proxy is refused.
 
-On a full disk PURGE itself hangs, and every COMMIT behind it. So a second session is opened first, and where no
-connection is free for it nothing is purged; it ends the statement with KILL QUERY after `deadline`, waits until it is
-gone, and looks again. With less than 16 MiB free the module refuses, unless it may end the sessions that wait for space
-(`end_writers`); where not even 64 KiB are free, it may also lend what ext4 keeps back for root (`lend_reserve`), and
-puts it back; where the module is killed or the link is cut, the host does. Check mode lists what would go all the same,
-with a warning: tasks before it may free room, or a connection. Returns what mysql_binlogs returns, and `ended`
-(sessions), `warnings`, `free_before` and `free_after` (bytes).
+On a full disk PURGE itself hangs, and every COMMIT behind it. So a second session is opened first; where no connection
+is free for it, nor gets free by `end_writers`, nothing is purged. It ends the statement with KILL QUERY after
+`deadline`, waits until it is gone, and looks again. With less than 16 MiB free the module refuses, unless it may end the
+sessions that wait for space (`end_writers`); where not even 64 KiB are free, it may also lend what ext4 keeps back for
+root (`lend_reserve`), and puts it back; where the module is killed or the link is cut, the host does. Check mode lists
+what would go all the same, with a warning: tasks before it may free room, or a connection. Returns what mysql_binlogs
+returns, and `ended` (sessions), `warnings`, `free_before` and `free_after` (bytes).
 
 Where there is room nobody is ended: a session that waited for space writes again within a minute. On MySQL nobody is
 ended at all: a server that cannot write an event would take itself down (binlog_error_action), and its PURGE needs
@@ -33,6 +33,7 @@ from remedy.modules.controller._replicas import listing
 
 _ENOUGH = 16 << 20  # bytes: with less a PURGE may hang (measured on MariaDB 10.11)
 _LOOK = 0.2
+_SLOT = 5.0  # seconds until the connection of a writer that was ended is free
 _LENT = 60.0  # seconds beyond the deadline after which the host takes back by itself what is lent
 _AGAIN = (0.5, 1.0, 1.5, 0.0)  # seconds between two tries, where the server leaves a file without a word
 
@@ -73,6 +74,7 @@ class Purge(Sweep):
 
     _sessions: tuple[Login, Session] | None = None
     _guard: Guard | None = None
+    _full: Failed | None = None
     _survey: _binlogs.Survey | None = None
     _approved: list[_binlogs.Binlog] | None = None
     _left: dict[str, str] | None = None
@@ -97,7 +99,7 @@ class Purge(Sweep):
             self._approved = found.taking
             for note in found.notes:
                 self.host.warn(note)
-            objection = self._objection(found) if found.taking else None
+            objection = (self._objection(found) or self._unguarded(found)) if found.taking else None
             if objection is not None and not self.host.check:
                 raise objection
             if objection is not None:
@@ -131,16 +133,31 @@ class Purge(Sweep):
         return {**told, **self._told}
 
     def _open(self) -> tuple[Login, Session]:
-        """Open both sessions, the watching one first: where the second cannot be had, nothing is purged."""
+        """Open both sessions, the watching one first; the second may be missing where every connection is taken."""
         if self._sessions is None:
-            login, watch = self._sessions = _binlogs.opened(self.host, self.params)
-            try:
-                self._guard = Guard(self.host, login, watch, "PURGE BINARY LOGS")
-            except Failed as failed:
-                if not self.host.check or failed.result.get("mysql_error") != FULL:
-                    raise
-                self.host.warn(failed.message)  # an earlier task may free a connection
+            self._sessions = _binlogs.opened(self.host, self.params)
+            self._full = self._second()
         return self._sessions
+
+    def _second(self) -> Failed | None:
+        """Open the session that purges; return what to say where every connection is taken."""
+        login, watch = self._open()
+        try:
+            self._guard = Guard(self.host, login, watch, "PURGE BINARY LOGS")
+        except Failed as failed:
+            if failed.result.get("mysql_error") != FULL:
+                raise
+            return failed
+        return None
+
+    def _unguarded(self, found: _binlogs.Survey) -> Failed | None:
+        """Return why nothing is purged without the second session, unless the writers that end make room for it."""
+        if self._urgent(found.disk) and found.waiting and is_mariadb(self._open()[1].version):
+            return None
+        return self._full
+
+    def _urgent(self, disk: dict[str, Any]) -> bool:
+        return bool(disk["free"] < _ENOUGH and self.params["end_writers"])
 
     def _objection(self, found: _binlogs.Survey) -> Failed | None:
         """Return why a purge must not be tried with the room there is."""
@@ -184,7 +201,7 @@ class Purge(Sweep):
         files, disk, _ = _binlogs.listed(self.host, watch)
         upto = files[len(approved)].name
         lent = None
-        urgent = disk["free"] < _ENOUGH and self.params["end_writers"]
+        urgent = self._urgent(disk)
         # MySQL, unlike MariaDB, takes itself down when a session ends that could not write its event
         # (binlog_error_action), and does not come up again without room. Nor must it: its PURGE waits for no writer.
         self._ending = urgent and is_mariadb(watch.version)
@@ -198,6 +215,11 @@ class Purge(Sweep):
                     self.host.ask("ext4_reserve", lent=seconds, path=disk["folder"], blocks=0)
                 if self._ending:
                     self._end_writers(watch)
+            until = time.monotonic() + _SLOT
+            while self._guard is None and (full := self._second()) is not None:
+                if time.monotonic() > until:
+                    raise full
+                threading.Event().wait(_LOOK)
             said, left = self._until_gone(watch, upto)
         finally:
             if lent is not None:
@@ -244,7 +266,7 @@ class Purge(Sweep):
         """Run a statement in one session and watch it from the other; return what went wrong, None: nothing."""
         guard = self._guard
         if guard is None:
-            return "there is no second session: nothing was purged"
+            raise Failed("there is no second session")
 
         def meanwhile() -> None:
             if self._ending:
