@@ -7,11 +7,11 @@ the files, so a login that leads to a server of a container, of another host or 
 
 On a full disk PURGE itself hangs, and every COMMIT behind it. So a second session is opened first; where no connection
 is free for it, nor gets free by `end_writers`, nothing is purged. It ends the statement with KILL QUERY after
-`deadline`, waits until it is gone, and looks again. With less than 16 MiB free the module refuses, unless it may end the
-sessions that wait for space (`end_writers`); where not even 64 KiB are free, it may also lend what ext4 keeps back for
-root (`lend_reserve`), and puts it back; where the module is killed or the link is cut, the host does. Check mode lists
-what would go all the same, with a warning: tasks before it may free room, or a connection. Returns what mysql_binlogs
-returns, and `ended` (sessions), `warnings`, `free_before` and `free_after` (bytes).
+`deadline`, waits until it is gone, and looks again. With less than 16 MiB free the module refuses, unless it may end
+the sessions that wait for space (`end_writers`); where not even 64 KiB are free, it may also lend what ext4 keeps back
+for root (`lend_reserve`), and puts it back; where the module is killed or the link is cut, the host does. Check mode
+lists what would go all the same, with a warning: tasks before it may free room, or a connection. Returns what
+mysql_binlogs returns, and `ended` (sessions), `warnings`, `free_before` and `free_after` (bytes).
 
 Where there is room nobody is ended: a session that waited for space writes again within a minute. On MySQL nobody is
 ended at all: a server that cannot write an event would take itself down (binlog_error_action), and its PURGE needs
