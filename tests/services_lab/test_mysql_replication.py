@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -284,6 +285,33 @@ def test_a_start_waits_behind_a_stop_that_outlasts_everybody(
     pair.insert(2)
     pair.applied(2)
     assert bench.task(mode="restartreplica")["status"] == "changed"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["mariadb-positions", "mysql-gtid"])
+def test_an_operator_who_stops_the_run_leaves_no_replica_stopped(
+    hosts: None, lab: Lab, tmp_path: Path, kind: str
+) -> None:
+    pair = pair_of(lab, kind)
+    pair.begin()
+    bench = Bench(tmp_path, pair)
+    task = {"mysql_replication": {"mode": "workers", "workers": 3}}
+    book = [{"hosts": pair.replica.host, "gather_facts": False, "tasks": [task]}]
+    path = bench.operator.write("playbooks/one.yml", json.dumps(book))
+    pair.hang(15)
+    with bench.operator.start("play", str(path), "--yes") as process:
+        stopping = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'STOP %_THREAD%'"
+        pair.replica.until(stopping, "1")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    (told,) = json.loads(out)["tasks"]
+    assert "was still running when the operator stopped the run" in told["reason"], (told, err)
+    assert "START waits at the server behind the STOP" in told["reason"]
+    assert pair.replica.sql(stopping) == "1", "nobody waited for it"
+    pair.replica.until(stopping, "0", 40)
+    pair.runs("Yes", "Yes")
+    pair.insert(2)
+    pair.applied(2)
 
 
 @pytest.mark.soak
