@@ -112,8 +112,11 @@ class Replica:
             yield
         except BaseException as raised:
             error = raised
+        if error is not None and not isinstance(error, Failed) and not self.session.alive:
+            raise error  # the host is lost: nobody can say anything there
         goes = chosen if error is not None or then is None else then
-        wrong = "; ".join(filter(None, (self._start(*each) for each in goes.items())))
+        failed = [self._start(*each) for each in goes.items()]
+        wrong = "; ".join(each.message for each in failed if each is not None)
         if isinstance(error, Failed) and wrong:
             raise Failed(f"{error.message}; {wrong}", error.cause, **error.result) from None
         if error is not None:
@@ -198,43 +201,61 @@ class Replica:
         `undone` is the thread that the server stops later, though its STOP has come back.
         """
         *others, last = begun
-        # Where MySQL gave up, START does nothing before the thread has stopped: somebody must wait for that.
-        short = self._site.stopping() and not undone
+        # Where MySQL gave up, START does nothing before the thread has stopped: somebody must wait for that. And no
+        # session is opened any more while a run is stopped: one START can be left waiting, not several.
+        short = self._site.stopping() and not undone and not others
         until = time.monotonic() + (_SHORT if short else _LONG if undone else _GRACE)
-        wrong = [self._start(name, begun[name], until) for name in others]
+        failed = {name: self._start(name, begun[name], until) for name in others}
         while undone and (stops := self._runs({last: [undone]})) and time.monotonic() < until:
             threading.Event().wait(_LOOK)
-        wrong.append(self._start(last, begun[last], until))
+        failed[last] = self._start(last, begun[last], until)
         if guard.through(until - time.monotonic()) and not self._runs(begun):
             # Nobody promises that a STOP that waited itself had its turn before that START.
-            wrong = [self._start(name, threads, until) for name, threads in begun.items()]
-        said = "; ".join(filter(None, wrong))
+            failed = {name: self._start(name, threads, until) for name, threads in begun.items()}
+        wrong = {name: each for name, each in failed.items() if each is not None}
         if not guard.through(0):
+            unsent = {name: each for name, each in wrong.items() if each.cause != "timeout"}
             return (
-                "what ran is to run again: START waits at the server behind the STOP, and is carried out after it "
-                f"({said or 'it came back already'}). Until then {self._seen(begun)}"
+                "what ran is to run again: START waits at the server behind the STOP, and is carried out after it. "
+                f"Until then {self._seen(begun)}" + (f". {self._by_hand(begun, unsent)}" if unsent else "")
             )
         if undone and stops:
-            said = f"the server stops its {undone.upper()} thread still, and a START before that does nothing"
-        if said or not self._runs(begun):
-            how = " and ".join(self.words.statement("START", *each) for each in begun.items())
-            seen = self._seen(begun)
-            return f"WHAT RAN DOES NOT RUN AGAIN: {said or 'it stopped anew'}. At present {seen}; {how} starts it"
+            why = f"the server stops its {undone.upper()} thread still, and a START before that does nothing"
+            wrong = {last: Failed(why)}
+        if wrong or not self._runs(begun):
+            missing = wrong or dict.fromkeys(begun, Failed("it stopped anew"))
+            return f"{self._by_hand(begun, missing)}. At present {self._seen(begun)}"
         return f"what ran runs again: {self._seen(begun)}"
 
-    def _start(self, name: str, threads: Sequence[str], until: float | None = None) -> str:
+    def _by_hand(self, begun: Mapping[str, Sequence[str]], wrong: Mapping[str, Failed]) -> str:
+        """Return what nobody starts again, why, and how to."""
+        how = " and ".join(self.words.statement("START", name, begun[name]) for name in wrong)
+        why = "; ".join(dict.fromkeys(str(each.message) for each in wrong.values()))
+        return f"WHAT RAN DOES NOT RUN AGAIN: {why}; {how} starts it"
+
+    def _start(self, name: str, threads: Sequence[str], until: float | None = None) -> Failed | None:
         """Start threads of a channel; return what went wrong, and be able to ask on."""
         try:
+            self._revive()
             self.start(name, threads, None if until is None else max(1.0, until - time.monotonic()))
         except Failed as failed:
-            if not self.session.alive:
-                with suppress(Failed):
-                    self.session = opened(self._site, self._params, looks=True)
-            return str(failed.message)
-        return ""
+            with suppress(Failed):
+                self._revive()
+            return failed
+        return None
+
+    def _revive(self) -> None:
+        """Log in anew where the run's session broke; raises Failed where that is not to be had."""
+        if self.session.alive:
+            return
+        if self._site.stopping():
+            raise Failed("the run is stopped, and no session is opened any more")
+        self.session = opened(self._site, self._params, looks=True)
 
     def _runs(self, chosen: Mapping[str, Sequence[str]]) -> bool:
         """Say whether threads of channels run, or try to."""
+        if not self.session.alive:
+            return False
         try:
             now = {each.name: running(each) for each in channels(self.session, self.session.version)}
         except Failed:
@@ -243,6 +264,8 @@ class Replica:
 
     def _seen(self, chosen: Mapping[str, Sequence[str]]) -> str:
         """Return what threads of channels do, in words."""
+        if not self.session.alive:
+            return "nobody has looked which threads run"
         try:
             now = {each.name: running(each) for each in channels(self.session, self.session.version)}
         except Failed as failed:
