@@ -79,11 +79,12 @@ def test_a_run_takes_one_session_and_a_second_only_where_it_must(bench: Bench) -
     for name in ("mysql-connections", "mysql-slow", "mysql-errors"):
         assert taken("diagnose", name) == 1, name
     assert taken("play", "mysql-connections", "--yes") == 2, "one of them is the proof"
-    bench.db.sql("CREATE DATABASE IF NOT EXISTS shop; CREATE TABLE IF NOT EXISTS shop.many (id INT PRIMARY KEY, a INT)")
-    create = {"mysql_index": {"table": "shop.many", "columns": ["a"]}}
+    bench.db.sql("CREATE DATABASE counted; CREATE TABLE counted.many (id INT PRIMARY KEY, a INT)")
+    create = {"mysql_index": {"table": "counted.many", "columns": ["a"]}}
     book = [{"hosts": bench.name, "gather_facts": False, "tasks": [{"mysql_info": {}}, create, create]}]
     path = bench.operator.write("playbooks/index.yml", json.dumps(book))
     assert taken("play", str(path), "--yes") == 2, "the second task has nothing to do"
+    bench.db.sql("DROP DATABASE counted")
 
 
 def test_what_was_persisted_before_comes_back(bench: Bench) -> None:
