@@ -227,6 +227,7 @@ def test_on_a_full_disk_a_purge_is_refused_with_the_way_out(crowded: Bench) -> N
     assert "someone to free space" in crowded.primary.sql("SHOW PROCESSLIST")
 
 
+@pytest.mark.soak
 def test_a_writer_that_is_ended_leaves_its_connection_to_the_second_session(crowded: Bench) -> None:
     """On a full disk connections pile up, too: without a second session there is no purge."""
     database = crowded.primary
