@@ -135,6 +135,30 @@ class Pair:
         self.primary.lab.run(self.primary.host, ["sh", "-c", _LOAD, "sh", self.primary.client, str(clients),
                              str(transactions // clients), str(milliseconds / 1000)], timeout=120)  # fmt: skip
 
+    def hang(self, seconds: int) -> None:
+        """Write a transaction that takes so long on the replica alone; return when that is at it."""
+        here = self.primary.sql("SELECT @@global.server_id")
+        self.primary.sql(
+            "SET binlog_format = STATEMENT; UPDATE shop.kv SET note = CONCAT('hung', "
+            f"SLEEP(IF(@@global.server_id = {here}, 0, {seconds}))) WHERE id = 1"
+        )
+        applying = "info LIKE '%hung%' AND id <> CONNECTION_ID()"
+        self.replica.until(f"SELECT COUNT(*) FROM information_schema.processlist WHERE {applying}", "1")
+
+    def running(self, channel: str = "") -> dict[str, str]:
+        """Return what the replica says of a channel's threads: {"IO": "Yes", "SQL": "Yes"}."""
+        of = f"SHOW SLAVE '{channel}' STATUS" if self.mariadb else f"SHOW REPLICA STATUS FOR CHANNEL '{channel}'"
+        told = self.replica.row(of)
+        word = "Slave" if self.mariadb else "Replica"
+        return {name: told[f"{word}_{name}_Running"] for name in ("IO", "SQL")}
+
+    def runs(self, io: str, sql: str, channel: str = "", seconds: float = 20) -> None:
+        """Wait until a channel's threads say so."""
+        end = time.monotonic() + seconds
+        while (said := self.running(channel)) != {"IO": io, "SQL": sql}:
+            assert time.monotonic() < end, f"channel {channel!r}: {said} after {seconds:g} s"
+            time.sleep(0.1)
+
     def lag(self) -> int | None:
         """Return the seconds that the replica says it is behind."""
         said = self.status()["Seconds_Behind_" + ("Master" if self.mariadb else "Source")]

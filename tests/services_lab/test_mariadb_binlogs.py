@@ -227,6 +227,24 @@ def test_on_a_full_disk_a_purge_is_refused_with_the_way_out(crowded: Bench) -> N
     assert "someone to free space" in crowded.primary.sql("SHOW PROCESSLIST")
 
 
+@pytest.mark.soak
+def test_a_writer_that_is_ended_leaves_its_connection_to_the_second_session(crowded: Bench) -> None:
+    """On a full disk connections pile up, too: without a second session there is no purge."""
+    database = crowded.primary
+    database.sql("SET GLOBAL max_connections = 10")
+    asleep = "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'SELECT SLEEP(100)'"
+    database.shell("for k in $(seq 9); do setsid mariadb -e 'SELECT SLEEP(100)' > /dev/null 2>&1 < /dev/null & done; "
+                   f'until [ $(mariadb -NBe "{asleep}") = 9 ]; do sleep .1; done')  # fmt: skip
+    files = database.binlogs()
+    planned = crowded.play("--check", end_writers=True, lend_reserve=True)
+    assert task(planned)["status"] != "failed", task(planned)["reason"]
+    done = crowded.play(end_writers=True, lend_reserve=True)
+    assert task(done)["status"] == "changed", task(done)["reason"]
+    assert len(task(done)["result"]["ended"]) >= 1
+    assert len(database.binlogs()) < len(files)
+    assert database.sql(asleep) == "9", "they did not wait for space"
+
+
 def test_a_connection_lost_in_the_middle_leaves_the_outcome_open(
     crowded: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,28 @@ def test_it_gets_in_frees_raises_and_the_server_keeps_it(bench: Bench) -> None:
     assert bench.db.sql(PERSISTED) == "", "nothing was persisted before"
 
 
+def test_a_run_takes_one_session_and_a_second_only_where_it_must(bench: Bench) -> None:
+    """The guard of what can hang, and the login that proves that there is room."""
+
+    def taken(*words: str) -> int:
+        """Return how many connections a command took, beside those that count them."""
+        count = "SHOW GLOBAL STATUS LIKE 'Connections'"
+        before = int(bench.db.sql(count).split()[1])
+        done = bench.operator.here(*words)
+        assert done.code in (0, 10), why(done)
+        return int(bench.db.sql(count).split()[1]) - before - 1
+
+    for name in ("mysql-connections", "mysql-slow", "mysql-errors"):
+        assert taken("diagnose", name) == 1, name
+    assert taken("play", "mysql-connections", "--yes") == 2, "one of them is the proof"
+    bench.db.sql("CREATE DATABASE counted; CREATE TABLE counted.many (id INT PRIMARY KEY, a INT)")
+    create = {"mysql_index": {"table": "counted.many", "columns": ["a"]}}
+    book = [{"hosts": bench.name, "gather_facts": False, "tasks": [{"mysql_info": {}}, create, create]}]
+    path = bench.operator.write("playbooks/index.yml", json.dumps(book))
+    assert taken("play", str(path), "--yes") == 2, "the second task has nothing to do"
+    bench.db.sql("DROP DATABASE counted")
+
+
 def test_what_was_persisted_before_comes_back(bench: Bench) -> None:
     bench.db.sql("SET PERSIST max_connections = 160")
     done = bench.report({"mysql_variables": {"variable": "max_connections", "value": 170, "mode": "persist"}})

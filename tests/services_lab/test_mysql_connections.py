@@ -147,6 +147,31 @@ def test_the_applications_own_login_is_the_proof_where_it_is_known(bench: Bench)
     assert denied(bench) == 1
 
 
+def test_what_can_hang_is_not_begun_where_no_second_session_gets_in(bench: Bench) -> None:
+    """An index and a purge of binary logs are watched from a second session: a slot must be freed for it first."""
+    index = {"mysql_index": {"table": "shop.kv", "columns": ["note(5)"]}}
+    purge = {"mysql_binlog_purge": {"keep": "1d", "keep_files": 2}}
+    bench.db.rotate(4, days_ago=5)
+    logs, shown = bench.db.binlogs(), "SHOW INDEX FROM shop.kv WHERE Key_name <> 'PRIMARY'"
+    full(bench)
+    for task, statement in ((index, "CREATE INDEX"), (purge, "PURGE BINARY LOGS")):
+        done = bench.tasks(task)[0]
+        assert done["status"] == "failed"
+        assert done["reason"].startswith(statement)
+        assert "can hang, so it is not begun without a second session, and no connection is free" in done["reason"]
+        assert "remedy play mysql-connections on this host first" in done["reason"]
+        assert "nothing was changed" in done["reason"]
+    assert bench.db.binlogs() == logs
+    assert bench.db.sql(shown) == ""
+    planned = bench.report(purge, flags=["--check"])
+    assert planned["changes"][0]["bytes_freed"] > 0, "a task before it may free a connection"
+    freed = bench.runbook("mysql-connections", *SOON)
+    assert freed.code == 0, why(freed)
+    assert [each["status"] for each in bench.tasks(index, purge)] == ["changed", "changed"]
+    assert bench.db.binlogs() == logs[-2:]
+    assert bench.db.sql(shown) != ""
+
+
 def test_where_not_even_an_administrator_gets_in(bench: Bench) -> None:
     """The connection of the longest silent client is ended on the host, only where the operator allows it."""
     full(bench, address="127.0.0.1", reserved=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from remedy.lab import Lab
+from remedy.modules.controller import _threads
 from tests.acceptance.operator import Result
 from tests.conftest_lab import HostFactory
 from tests.services_lab.pairs import KINDS, Bench, pair_of, problems
@@ -204,6 +207,194 @@ def test_workers_are_set_kept_and_taken_back(bench: Bench) -> None:
         assert pair.replica.sql(kept) == ""
     pair.insert(3)
     pair.applied(3)
+
+
+def test_a_run_takes_one_session_and_a_second_to_stop_threads(hosts: None, lab: Lab, tmp_path: Path) -> None:
+    pair = pair_of(lab, "mysql-gtid")
+    pair.begin()
+    bench = Bench(tmp_path, pair)
+    count = (
+        "SELECT total_connections FROM performance_schema.accounts WHERE user = 'root' AND host = 'localhost'"
+    )
+
+    def taken(done: Callable[[], object]) -> int:
+        before = int(pair.replica.sql(count))
+        done()
+        return int(pair.replica.sql(count)) - before - 1
+
+    assert taken(lambda: bench.book("-l", pair.replica.host, command="diagnose")) == 1
+    assert taken(lambda: bench.book("-l", pair.replica.host)) == 1
+    # The threads that a session starts count as its account's: here the coordinator and three workers.
+    assert taken(lambda: bench.task(mode="workers", workers=3)) - 4 == 2
+    assert taken(lambda: bench.task(mode="workers", workers=3)) == 1
+    # One connection beside that for administrators: the run has that, and an application the other.
+    keep = "setsid mysql -u app -e 'SELECT SLEEP(60)' > /dev/null 2>&1 < /dev/null &"
+    pair.replica.sql("CREATE USER IF NOT EXISTS app@localhost; SET GLOBAL max_connections = 1")
+    try:
+        pair.replica.lab.run(pair.replica.host, ["sh", "-c", keep])
+        pair.replica.until("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app'", "1")
+        refused = bench.task(mode="workers", workers=4)
+        assert refused["reason"].startswith("STOP REPLICA can hang, so it is not begun without a second session")
+        assert "remedy play mysql-connections" in refused["reason"]
+        assert pair.running() == {"IO": "Yes", "SQL": "Yes"}
+        assert pair.replica.sql("SELECT @@global.replica_parallel_workers") == "3"
+    finally:
+        pair.replica.sql("SET GLOBAL max_connections = DEFAULT; DROP USER app@localhost")
+        app = "SELECT id FROM information_schema.processlist WHERE user = 'app'"
+        pair.replica.sql("".join(f"KILL {id};" for id in pair.replica.sql(app).split()) or "SELECT 1")
+
+
+def test_a_stop_that_hangs_leaves_no_replica_stopped(bench: Bench) -> None:
+    """The server takes the STOP and ends it with its transaction, when nobody is there who starts the threads again."""
+    pair = bench.pair
+    word, start = ("SLAVE", "slave") if pair.mariadb else ("REPLICA", "replica")
+    name = f"{start}_parallel_{'threads' if pair.mariadb else 'workers'}"
+    before = pair.replica.sql(f"SELECT @@global.{name}")
+    pair.hang(4)
+    done = bench.task(mode="workers", workers=3, timeout="1s")
+    assert done["status"] == "failed"
+    assert f"STOP {word} " in done["reason"]
+    assert "did not end within 1 s: the server goes on with it until what is being applied" in done["reason"]
+    assert "The workers stay as they were, and what ran runs again: IO runs, SQL runs" in done["reason"]
+    pair.runs("Yes", "Yes")
+    pair.insert(2)
+    pair.applied(2)
+    assert pair.notes()[1] == "hung0"
+    assert pair.replica.sql(f"SELECT @@global.{name}") == before
+    assert pair.running() == {"IO": "Yes", "SQL": "Yes"}
+    assert bench.task(mode="workers", workers=3, timeout="5s")["status"] == "changed"
+
+
+@pytest.mark.soak
+def test_a_start_waits_behind_a_stop_that_outlasts_everybody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the server's then, and carried out also when the run is over."""
+    pair = bench.pair
+    monkeypatch.setattr(_threads, "_GRACE", 1.0)
+    pair.hang(6)
+    done = bench.task(mode="restartreplica", timeout="1s")
+    assert done["status"] == "failed"
+    assert "Nothing was restarted, and what ran is to run again: START waits at the server" in done["reason"]
+    assert "Until then IO runs, SQL runs" in done["reason"]
+    waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '{} %_THREAD%'"
+    assert [pair.replica.sql(waiting.format(verb)) for verb in ("STOP", "START")] == ["1", "1"]
+    for verb in ("STOP", "START"):
+        pair.replica.until(waiting.format(verb), "0")
+    pair.runs("Yes", "Yes")
+    pair.insert(2)
+    pair.applied(2)
+    assert bench.task(mode="restartreplica")["status"] == "changed"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["mariadb-positions", "mysql-gtid"])
+def test_an_operator_who_stops_the_run_leaves_no_replica_stopped(
+    hosts: None, lab: Lab, tmp_path: Path, kind: str
+) -> None:
+    pair = pair_of(lab, kind)
+    pair.begin()
+    bench = Bench(tmp_path, pair)
+    task = {"mysql_replication": {"mode": "workers", "workers": 3}}
+    book = [{"hosts": pair.replica.host, "gather_facts": False, "tasks": [task]}]
+    path = bench.operator.write("playbooks/one.yml", json.dumps(book))
+    pair.hang(15)
+    with bench.operator.start("play", str(path), "--yes") as process:
+        stopping = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'STOP %_THREAD%'"
+        pair.replica.until(stopping, "1")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    (told,) = json.loads(out)["tasks"]
+    assert "was still running when the operator stopped the run" in told["reason"], (told, err)
+    assert "START waits at the server behind the STOP" in told["reason"]
+    assert pair.replica.sql(stopping) == "1", "nobody waited for it"
+    pair.replica.until(stopping, "0", 40)
+    pair.runs("Yes", "Yes")
+    pair.insert(2)
+    pair.applied(2)
+
+
+@pytest.mark.soak
+def test_a_stop_that_was_wanted_is_said_to_be_under_way(bench: Bench) -> None:
+    pair = bench.pair
+    pair.hang(5)
+    done = bench.task(mode="stopreplica", timeout="1s")
+    assert done["status"] == "failed"
+    assert "did not end within 1 s" in done["reason"]
+    assert "It cannot be taken back: they stop then, and nothing starts them again" in done["reason"]
+    assert "At present IO runs, SQL runs" in done["reason"]
+    pair.runs("No", "No")
+    assert pair.notes()[1] == ("x" if pair.mariadb else "hung0"), "MariaDB rolls it back, and applies it anew"
+    assert bench.task(mode="stopreplica")["status"] == "ok"
+    assert bench.task(mode="startreplica")["status"] == "changed"
+
+
+@pytest.mark.soak
+def test_where_mysql_itself_gives_the_stop_up_the_thread_is_waited_for(
+    hosts: None, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread stops all the same, later, and a START before that does nothing."""
+    pair = pair_of(lab, "mysql-gtid")
+    pair.begin()
+    bench = Bench(tmp_path, pair)
+    pair.replica.sql("SET GLOBAL rpl_stop_replica_timeout = 2")
+    try:
+        pair.hang(6)
+        done = bench.task(mode="restartreplica")
+        assert "STOP REPLICA command execution is incomplete" in done["reason"]
+        assert "Nothing was restarted, and what ran runs again: IO runs, SQL runs" in done["reason"]
+        time.sleep(1)
+        assert pair.running() == {"IO": "Yes", "SQL": "Yes"}
+        pair.insert(2)
+        pair.applied(2)
+        monkeypatch.setattr(_threads, "_LONG", 1.0)
+        pair.hang(8)
+        told = bench.task(mode="restartreplica")["reason"]
+        assert "WHAT RAN DOES NOT RUN AGAIN: the server stops its SQL thread still" in told
+        assert "START REPLICA IO_THREAD, SQL_THREAD FOR CHANNEL '' starts it. At present IO runs" in told
+        pair.runs("Yes", "No")
+        assert bench.task(mode="startreplica")["status"] == "changed"
+    finally:
+        pair.replica.sql("SET GLOBAL rpl_stop_replica_timeout = DEFAULT")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["mariadb-gtid", "mysql-gtid"])
+def test_channels_that_were_stopped_before_the_one_that_hangs_run_again(
+    hosts: None, lab: Lab, tmp_path: Path, kind: str
+) -> None:
+    pair = pair_of(lab, kind)
+    pair.begin()
+    away = "source_host='127.0.0.1', source_port=1, source_user='nobody', source_connect_retry=60"
+    here = f"source_host='{pair.primary.address}', source_user='repl', source_password='replpw'"
+    if pair.mariadb:
+        there = "CHANGE MASTER '{}' TO {}; START SLAVE '{}'"
+        away, here = (each.replace("source", "master") for each in (away, f"{here}, source_use_gtid=slave_pos"))
+        pair.replica.sql("STOP SLAVE; RESET SLAVE ALL")
+    else:
+        there = "CHANGE REPLICATION SOURCE TO {1} FOR CHANNEL '{0}'; START REPLICA FOR CHANNEL '{0}'"
+        here += ", source_auto_position=1, get_source_public_key=1"
+        pair.replica.sql("STOP REPLICA; RESET REPLICA ALL")
+    try:
+        for channel, source in (("", away), ("b", here)):
+            pair.replica.sql(there.format(channel, source, channel))
+        pair.runs("Connecting", "Yes")
+        pair.runs("Yes", "Yes", channel="b")
+        pair.hang(5)
+        done = Bench(tmp_path, pair).task(mode="workers", workers=3, timeout="1s")
+        assert "STOP" in done["reason"]
+        assert "'b'" in done["reason"].partition(" did not end")[0], "the first was through"
+        assert (
+            "what ran runs again: of channel '' IO runs, SQL runs; of channel 'b' IO runs, SQL runs"
+            in done["reason"]
+        )
+        pair.runs("Connecting", "Yes")
+        pair.runs("Yes", "Yes", channel="b")
+        pair.insert(2)
+        pair.applied(2)
+    finally:
+        if pair.mariadb:
+            pair.replica.sql("STOP SLAVE 'b'; RESET SLAVE 'b' ALL")
 
 
 def test_mariadb_gets_no_workers_that_would_pass_by_transactions(

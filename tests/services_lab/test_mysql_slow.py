@@ -150,6 +150,9 @@ def test_an_index_is_created_online_once_and_can_be_taken_back(bench: Bench) -> 
     lock = bench.task("mysql_index", table=EVENTS, columns=["customer"], lock_wait=1)
     assert lock["status"] == "failed"
     assert "the table's lock was not to be had within 1 s" in lock["reason"]
+    late = bench.task("mysql_index", table=EVENTS, columns=["customer"], lock_wait=30, deadline=1)
+    assert late["reason"].endswith("was ended by KILL QUERY: it did not end within 1 s")
+    assert "CREATE INDEX" not in bench.db.sql("SHOW PROCESSLIST")
     running = "SELECT id FROM information_schema.processlist WHERE user = 'remedy_drill_slow'"
     bench.db.sql("KILL " + bench.db.sql(running))
     index = {"mysql_index": {"table": EVENTS, "columns": ["customer", "note(5)"]}}

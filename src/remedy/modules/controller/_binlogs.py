@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from remedy.agent.kinds import Failed, Param
+from remedy.modules.controller import _doors
 from remedy.modules.controller._mysql import (
     FILES,
     LOGIN_PARAMS,
@@ -18,7 +19,6 @@ from remedy.modules.controller._mysql import (
     Session,
     is_mariadb,
     login_of,
-    session,
 )
 from remedy.modules.controller._mysql_tls import tls_of
 from remedy.modules.controller._replicas import (
@@ -282,10 +282,10 @@ def _replica_login(login: Login, params: dict[str, Any], host: str, port: int) -
     return Login(str(user), str(password), ((host, port),), tls=tls)
 
 
-def opened(site: Site, params: dict[str, Any]) -> tuple[Login, Session]:
-    """Return how to log in, and the run's session."""
+def opened(site: Site, params: dict[str, Any], *, looks: bool = False) -> tuple[Login, Session]:
+    """Return how to log in, and the run's session, by whatever door: a full disk lets connections pile up."""
     login = login_of(site, params)
-    return login, session(site, login)
+    return login, _doors.opened(site, params, looks=looks, login=login)
 
 
 def _freed(verdicts: Sequence[Verdict]) -> int:

@@ -22,12 +22,15 @@ _OLDEST = {True: (10, 3), False: (5, 7)}
 _NOT_SQL = (33060,)  # MySQL's X protocol
 
 
-def opened(site: Site, params: dict[str, Any], *, looks: bool = False) -> Session:
+def opened(
+    site: Site, params: dict[str, Any], *, looks: bool = False, login: Login | None = None
+) -> Session:
     """Return the run's session on the server; raises Failed with `mysql_error` 1040 where no door is free.
 
-    In check mode that is Unknown, for an earlier task may free a slot, unless the module only `looks`.
+    In check mode that is Unknown, for an earlier task may free a slot, unless the module only `looks`. `login` is
+    what `params` say, where the caller knows it.
     """
-    login = login_of(site, params)
+    login = login or login_of(site, params)
     try:
         found = site.held(login, lambda: enter(site, login))
     except Failed as failed:

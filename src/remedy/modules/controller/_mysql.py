@@ -192,6 +192,11 @@ class Session:
             self._client.close()
         self._line.close()
 
+    def drop(self) -> None:
+        """Let go of it while another thread asks in it: `close` would wait for the answer."""
+        self._broken = True
+        self._line.close()
+
     def _lied(self, error: Exception) -> Failed:
         """Return what to say of an answer that no server gives; it is not spoken with again."""
         self._broken = True
@@ -221,13 +226,6 @@ class Session:
         # At a socket the server may ask for another user of the host.
         wholly = number in _LOCKED or (number == 1045 and not self.reached.startswith("/"))
         return NotLetIn(said, wholly=wholly, **told)
-
-
-def session(site: Site, login: Login) -> Session:
-    """Return the run's session on a server: opened by the first step that needs it, and kept to the run's end."""
-    found = site.held(login, lambda: Session(site, login))
-    found.site = site
-    return found
 
 
 def login_of(site: Site, params: dict[str, Any]) -> Login:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from remedy.agent.kinds import Action, Failed, Unknown
 from remedy.modules.controller import _workers
 from remedy.modules.controller._failing import Failing, failing
+from remedy.modules.controller._guard import beside
 from remedy.modules.controller._mysql import Session
 from remedy.modules.controller._replication import Channel, Words, channels, domains, place
 from remedy.modules.controller._site import Site
@@ -44,7 +45,7 @@ def objection(replica: Replica, channel: Channel, stop: Failing) -> str | None:
 def skip(site: Site, replica: Replica, channel: Channel, stop: Failing) -> str:
     """Pass by the transaction, start the SQL thread, and return how it was done."""
     # A session of its own: what it sets for itself must not stay with the run's.
-    own = Session(site, replica.login())
+    own = beside(site, replica.login(), "a transaction is skipped in a session of its own")
     try:
         if way(replica.words, stop) == "empty":
             return _empty(own, replica, channel, stop)
@@ -86,10 +87,8 @@ def _counted(own: Session, replica: Replica, channel: Channel, stop: Failing) ->
 def _moved(replica: Replica, channel: Channel, stop: Failing) -> str:
     """Set gtid_slave_pos past the transaction: all channels share it, so all of them stand still for it."""
     ran = {each.name: running(each) for each in channels(replica.session, replica.session.version)}
-    ran[channel.name] = [*(["io"] if channel.io != "no" else []), "sql"]
-    for name in ran:
-        replica.stop(name, ["io", "sql"])
-    try:
+    then = {**ran, channel.name: [*(["io"] if channel.io != "no" else []), "sql"]}
+    with replica.halted(ran, "Nothing was skipped", then):
         # Read with everything stopped: workers may have gone on in other domains.
         now = str(replica.session.rows("SELECT @@global.gtid_slave_pos AS pos")[0]["pos"])
         position = domains(now)
@@ -99,9 +98,6 @@ def _moved(replica: Replica, channel: Channel, stop: Failing) -> str:
         position[domain] = (server, sequence)
         past = ",".join(f"{number}-{at[0]}-{at[1]}" for number, at in sorted(position.items()))
         replica.session.rows(f"SET GLOBAL gtid_slave_pos = '{past}'")
-    finally:
-        for name, threads in ran.items():
-            replica.start(name, threads)
     return f"gtid_slave_pos = '{past}'"
 
 

@@ -5,13 +5,13 @@ connected, whoever else reads, and those that mysql_replicas names. Each is aske
 everything, and is named. At least `keep_files` and everything younger than `keep` stay. Ages and sizes are read from
 the files, so a login that leads to a server of a container, of another host or behind a proxy is refused.
 
-On a full disk PURGE itself hangs, and every COMMIT behind it. So a second session is opened first; it ends the
-statement with KILL QUERY after `deadline`, waits until it is gone, and looks again. With less than 16 MiB free
-the module refuses, unless it may end the sessions that wait for space (`end_writers`); where not even 64 KiB are
-free, it may also lend what ext4 keeps back for root (`lend_reserve`), and puts it back; where the module is killed or
-the link is cut, the host does. Check mode lists what would go all the same, with a warning: tasks before it may free
-room. Returns what mysql_binlogs returns, and `ended`
-(sessions), `warnings`, `free_before` and `free_after` (bytes).
+On a full disk PURGE itself hangs, and every COMMIT behind it. So a second session is opened first; where no connection
+is free for it, nor gets free by `end_writers`, nothing is purged. It ends the statement with KILL QUERY after
+`deadline`, waits until it is gone, and looks again. With less than 16 MiB free the module refuses, unless it may end
+the sessions that wait for space (`end_writers`); where not even 64 KiB are free, it may also lend what ext4 keeps back
+for root (`lend_reserve`), and puts it back; where the module is killed or the link is cut, the host does. Check mode
+lists what would go all the same, with a warning: tasks before it may free room, or a connection. Returns what
+mysql_binlogs returns, and `ended` (sessions), `warnings`, `free_before` and `free_after` (bytes).
 
 Where there is room nobody is ended: a session that waited for space writes again within a minute. On MySQL nobody is
 ended at all: a server that cannot write an event would take itself down (binlog_error_action), and its PURGE needs
@@ -26,12 +26,14 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Item, Param, Sweep
 from remedy.modules.controller import _binlogs
+from remedy.modules.controller._doors import FULL
+from remedy.modules.controller._guard import PATIENCE, Guard
 from remedy.modules.controller._mysql import Login, Session, is_mariadb, texts
 from remedy.modules.controller._replicas import listing
 
 _ENOUGH = 16 << 20  # bytes: with less a PURGE may hang (measured on MariaDB 10.11)
-_PATIENCE = 15.0  # seconds for a statement to be gone after KILL QUERY
 _LOOK = 0.2
+_SLOT = 5.0  # seconds until the connection of a writer that was ended is free
 _LENT = 60.0  # seconds beyond the deadline after which the host takes back by itself what is lent
 _AGAIN = (0.5, 1.0, 1.5, 0.0)  # seconds between two tries, where the server leaves a file without a word
 
@@ -70,7 +72,9 @@ class Purge(Sweep):
     interruptible = False
     deadline = 600
 
-    _sessions: tuple[Login, Session, Session] | None = None
+    _sessions: tuple[Login, Session] | None = None
+    _guard: Guard | None = None
+    _full: Failed | None = None
     _survey: _binlogs.Survey | None = None
     _approved: list[_binlogs.Binlog] | None = None
     _left: dict[str, str] | None = None
@@ -85,7 +89,7 @@ class Purge(Sweep):
 
     def find(self) -> list[Item]:
         """Return the binary logs; raises Failed where a purge would hang."""
-        login, watch, _ = self._open()
+        login, watch = self._open()
         found = _binlogs.survey(self.host, watch, login, self.params)
         first = self._survey is None
         self._survey = found
@@ -95,7 +99,7 @@ class Purge(Sweep):
             self._approved = found.taking
             for note in found.notes:
                 self.host.warn(note)
-            objection = self._objection(found) if found.taking else None
+            objection = (self._objection(found) or self._unguarded(found)) if found.taking else None
             if objection is not None and not self.host.check:
                 raise objection
             if objection is not None:
@@ -113,6 +117,9 @@ class Purge(Sweep):
                 self._left = self._purge()
             except Failed as failed:
                 self._broken = failed
+            finally:
+                if self._guard is not None:
+                    self._guard.close()
         left = self._left.get(item.id)
         if left is None:
             return int(item.size)
@@ -125,12 +132,32 @@ class Purge(Sweep):
         told = {} if self._survey is None else self._survey.told()
         return {**told, **self._told}
 
-    def _open(self) -> tuple[Login, Session, Session]:
-        """Open both sessions, the watching one first: where none can be had, nothing is purged."""
+    def _open(self) -> tuple[Login, Session]:
+        """Open both sessions, the watching one first; the second may be missing where every connection is taken."""
         if self._sessions is None:
-            login, watch = _binlogs.opened(self.host, self.params)
-            self._sessions = login, watch, Session(self.host, login)
+            self._sessions = _binlogs.opened(self.host, self.params)
+            self._full = self._second()
         return self._sessions
+
+    def _second(self) -> Failed | None:
+        """Open the session that purges; return what to say where every connection is taken."""
+        login, watch = self._open()
+        try:
+            self._guard = Guard(self.host, login, watch, "PURGE BINARY LOGS")
+        except Failed as failed:
+            if failed.result.get("mysql_error") != FULL:
+                raise
+            return failed
+        return None
+
+    def _unguarded(self, found: _binlogs.Survey) -> Failed | None:
+        """Return why nothing is purged without the second session, unless the writers that end make room for it."""
+        if self._urgent(found.disk) and found.waiting and is_mariadb(self._open()[1].version):
+            return None
+        return self._full
+
+    def _urgent(self, disk: dict[str, Any]) -> bool:
+        return bool(disk["free"] < _ENOUGH and self.params["end_writers"])
 
     def _objection(self, found: _binlogs.Survey) -> Failed | None:
         """Return why a purge must not be tried with the room there is."""
@@ -166,7 +193,7 @@ class Purge(Sweep):
 
     def _purge(self) -> dict[str, str]:
         """Purge what was approved, with room made first; return what is left of it, each with the reason."""
-        _, watch, work = self._open()
+        _, watch = self._open()
         approved = self._approved or []
         moved = self._moved(watch, approved)
         if moved is not None:
@@ -174,7 +201,7 @@ class Purge(Sweep):
         files, disk, _ = _binlogs.listed(self.host, watch)
         upto = files[len(approved)].name
         lent = None
-        urgent = disk["free"] < _ENOUGH and self.params["end_writers"]
+        urgent = self._urgent(disk)
         # MySQL, unlike MariaDB, takes itself down when a session ends that could not write its event
         # (binlog_error_action), and does not come up again without room. Nor must it: its PURGE waits for no writer.
         self._ending = urgent and is_mariadb(watch.version)
@@ -188,7 +215,12 @@ class Purge(Sweep):
                     self.host.ask("ext4_reserve", lent=seconds, path=disk["folder"], blocks=0)
                 if self._ending:
                     self._end_writers(watch)
-            said, left = self._until_gone(watch, work, upto)
+            until = time.monotonic() + _SLOT
+            while self._guard is None and (full := self._second()) is not None:
+                if time.monotonic() > until:
+                    raise full
+                threading.Event().wait(_LOOK)
+            said, left = self._until_gone(watch, upto)
         finally:
             if lent is not None:
                 back = self.host.ask("ext4_reserve", path=disk["folder"], blocks=lent, finishing=True)
@@ -201,14 +233,14 @@ class Purge(Sweep):
         warned = "; ".join(self._told.get("warnings", ())) or "an unfinished transaction or a reader needs it"
         return dict.fromkeys(left, f"the server left it in place: {warned}")
 
-    def _until_gone(self, watch: Session, work: Session, upto: str) -> tuple[str | None, set[str]]:
+    def _until_gone(self, watch: Session, upto: str) -> tuple[str | None, set[str]]:
         """Purge, and again where the server left files without a word; return what went wrong, and what is left.
 
         MariaDB leaves a file whose transactions InnoDB has not written out yet, which it does once a second.
         """
         approved = {file.name for file in self._approved or ()}
         for pause in _AGAIN:
-            said = self._under_watch(watch, work, f"PURGE BINARY LOGS TO '{upto}'")
+            said = self._under_watch(f"PURGE BINARY LOGS TO '{upto}'")
             now, _, _ = _binlogs.listed(self.host, watch)
             left = approved & {file.name for file in now}
             if not left or said is not None or self._told.get("warnings") or self.host.stopping():
@@ -230,54 +262,31 @@ class Purge(Sweep):
             return f"a replica came since (server id {next(iter(came[0].values()))})"
         return None
 
-    def _under_watch(self, watch: Session, work: Session, sql: str) -> str | None:
+    def _under_watch(self, sql: str) -> str | None:
         """Run a statement in one session and watch it from the other; return what went wrong, None: nothing."""
-        outcome: list[BaseException | None] = []
-        limit = float(self.params["deadline"])
+        guard = self._guard
+        if guard is None:
+            raise Failed("there is no second session")
 
-        def run() -> None:
-            try:
-                work.rows(sql, seconds=limit + 4 * _PATIENCE)
-                self._told["warnings"] = texts(work.rows("SHOW WARNINGS"))
-                outcome.append(None)
-            except BaseException as error:
-                outcome.append(error)
+        def meanwhile() -> None:
+            if self._ending:
+                self._end_writers(guard.watch, but=guard.work.id)
 
-        thread = threading.Thread(target=run, name="remedy-purge", daemon=True)
-        began = time.monotonic()
-        thread.start()
-        looked = began
-        while thread.is_alive() and time.monotonic() - began < limit and not self.host.stopping():
-            thread.join(_LOOK)
-            if self._ending and time.monotonic() - looked > 1:
-                looked = time.monotonic()
-                self._end_writers(watch, but=work.id)
-        if not thread.is_alive():
-            return self._said(outcome)
-        stopped = "was still running when the operator stopped the run"
-        why = stopped if self.host.stopping() else f"did not end within {limit:g} s"
-        self.host.warn(f"{sql} {why}: it is ended by KILL QUERY {work.id}")
-        watch.end(work.id, query=True)
-        thread.join(_PATIENCE)
-        self._told["purge_ended"] = not thread.is_alive() and not self._runs(watch, work.id)
+        try:
+            why = guard.run(sql, float(self.params["deadline"]), meanwhile)
+            if not why:
+                self._told["warnings"] = texts(guard.work.rows("SHOW WARNINGS"))
+                return None
+        except Failed as failed:
+            return f"the PURGE failed: {failed.message}"
+        id = guard.work.id
+        self.host.warn(f"{sql} {why}: it is ended by KILL QUERY {id}")
+        self._told["purge_ended"] = guard.end()
         if self._told["purge_ended"]:
             return f"the PURGE {why} and was ended by KILL QUERY, the server goes on"
         return (
-            f"the PURGE {why}, and is still there {_PATIENCE:g} s after KILL QUERY "
-            f"{work.id}: look at the server's sessions"
+            f"the PURGE {why}, and is still there {PATIENCE:g} s after KILL QUERY {id}: look at the server's sessions"
         )
-
-    def _said(self, outcome: list[BaseException | None]) -> str | None:
-        error = outcome[0] if outcome else None
-        if error is None:
-            return None
-        if isinstance(error, Failed):
-            return f"the PURGE failed: {error.message}"
-        raise error  # the host was lost: nobody knows what took effect
-
-    @staticmethod
-    def _runs(watch: Session, id: int) -> bool:
-        return any(int(row["Id"]) == id and row["Command"] == "Query" for row in watch.processes())
 
     def _end_writers(self, watch: Session, but: int = 0) -> None:
         """End the sessions that wait for space, until none is left; each is named before it goes."""

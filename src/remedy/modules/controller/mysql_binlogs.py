@@ -30,7 +30,7 @@ def kind(params: dict[str, Any]) -> type[Probe]:
 class Binlogs(Probe):
     def read(self) -> dict[str, Any]:
         """Return what was found."""
-        login, server = _binlogs.opened(self.host, self.params)
+        login, server = _binlogs.opened(self.host, self.params, looks=True)
         found = _binlogs.survey(self.host, server, login, self.params)
         # Asked only where it matters: it takes another program on the host.
         short = found.disk["free"] < _binlogs.LEAST

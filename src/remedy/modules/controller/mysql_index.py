@@ -8,20 +8,20 @@ can be explained once more: a statement that an index serves by now is no longer
 With `table` and `columns` it creates the index unless one begins with those columns already. Online, so that the
 table is read and written meanwhile (ALGORITHM=INPLACE LOCK=NONE): a server that cannot do that refuses, unless
 `online` is false. The statement waits for the table's lock for at most `lock_wait` (behind one that waits everybody
-else would), and a second session ends it by KILL QUERY after `deadline`. A disk without room for another copy of the
-table's data is refused. A rollback drops the index.
+else would), and a second session ends it by KILL QUERY after `deadline`; where no connection is free for that one, it
+is not begun. A disk without room for another copy of the table's data is refused. A rollback drops the index.
 """
 
 from __future__ import annotations
 
 import re
-import threading
 from typing import Any
 
 from remedy.agent.kinds import Failed, Param, Probe, Resource
 from remedy.modules.controller import _plans, _variables
-from remedy.modules.controller._doors import enter, opened
-from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session, login_of
+from remedy.modules.controller._doors import opened
+from remedy.modules.controller._guard import PATIENCE, Guard
+from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, login_of
 
 PARAMS = (
     Param("explain", "list", elements="raw", help="Statements to explain: texts, or mappings "
@@ -43,7 +43,6 @@ EXAMPLES = """
 """
 
 _NAME = r"[A-Za-z0-9_$]+"
-_PATIENCE = 15.0
 _BESIDE = 64 << 20
 
 
@@ -208,51 +207,29 @@ class Index(Resource):
 
     def _watched(self, sql: str) -> None:
         """Run a statement that may take long; the run's session watches, and ends it after the deadline."""
-        watch = opened(self.host, self.params)
-        work = enter(self.host, login_of(self.host, self.params))
-        try:
-            work.rows(f"SET SESSION lock_wait_timeout = {max(1, int(self.params['lock_wait']))}")
-            said = self._run(watch, work, sql)
-        finally:
-            work.close()
-        if said is not None:
-            raise said
-
-    def _run(self, watch: Session, work: Session, sql: str) -> Failed | None:
-        outcome: list[BaseException | None] = []
+        login = login_of(self.host, self.params)
+        guard = Guard(self.host, login, opened(self.host, self.params, login=login), sql)
         limit = float(self.params["deadline"])
-
-        def run() -> None:
-            try:
-                work.rows(sql, seconds=limit + 4 * _PATIENCE)
-                outcome.append(None)
-            except BaseException as error:
-                outcome.append(error)
-
-        thread = threading.Thread(target=run, name="remedy-index", daemon=True)
-        thread.start()
-        waited = 0.0
-        while thread.is_alive() and waited < limit and not self.host.stopping():
-            thread.join(0.2)
-            waited += 0.2
-        if thread.is_alive():
-            watch.end(work.id, query=True)
-            thread.join(_PATIENCE)
-            why = (
-                "the operator stopped the run"
-                if self.host.stopping()
-                else f"it did not end within {limit:g} s"
+        try:
+            guard.work.rows(f"SET SESSION lock_wait_timeout = {max(1, int(self.params['lock_wait']))}")
+            late = guard.run(sql, limit)
+            gone = not late or guard.end()
+        except Failed as failed:
+            number = int(failed.result.get("mysql_error") or 0)
+            raise Failed(f"{failed.message}{self._hint(number)}", failed.cause, **failed.result) from None
+        finally:
+            guard.close()
+        if not gone:
+            raise Failed(
+                f"{sql} {late}, and is still there {PATIENCE:g} s after KILL QUERY {guard.work.id}: "
+                "look at the server's sessions",
+                cause="timeout",
             )
-            return Failed(f"{sql} was ended by KILL QUERY: {why}", cause="timeout")
-        error = outcome[0] if outcome else None
-        if error is None:
-            return None
-        if not isinstance(error, Failed):
-            raise error
-        number = error.result.get("mysql_error")
-        hints = {
-            1205: f": the table's lock was not to be had within {self.params['lock_wait']:g} s, a transaction holds it",
-            1845: ": this server cannot do it online; online: false does it while nobody writes",
-            1846: ": this server cannot do it online; online: false does it while nobody writes",
-        }
-        return Failed(f"{error.message}{hints.get(int(number or 0), '')}", mysql_error=number)
+        if late and guard.failed:  # else it was through in that very moment
+            raise Failed(f"{sql} was ended by KILL QUERY: it {late}", cause="timeout")
+
+    def _hint(self, number: int) -> str:
+        """Return what to do about one of the server's errors."""
+        offline = ": this server cannot do it online; online: false does it while nobody writes"
+        lock = f": the table's lock was not to be had within {self.params['lock_wait']:g} s, a transaction holds it"
+        return {1205: lock, 1845: offline, 1846: offline}.get(number, "")

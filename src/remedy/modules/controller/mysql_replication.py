@@ -8,6 +8,10 @@ workers apply what was received, keeping the order of commits: live, and on MySQ
 moment, for the server wants it so. A MariaDB that applies by position and knows several GTID domains gets no first
 workers.
 
+A STOP waits for what is being applied, and cannot be taken back. So it runs in a second session; where none can be had,
+nothing is stopped. Threads that do not stop within `timeout` are started again, nothing else is done, and the failure
+says which run; only with `stopreplica` they stay on their way to stand still.
+
 `skipevent` passes by the one transaction at which the SQL thread stopped, and only where its error is one of `errors`.
 The transaction is looked up in the relay log first, and told in the report before it goes: on MySQL with GTID an empty
 transaction takes its place, elsewhere the skip counter does, or on MariaDB with parallel domains gtid_slave_pos. Source
@@ -204,14 +208,22 @@ class _Threads(Resource):
 
     def write(self, have: dict[str, Any], want: dict[str, Any]) -> None:
         """Start or stop what differs."""
-        for name, threads in want.items():
-            before = have.get(name, {})
-            stop = [each for each in _THREADS if before.get(each) and not threads[each]]
-            start = [each for each in _THREADS if threads[each] and not before.get(each)]
-            self.replica.stop(name, stop)
-            self.replica.start(name, start)
-            if start:
-                self.replica.settled(name, start)
+        stop, start = (
+            {
+                name: [
+                    each
+                    for each in _THREADS
+                    if threads[each] is runs and bool(have.get(name, {}).get(each)) is not runs
+                ]
+                for name, threads in want.items()
+            }
+            for runs in (False, True)
+        )
+        self.replica.stop(stop)
+        for name, threads in start.items():
+            self.replica.start(name, threads)
+            if threads:
+                self.replica.settled(name, threads)
 
     def why(self, have: dict[str, Any]) -> str:
         """Return why nothing is to be done."""
@@ -258,10 +270,8 @@ class Restart(Action):
 
     def do(self) -> dict[str, Any]:
         """Stop and start them."""
-        for name, threads in self._chosen.items():
-            self._replica.stop(name, threads)
-            self._replica.start(name, threads)
-        return {}
+        with self._replica.halted(self._chosen, "Nothing was restarted"):
+            return {}
 
     def proof(self, before: dict[str, Any]) -> dict[str, Any]:
         """Return the new threads' numbers, once they run."""
@@ -324,20 +334,36 @@ class Workers(Resource):
         threads = list(_THREADS) if self.replica.words.mariadb else ["sql"]
         before = {each.name: [name for name in running(each) if name in threads] for each in found}
         away = {each.name for each in found if each.io == "connecting"}  # its source was away before
-        for name, chosen in before.items():
-            self.replica.stop(name, chosen)
-        try:
-            for name, value in want["live"].items():
-                if name not in want["kept"] and have["live"].get(name) != value:
-                    session.rows(f"SET GLOBAL {name} = {_workers.literal(value)}")
-            for name, kept in want["kept"].items():
-                self._keep(name, kept, have, want)
-        finally:
-            for name, chosen in before.items():
-                self.replica.start(name, chosen)
+        with self.replica.halted(before, "The workers stay as they were"):
+            try:
+                for name, value in want["live"].items():
+                    if name not in want["kept"] and have["live"].get(name) != value:
+                        session.rows(f"SET GLOBAL {name} = {_workers.literal(value)}")
+                for name, kept in want["kept"].items():
+                    self._keep(name, kept, have, want)
+            except Failed as failed:
+                raise self._half(failed, have) from None
         for name, chosen in before.items():
             if known := [each for each in chosen if each == "sql" or name not in away]:
-                self.replica.settled(name, known)
+                try:
+                    self.replica.settled(name, known)
+                except Failed as failed:
+                    raise self._half(failed, have) from None
+
+    def _half(self, failed: Failed, have: dict[str, Any]) -> Failed:
+        """Return a failure that says what is set by now."""
+        try:
+            now = _workers.live(self.replica.session, self.replica.words)
+        except Failed as error:
+            told = f"what is set is not known ({error.message})"
+        else:
+            new = [
+                f"{name} is {value} (was {have['live'].get(name)})"
+                for name, value in now.items()
+                if value != have["live"].get(name)
+            ]
+            told = ", ".join(new) if new else "the workers are as they were"
+        return Failed(f"{failed.message}; {told}", failed.cause, **failed.result)
 
     def _keep(self, name: str, kept: str | None, have: dict[str, Any], want: dict[str, Any]) -> None:
         """Bring one variable's kept value, and its live one, to what they should be."""
