@@ -212,10 +212,37 @@ def test_elsewhere_no_server_gets_the_password_by_a_key_of_its_own(address: str,
 @SHA2
 @pytest.mark.parametrize("address", ["127.0.0.1:3306", "[::1]:3306", "localhost:3306", "/run/mysqld/mysqld.sock"])
 def test_within_the_host_the_key_is_taken_on_trust(address: str, plugin: bytes) -> None:
+    if plugin == b"caching_sha2_password" and address.startswith("/"):
+        plugin = b"sha256_password"  # the other one asks for no key there: below
     impostor = KeyOfItsOwn(plugin)
     with pytest.raises(Failed):  # the impostor answers nothing after the login
         login(impostor, address)
     assert impostor.read == SECRET.encode() + b"\x00"
+
+
+class AtASocket(Impostor):
+    """MySQL 8 at its socket, which remembers no hash: what comes next it takes for the password itself."""
+
+    def after(self, link: socket.socket, number: int) -> None:
+        self._say(link, number + 1, b"\x01\x04")
+        self.heard = b""
+        self._hear(link)
+
+
+def test_at_its_private_socket_a_server_without_a_hash_gets_the_password_and_no_request_for_a_key() -> None:
+    server = AtASocket(b"caching_sha2_password", b"x" * 20 + b"\x00")
+    with pytest.raises(Failed):  # it answers nothing after the login
+        login(server, "/run/mysqld/mysqld.sock")
+    assert server.heard == SECRET.encode() + b"\x00"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_at_a_socket_that_anybody_can_make_it_gets_nothing(named: bool) -> None:
+    server = AtASocket(b"caching_sha2_password", b"x" * 20 + b"\x00")
+    key = KeyOfItsOwn(b"sha256_password").pem if named else b""
+    with pytest.raises(Failed, match=r"in clear \(caching_sha2_password\), and who answers at /tmp/mysql.sock is not"):
+        login(server, "/tmp/mysql.sock", key)
+    assert server.heard == b""
 
 
 @SHA2

@@ -137,6 +137,18 @@ def test_by_tls_a_password_is_told_whose_hash_nobody_remembers(bench: Bench, tmp
     assert "where that is required, set ca_cert" in bench.task("mysql_query", **who)["reason"]
 
 
+def test_at_its_socket_too_where_nobody_remembers_the_hash(bench: Bench) -> None:
+    """There the server wants the password itself, and took the request for a key as a wrong one."""
+    bench.db.sql("CREATE USER here@localhost IDENTIFIED WITH caching_sha2_password BY 'here secret'; FLUSH PRIVILEGES")
+    try:
+        words = {"query": "SELECT CURRENT_USER() AS me", "login_user": "here", "login_password": "here secret"}
+        done = bench.task("mysql_query", **words)
+        assert done["status"] == "ok", done["reason"]
+        assert done["result"]["query_result"] == [[{"me": "here@localhost"}]]
+    finally:
+        bench.db.sql("DROP USER here@localhost")
+
+
 def test_slow_statements_by_digest_and_plan(bench: Bench) -> None:
     bench.fault("fault_mysql_slow", statements=2)
     bench.db.sql("SELECT COUNT(*) FROM remedy_drill_slow.events WHERE note = 'x' OR SLEEP(0.001)")

@@ -5,7 +5,8 @@ Whoever answers in a server's place decides how the client proves who it is. A h
 good as that. Where the operator asks for TLS (`ca_cert`) the server has proved who it is before, and one that offers no
 TLS is not spoken with. Else the first two are for a socket that only root or the server can have put where it is.
 `caching_sha2_password` and `sha256_password` encrypt it for an RSA key that the server calls its own: within the host
-that is taken on trust, elsewhere only the key that the operator names will do.
+that is taken on trust, elsewhere only the key that the operator names will do. At a socket the server takes the line for
+safe, and `caching_sha2_password` wants the password itself there.
 
 Imported where a session is opened: a run without databases need not pay for PyMySQL.
 """
@@ -41,6 +42,7 @@ class Client(Connection):
         self._address = address
         self._named, self._told = key, b""
         self._asked = tls
+        self._plugin, self._by_tls = "", False
         context = None if tls is None else Context(tls, address)
         refused = _WEAK if is_private(address) or tls else (*_CLEAR, *_WEAK)
         super().__init__(
@@ -68,6 +70,26 @@ class Client(Connection):
         usual: Any = super()  # its stubs do not tell
         usual._request_authentication()
 
+    def _process_auth(self, plugin_name: bytes, *rest: Any) -> Any:
+        self._plugin = plugin_name.decode("ascii", "replace")
+        usual: Any = super()  # how much it is given hangs on the version
+        return usual._process_auth(plugin_name, *rest)
+
+    @property
+    def _clear_at_socket(self) -> bool:
+        """Whether the server expects the password itself, if it remembers no hash, for it listens on a socket."""
+        plugin = self._plugin or str(getattr(self, "_auth_plugin_name", ""))
+        return plugin == "caching_sha2_password" and self._address.startswith("/")
+
+    @property
+    def _secure(self) -> bool:
+        """Whether PyMySQL may hand the password over as it is."""
+        return self._by_tls or (self._clear_at_socket and is_private(self._address))
+
+    @_secure.setter
+    def _secure(self, yes: bool) -> None:
+        self._by_tls = yes
+
     @property
     def _offered(self) -> int:
         return int(getattr(self, "server_capabilities", 0))
@@ -75,6 +97,8 @@ class Client(Connection):
     @property
     def server_public_key(self) -> bytes:
         """The RSA key for which the password is encrypted; raises OperationalError where none is to be trusted."""
+        if self.password and self._clear_at_socket:
+            raise err.OperationalError(_NOT_LOADED, _text("caching_sha2_password", self._address))
         if self._named or is_own(self._address) or not self.password:
             return self._named or self._told
         raise err.OperationalError(
