@@ -250,6 +250,13 @@ def test_a_value_converted_twice_is_the_same_as_once(kind, value):
     assert again == once or (again != again and once != once)
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), "9" * 400, "9" * 400 + ".5"])
+@pytest.mark.parametrize("kind", ["size", "duration"])
+def test_what_has_no_end_is_no_size_and_no_duration(kind, value):
+    with pytest.raises(ValueError, match=r"a size in bytes|a duration such as"):
+        TYPES[kind](value)
+
+
 @given(st.lists(st.tuples(st.integers(1, 500), st.sampled_from("smhdw")), min_size=1, max_size=4))
 def test_a_duration_is_the_sum_of_its_parts(parts):
     text = "".join(f"{number}{unit}" for number, unit in parts)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 _TRUE = frozenset({"y", "yes", "on", "1", "true", "t", "1.0"})
@@ -102,10 +102,10 @@ def _mode(value: Any) -> str:
 
 
 def _size(value: Any) -> int:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
         return int(value)
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
+    if match is None or not isfinite(float(match[1])):
         raise ValueError("a size in bytes, such as 512, 10K, 10M or 1.5G (powers of 1024)")
     power = " kmgtpe".index(match[2].lower() or " ")
     return int(float(match[1]) * 1024**power) if "." in match[1] else int(match[1]) * 1024**power
@@ -122,6 +122,8 @@ def _duration(value: Any) -> float:
     elif body and re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", body, re.IGNORECASE):
         seconds = sum(float(number) * _SECONDS[unit.lower()] for number, unit in _DURATION.findall(body))
     else:
+        seconds = inf
+    if not isfinite(seconds):
         raise ValueError("a duration such as 90s, 15m, 12h, 3d, 2w or 1d12h; a bare number is seconds")
     seconds = -seconds if word.startswith("-") else seconds
     return int(seconds) if seconds == int(seconds) else seconds

@@ -5,8 +5,8 @@ Whoever answers in a server's place decides how the client proves who it is. A h
 good as that. Where the operator asks for TLS (`ca_cert`) the server has proved who it is before, and one that offers no
 TLS is not spoken with. Else the first two are for a socket that only root or the server can have put where it is.
 `caching_sha2_password` and `sha256_password` encrypt it for an RSA key that the server calls its own: within the host
-that is taken on trust, elsewhere only the key that the operator names will do. At a socket the server takes the line for
-safe, and `caching_sha2_password` wants the password itself there.
+that is taken on trust, elsewhere only the key that the operator names will do. At a socket the server takes the line
+for safe, and `caching_sha2_password` wants the password itself there.
 
 Imported where a session is opened: a run without databases need not pay for PyMySQL.
 """
