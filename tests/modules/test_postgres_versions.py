@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from remedy.agent.kinds import Failed
-from remedy.modules.controller import postgresql_statements
+from remedy.modules.controller import _postgres, postgresql_statements
 from remedy.modules.controller._pg_heavy import running_sql
 from remedy.modules.controller._pg_settings import Capacity, canonical
 from remedy.modules.controller.postgresql_activity import roots
+from remedy.modules.controller.postgresql_disk import wal_sql
 from remedy.modules.controller.postgresql_info import connections
 from remedy.modules.controller.postgresql_replication import slots_sql
 
@@ -27,6 +30,53 @@ def test_slots(major: int, has: list[str], lacks: list[str]) -> None:
     sql = slots_sql(major)
     assert all(word in sql for word in has)
     assert not any(word in sql for word in lacks)
+
+
+def test_what_is_kept_of_the_write_ahead_log() -> None:
+    assert "wal_keep_segments" in wal_sql(12)
+    assert "wal_keep_size" in wal_sql(13)
+    assert "wal_keep_segments" not in wal_sql(13)
+
+
+class Answers:
+    """psycopg's client of a server of a version, as far as a login needs it."""
+
+    closed = False
+    prepare_threshold: int | None = 5
+
+    def __init__(self, number: int) -> None:
+        self.number, self.asked = number, []
+
+    def execute(self, sql: str, params: Any = None) -> Any:
+        self.asked.append(sql)
+        row = {
+            "search_path": '"$user", public', "set_config": "", "pid": 7, "version": self.number,
+            "words": f"PostgreSQL {self.number // 10000}.23 on x86_64-pc-linux-gnu", "superuser": True,
+            "standby": False, "started": None,
+        }  # fmt: skip
+        return SimpleNamespace(statusmessage="SELECT 1", rowcount=1, description=("x",), fetchall=lambda: [row])
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_server_that_is_too_old_is_refused_and_asked_nothing_that_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, refused in ((100023, True), (110022, False)):
+        client = Answers(number)
+        monkeypatch.setattr("psycopg.connect", lambda client=client, **_: client)
+        door = SimpleNamespace(line=None, failed=None, close=lambda: None)
+        monkeypatch.setattr(_postgres, "_door", lambda site, login, door=door: (door, {}))
+        site = SimpleNamespace(name="pg1", attempt=lambda *login: nullcontext())
+        if refused:
+            with pytest.raises(Failed) as told:
+                _postgres.Session(site, _postgres.Login("postgres"))  # type: ignore[arg-type]
+            assert told.value.message == (
+                "pg1 runs PostgreSQL 10.23: remedy works with PostgreSQL 11 and newer; nothing was changed"
+            )
+            assert client.closed
+        else:
+            assert _postgres.Session(site, _postgres.Login("postgres")).major == 11  # type: ignore[arg-type]
+        assert all(sql.startswith(("SHOW ", "SELECT ")) for sql in client.asked)
 
 
 def test_statements_and_progress() -> None:

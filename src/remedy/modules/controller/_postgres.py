@@ -148,7 +148,8 @@ class Session:
         self.superuser, self.standby = bool(said["superuser"]), bool(said["standby"])
         if self.version < OLDEST:
             self.close()
-            raise Failed(f"{site.name} runs {self.words.split(' on ')[0]}: remedy works with PostgreSQL 11 and newer")
+            raise Failed(f"{site.name} runs {self.words.split(' on ')[0]}: remedy works with PostgreSQL 11 and newer; "
+                "nothing was changed")
 
     @property
     def alive(self) -> bool:
