@@ -173,12 +173,18 @@ def _ran(server: Session, params: dict[str, Any]) -> dict[str, Any]:
     found, counts = [], []
     for query in statements(params["query"]):
         try:
-            rows = server.rows(query, seconds=float(params["timeout"]), args=args)
+            rows = server.rows(query, seconds=_patience(server, params), args=args)
         except Failed as failed:
             raise _ended(server, params, failed) if failed.cause == "timeout" else failed from None
         found.append([{str(name): _plain(value) for name, value in row.items()} for row in rows])
         counts.append(server.changed)
     return {"query_result": found, "rowcount": counts, "executed_queries": statements(params["query"])}
+
+
+def _patience(server: Session, params: dict[str, Any]) -> float:
+    """Return the seconds for a statement: the parameter's, or what the task's own `timeout` leaves."""
+    left = server.site.left()
+    return float(params["timeout"]) if left is None else max(1.0, min(float(params["timeout"]), left))
 
 
 def _ended(server: Session, params: dict[str, Any], failed: Failed) -> Failed:
