@@ -51,7 +51,8 @@ def link_cut(db: Database, remedy: Popen[str], proxy: CuttingProxy) -> None:
 
 def agent_killed(db: Database, remedy: Popen[str], proxy: CuttingProxy) -> None:
     """With its worker, as where memory runs out."""
-    db.shell(f"kill -9 $({_AGENTS} | head -2)")
+    # The worker may be gone by itself as soon as the agent is.
+    db.shell(f"set -- $({_AGENTS} | head -2); kill -9 $1; kill -9 $2 2> /dev/null || :")
 
 
 def nothing_left_alive(db: Database, remedy: Popen[str], proxy: CuttingProxy) -> None:

@@ -81,7 +81,7 @@ class Machine:
         """All that must not change of a disk that is not meant."""
         script = """
         d=$(findmnt -no SOURCE "$1"); lsblk -bno SIZE "$d"; df -B1 "$1"; mount | grep " $1 "
-        case $d in *p1) sfdisk -d "${d%p1}";; esac"""
+        case $d in *[0-9]p1) sfdisk -d "${d%p1}";; esac"""  # not /dev/loop1
         return self.shell(script, mount)
 
 
