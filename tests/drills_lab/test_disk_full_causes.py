@@ -118,6 +118,7 @@ def containers(lab: Lab) -> dict[str, set[str]]:
     return {name: set(sh(lab, SHIPS, f"docker {words}").splitlines()) for name, words in told.items()}
 
 
+@pytest.mark.soak  # a drill is about it, and `all at once` has it, too
 def test_docker(lab: Lab, hosts: tuple[Host, Host], ships: None, tmp_path: Path) -> None:
     sh(lab, SHIPS, causes.DOCKER)
     lab.fill(SHIPS, "/var/lib/docker")

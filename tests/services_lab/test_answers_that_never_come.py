@@ -114,12 +114,13 @@ def _of_maria(maria: Database) -> int:
 @pytest.mark.parametrize(
     ("happens", "limit", "says"),
     [
-        ('mariadb -e "KILL $id"', 30, "ended the conversation: (2013, 'Lost connection to MySQL server"),
+        pytest.param('mariadb -e "KILL $id"', 30, "ended the conversation: (2013, 'Lost connection to MySQL server",
+                     marks=pytest.mark.soak),
         ("systemctl kill -s KILL mariadb", 30, "ended the conversation: (2013, 'Lost connection to MySQL server"),
         ("true", 2, "the server gave no answer within 2 s; "),
     ],
     ids=["session killed", "server killed", "out of time"],
-)
+)  # fmt: skip
 def test_mariadb_whoever_is_left_without_an_answer_says_that_the_outcome_is_open(
     maria: Database, maria_tasks: Tasks, happens: str, limit: int, says: str
 ) -> None:
@@ -145,6 +146,7 @@ def test_mariadb_a_link_that_is_cut_leaves_one_trace_and_the_next_run_looks(
     assert _of_maria(maria) == 1
 
 
+@pytest.mark.soak
 def test_mariadb_a_transaction_that_is_cut_leaves_nothing_and_the_next_run_does_it(
     maria: Database, maria_tasks: Tasks
 ) -> None:
@@ -159,6 +161,7 @@ def test_mariadb_a_transaction_that_is_cut_leaves_nothing_and_the_next_run_does_
     finished(maria_tasks.run(), 0)
 
 
+@pytest.mark.soak
 def test_mariadb_a_session_that_is_killed_in_between_is_opened_anew(
     maria: Database, maria_tasks: Tasks, lab: Lab
 ) -> None:
@@ -204,7 +207,7 @@ def _of_postgres(pg: postgres.Postgres) -> int:
 
 @pytest.mark.parametrize(
     "happens",
-    ['psql "SELECT pg_terminate_backend($pid)"', "kill -KILL $pid"],
+    [pytest.param('psql "SELECT pg_terminate_backend($pid)"', marks=pytest.mark.soak), "kill -KILL $pid"],
     ids=["session ended", "backend killed"],
 )
 def test_postgres_whoever_is_left_without_an_answer_says_that_the_outcome_is_open(
@@ -231,6 +234,7 @@ def test_postgres_a_link_that_is_cut_leaves_one_trace_and_the_next_run_looks(
     assert _of_postgres(pg) == 1
 
 
+@pytest.mark.soak
 def test_postgres_an_index_that_was_being_built_is_found_and_not_built_again(
     pg: postgres.Postgres, pg_bench: postgres.Bench, pg_tasks: Tasks
 ) -> None:

@@ -42,7 +42,7 @@ def _refused(done: Result, step: str) -> None:
     assert done.report["changes"] == []
 
 
-@pytest.mark.parametrize("where", ["schedule", "inventory"])
+@pytest.mark.parametrize("where", ["schedule", pytest.param("inventory", marks=pytest.mark.soak)])
 def test_redis_keeps_its_keys(cache: Cache, lab: Lab, tmp_path: Path, where: str) -> None:
     operator = Operator(tmp_path, lab, lab.host("att1"), ansible_become=True)
     given = {"redis_flush_db": "0"} if where == "schedule" else {}
@@ -60,6 +60,7 @@ def test_redis_keeps_its_keys(cache: Cache, lab: Lab, tmp_path: Path, where: str
     assert (cache.keys("user:*"), cache.setting("maxmemory")[0]) == (40000, limit)
 
 
+@pytest.mark.soak
 def test_the_same_schedule_heals_without_it(cache: Cache, lab: Lab, tmp_path: Path) -> None:
     operator = Operator(tmp_path, lab, lab.host("att1"), ansible_become=True)
     done = operator.scheduled("redis-memory", "att1", redis_delete_patterns=["user:[123]*"])

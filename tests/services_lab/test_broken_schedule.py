@@ -19,6 +19,7 @@ def _result(keeper: Keeper) -> dict[str, str]:
     return dict(line.split("=", 1) for line in told.splitlines())
 
 
+@pytest.mark.soak
 def test_the_unit_fails_with_the_place_and_starts_again_once_it_is_mended(
     lab: Lab, host_factory: HostFactory
 ) -> None:

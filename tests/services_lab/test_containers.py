@@ -186,8 +186,9 @@ BREAKS = {
 
 @pytest.mark.parametrize(
     ("how", "name"),
-    [("stopped", "cache"), ("stopped", "own"), ("killed", "cache"), ("paused", "cache"), ("paused", "own"),
-     ("signal", "own")],
+    [("stopped", "cache"), ("killed", "cache"), ("paused", "own"),
+     *(pytest.param(*each, marks=pytest.mark.soak)
+       for each in (("stopped", "own"), ("paused", "cache"), ("signal", "own")))],
 )  # fmt: skip
 def test_one_that_does_not_run_goes_on(
     how: str, name: str, bench: Bench, docks: Docks, pair: dict[str, Any]

@@ -382,6 +382,7 @@ def test_another_server_whose_disk_has_room_is_not_purged(lab: Lab, db: Database
     assert done.report["changes"] == []
 
 
+@pytest.mark.soak  # a drill has it, too
 def test_with_everything_else_at_once(lab: Lab, full: Database, tmp_path: Path) -> None:
     everything(lab, tmp_path, DB)
     operator = Operator(tmp_path, lab, lab.host(DB))

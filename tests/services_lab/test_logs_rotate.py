@@ -87,10 +87,12 @@ class Logs:
 @pytest.mark.parametrize(
     ("role", "rule", "prepare", "log", "program", "kind"),
     [
-        ("app", "nginx", "", "/var/log/nginx/access.log", _REQUESTS, "signal"),
+        pytest.param("app", "nginx", "", "/var/log/nginx/access.log", _REQUESTS, "signal", marks=pytest.mark.soak),
         ("app", "rsyslog", "", "/var/log/syslog", _SYSLOG, "signal"),
         ("db", "mariadb", _SLOW_LOG, "/var/log/mysql/slow.log", _SQL, "command"),
-        ("mysql", "mysql-server", _SLOW_LOG, "/var/log/mysql/slow.log", _SQL, "signal"),
+        pytest.param(
+            "mysql", "mysql-server", _SLOW_LOG, "/var/log/mysql/slow.log", _SQL, "signal", marks=pytest.mark.soak
+        ),
         ("cache", "redis-server", "", "/var/log/redis/redis-server.log", _EVAL, "each"),
     ],
 )

@@ -397,6 +397,7 @@ def test_channels_that_were_stopped_before_the_one_that_hangs_run_again(
             pair.replica.sql("STOP SLAVE 'b'; RESET SLAVE 'b' ALL")
 
 
+@pytest.mark.soak  # the refusal itself is a unit's test, too
 def test_mariadb_gets_no_workers_that_would_pass_by_transactions(
     hosts: None, lab: Lab, tmp_path: Path
 ) -> None:
