@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from remedy.cli.schedule_given import _open
 from tests.acceptance.cli import LOCAL, Scene
 
 LOOK = """\
@@ -211,3 +213,43 @@ def test_an_address_from_the_environment_is_warned_of(here: Scene, monkeypatch: 
     assert f"{warning}cron does not have: set it in the crontab" in cron.err
     assert "t0ken" not in service.out + service.err + cron.out + cron.err
     assert warning not in here.run(SYSTEMD).err  # who tells nobody needs none
+
+
+def test_what_its_account_cannot_reach_is_warned_of(here: Scene) -> None:
+    """The tests' own folders lie below /tmp, in one that only root may enter."""
+    sandboxed = here.run(SYSTEMD).err
+    assert "the state folder (state) is below /tmp, of which the sandbox has one of its own" in sandboxed
+    open_ = here.run(f"{SYSTEMD} --unhardened").err
+    assert "warning: daemon may not enter " in open_
+    assert "and so not reach the state folder (state): move it" in open_
+    assert "warning" not in here.run("schedule export nightly --systemd --system --run-as root --unhardened").err
+
+
+def test_a_folder_is_open_to_its_owner_its_group_and_others_by_its_mode(tmp_path: Path) -> None:
+    """So also to root, which has no powers in the sandbox."""
+    folder = tmp_path / "away"
+    folder.mkdir()
+    os.chown(folder, 1, 2)
+    for mode, uid, groups, expected in (
+        (0o700, 0, [0], False), (0o700, 1, [9], True), (0o750, 0, [0, 2], True),
+        (0o707, 0, [2], False), (0o705, 0, [0], True),
+    ):  # fmt: skip
+        folder.chmod(mode)
+        assert _open(folder, uid, groups) is expected, (oct(mode), uid, groups)
+    assert _open(folder / "to be made", 0, [])
+
+
+def test_remove_takes_the_units_away_where_systemd_is_not_at_work(
+    here: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr("remedy.cli.schedule_install._BOOTED", tmp_path / "none")
+    install = here.run("schedule export nightly --systemd --user --install")
+    assert install.code != 0, "no manager answers here"
+    units = sorted((tmp_path / "config/systemd/user").iterdir())
+    assert [path.suffix for path in units] == [".service", ".timer"]
+    done = here.run("schedule remove nightly")
+    assert done.code == 0, done.err
+    assert "systemd is not at work here: " in done.err
+    assert not any(path.exists() for path in units)
+    assert not (here.folder / "schedules" / "nightly.yml").exists()

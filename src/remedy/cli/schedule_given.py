@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from remedy.project import Project
 
 if TYPE_CHECKING:
     from remedy.notify import Need
+    from remedy.schedule.units import Place
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _URL = "REMEDY_HISTORY_URL"
@@ -90,3 +93,48 @@ def history_folders(project: Project) -> tuple[Path, ...]:
     if file is None or file.parent.resolve().is_relative_to(project.state.resolve()):
         return ()
     return (file.parent,)
+
+
+def check_reached(place: Place) -> None:
+    """Warn of what the service's account cannot get at, as far as owners and modes tell.
+
+    In the sandbox root is an account like others, and /tmp is another, empty one.
+    """
+    if place.user is None:
+        return
+    account = pwd.getpwnam(place.user)
+    groups = os.getgrouplist(place.user, account.pw_gid)
+    needed = {
+        "remedy": Path(place.program[0]),
+        "its Python": Path(sys.executable).resolve(),
+        "the project": place.root,
+        "the state folder": place.state,
+    }
+    for what, path in needed.items():
+        path = path.absolute()
+        private = next((each for each in ("/tmp", "/var/tmp") if path.is_relative_to(each)), None)
+        if place.hardened and private:
+            scheduling.say(
+                f"warning: {what} ({path}) is below {private}, of which the sandbox has one of its own: move it, "
+                "or add --unhardened"
+            )
+            continue
+        if not account.pw_uid and not place.hardened:
+            continue  # root, with all that it may
+        closed = [folder for folder in reversed(path.parents) if not _open(folder, account.pw_uid, groups)]
+        if closed:
+            who = f"{place.user}, which has no powers in the sandbox," if not account.pw_uid else place.user
+            scheduling.say(
+                f"warning: {who} may not enter {closed[0]}, and so not reach {what} ({path}): move it (REMEDY_STATE "
+                "names the state folder), or name another --run-as"
+            )
+
+
+def _open(folder: Path, uid: int, groups: Collection[int]) -> bool:
+    """Say whether an account may go through a folder; what is not there yet is made for it."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return True
+    bit = 0o100 if found.st_uid == uid else 0o010 if found.st_gid in groups else 0o001
+    return bool(found.st_mode & bit)

@@ -23,6 +23,7 @@ from remedy.schedule.units import Place, service, timer, unit_name
 
 _SYSTEM = Path("/etc/systemd/system")
 _LINGER = Path("/var/lib/systemd/linger")  # a file for each account whose manager needs no login
+_BOOTED = Path("/run/systemd/system")  # there where systemd is at work
 _SECONDS = 60  # for systemctl to answer
 _CREDENTIALS = {
     "vault_password_file": ("vault-password", "--vault-password-file"),
@@ -74,6 +75,7 @@ def units(project: Project, schedule: Schedule, flags: Mapping[str, Any]) -> dic
         written=schedule_given.history_folders(project),
         hardened=not flags.get("unhardened"),
     )
+    schedule_given.check_reached(place)
     return {folder / f"{name}.timer": timer(schedule), folder / f"{name}.service": service(schedule, place)}
 
 
@@ -159,15 +161,25 @@ def removed(project: Project, name: str) -> list[Path]:
         if not found:
             continue
         if (_folder(system) / f"{stem}.timer").exists():
-            _systemctl(system, "disable", "--now", f"{stem}.timer")
+            _try_systemctl(system, "disable", "--now", f"{stem}.timer")
         for path in found:
             try:
                 path.unlink()
             except OSError as error:
                 raise InputError(f"cannot remove {path}: {error.strerror}", hint="as root") from error
-        _systemctl(system, "daemon-reload")
+        _try_systemctl(system, "daemon-reload")
         gone += found
     return gone
+
+
+def _try_systemctl(system: bool, *words: str) -> None:
+    """Tell systemd; where it is not at work, a unit's file is all there is of it."""
+    try:
+        _systemctl(system, *words)
+    except RemedyError as error:
+        if _BOOTED.is_dir():
+            raise
+        scheduling.say(f"systemd is not at work here: {error.message}")
 
 
 def _system(flags: Mapping[str, Any]) -> bool:

@@ -159,7 +159,8 @@ def _refuse_attended(schedule: Schedule, playbook: Playbook) -> None:
                 raise InputError(
                     f"'{name}' calls for what '{schedule.playbook}' does only by hand (!): no schedule may",
                     where=schedule.vars.values_at.get(name),
-                    hint=f"take it out here; by hand: remedy play {schedule.playbook} -e {name}=... --yes",
+                    hint=f"take it out here; by hand: remedy play {schedule.playbook} "
+                    f"-e '{{\"{name}\": ...}}' --yes",
                 )
 
 
