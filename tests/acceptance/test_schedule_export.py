@@ -215,6 +215,19 @@ def test_an_address_from_the_environment_is_warned_of(here: Scene, monkeypatch: 
     assert warning not in here.run(SYSTEMD).err  # who tells nobody needs none
 
 
+def test_a_dollar_in_a_folder_is_one_and_a_link_leads_to_where_the_history_is_written(
+    here: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tmp_path / "real $ 1%"
+    real.mkdir()
+    (tmp_path / "link.db").symlink_to(real / "h.db")
+    here.write({"remedy.yml": f"history: sqlite:///{tmp_path}/link.db\n"})
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "st$te"))
+    service = _service(here.run(f"{SYSTEMD} --unhardened").out + here.run(SYSTEMD).out)
+    assert f'Environment="REMEDY_STATE={tmp_path}/st$te"' in service
+    assert f'ReadWritePaths="-{tmp_path}/real $ 1%%"' in service
+
+
 def test_what_its_account_cannot_reach_is_warned_of(here: Scene) -> None:
     """The tests' own folders lie below /tmp, in one that only root may enter."""
     sandboxed = here.run(SYSTEMD).err

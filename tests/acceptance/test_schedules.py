@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -110,6 +111,18 @@ def test_a_pause_that_would_break_the_file_is_left_to_people(here: Scene, text: 
     assert "schedules/nightly.yml: the file is written in a way that only a person should change" in done.err
     assert "write `paused: since 2" in done.err
     assert (here.folder / "schedules" / "nightly.yml").read_text() == text
+
+
+def test_a_pause_leaves_a_link_and_an_owner_as_they_are(here: Scene) -> None:
+    real = here.folder / "real.yml"
+    real.write_text("playbook: look\nwhen: '@daily'\n")
+    os.chown(real, 1, 1)
+    (here.folder / "schedules").mkdir()
+    (here.folder / "schedules" / "nightly.yml").symlink_to(real)
+    assert here.run("schedule pause nightly").code == 0
+    assert (here.folder / "schedules" / "nightly.yml").is_symlink()
+    assert "paused: since" in real.read_text()
+    assert (real.stat().st_uid, real.stat().st_gid) == (1, 1)
 
 
 def test_a_pause_of_several_lines_is_left_to_people(here: Scene) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from remedy.agent.kinds import Failed
 from remedy.engine.logins import Logins
+from remedy.modules.controller._accounts import changed
 from remedy.modules.controller._site import NotLetIn
 
 LOGIN = ("db1", ("app", "wrong"))
@@ -110,3 +112,30 @@ def test_two_at_once_make_one_attempt() -> None:
         go.set()
         assert {each.result(10) for each in found} == {str(refused())}
     assert server.asked == 1
+
+
+def test_what_is_forgotten_while_somebody_tries_is_not_remembered_afterwards() -> None:
+    logins = Logins()
+
+    class Meanwhile(Server):
+        def log_in(self) -> None:
+            logins.forget("db1")  # another task has made the account
+            super().log_in()
+
+    server = Meanwhile(refused())
+    with pytest.raises(Failed), logins.attempt(LOGIN, "root"):
+        server.log_in()
+    with logins.attempt(LOGIN, "root"):
+        pass
+
+
+@pytest.mark.parametrize("statement", [
+    "DROP USER ''@localhost", "REVOKE ALL ON *.* FROM app", "FLUSH NO_WRITE_TO_BINLOG PRIVILEGES",
+    "CREATE /* ours */ USER app", "UPDATE mysql.user SET plugin = ''", "INSTALL SONAME 'auth_pam'",
+    "SELECT pg_reload_conf()",
+])  # fmt: skip
+def test_statements_after_which_a_login_may_succeed(statement: str) -> None:
+    told = []
+    changed(SimpleNamespace(mended=lambda: told.append(1)), [statement])  # type: ignore[arg-type]
+    changed(SimpleNamespace(mended=lambda: told.append(2)), ["SELECT 1", "INSERT INTO user VALUES (1)"])  # type: ignore[arg-type]
+    assert told == [1]

@@ -19,6 +19,7 @@ from tests.modules.certificates import self_signed
 from remedy.agent.kinds import Failed
 from remedy.modules.controller._mysql import Login, Session
 from remedy.modules.controller._mysql_tls import Tls
+from remedy.modules.controller._site import shortly
 from remedy.transport.line import Line
 from remedy.transport.local import LocalConnection
 
@@ -341,3 +342,46 @@ def test_what_tls_cannot_begin_with_is_told_before_anything_is_sent(
         login(impostor, address, tls=asked)
     assert why in told.value.message
     assert impostor.heard == b""
+
+
+class Silent(Impostor):
+    """Offers TLS, and says nothing more once that is asked for."""
+
+    def serve(self, link: socket.socket) -> None:
+        self.tls = None
+        with suppress(OSError, IndexError):
+            self._say(link, 0, GREETING_WITH_TLS)
+            self._hear(link)
+            link.recv(1 << 16)
+            while link.recv(1 << 16):
+                pass
+        link.close()
+
+
+GREETING_WITH_TLS = (
+    b"\x0a8.0.36\x00" + struct.pack("<I", 7) + b"12345678\x00" + struct.pack("<HBHHB", 0x8A08, 45, 2, 8, 21)
+    + b"\x00" * 10 + b"901234567890\x00mysql_native_password\x00"
+)  # fmt: skip
+
+
+def test_who_offers_tls_and_falls_silent_is_left(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remedy.modules.controller._mysql_tls._SHAKEN", 0.5)
+    with pytest.raises(Failed, match=r"Can't connect to MySQL server .*timed out|no TLS within 0.5 s"):
+        login(Silent(b"mysql_native_password"), AT, tls=Tls(f"{certificate}.crt", "db.example"))
+
+
+@pytest.mark.parametrize("name", [".example", "a..example", "x" * 64 + ".example", "a\0b"])
+def test_a_name_that_no_server_can_have_is_refused_in_words(certificate: Path, name: str) -> None:
+    with pytest.raises(Failed, match="is no name of a server"):
+        login(Impostor(b"mysql_native_password"), AT, tls=Tls(f"{certificate}.crt", name))
+
+
+@pytest.mark.parametrize("text", [
+    "ALTER USER 'it\\'s_with_a_long_name_of_an_acc'@'%' IDENTIFIED BY 'geheimgeheimgeheim'",
+    "ALTER USER 'o\"brien-with-a-long-name'@'%' IDENTIFIED BY \"geheimgeheimgeheimgeheim\"",
+    "ALTER ROLE app_with_a_long_name_of_an_account_here LOGIN PASSWORD $$geheimgeheimgeheim$$",
+])  # fmt: skip
+def test_no_part_of_a_secret_is_told(text: str) -> None:
+    assert "geh" not in shortly(text)
+    assert shortly(text).startswith("ALTER ")
+    assert shortly("SELECT 'whole'") == "SELECT 'whole'"

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,16 @@ def test_what_was_remembered_of_a_broken_file_cannot_harm(tmp_path: Path, text: 
     (tmp_path / "schedules" / "nightly.broken").write_text(text)
     due = next(made(tmp_path).dues(datetime(2099, 1, 1, tzinfo=UTC)))
     assert Broken(tmp_path, "nightly", 600).why(due) is None
+
+
+def test_a_file_that_is_mended_is_no_reason_any_more(tmp_path: Path) -> None:
+    (tmp_path / "schedules").mkdir()
+    first, second = list(islice(made(tmp_path).dues(datetime(2099, 1, 1, tzinfo=UTC)), 2))
+    since = (first.at - timedelta(hours=1)).timestamp()
+    (tmp_path / "schedules" / "nightly.broken").write_text(json.dumps({"since": since, "why": "x"}))
+    broken = Broken(tmp_path, "nightly", 600, first.at + timedelta(hours=1))
+    assert broken.why(first) == "its file could not be used: x"
+    assert broken.why(second) is None
 
 
 def test_a_file_says_when_it_was_put_in_its_place(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -116,10 +117,15 @@ def _plain(value: Any) -> Any:
 
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
+    path = path.resolve()  # a link stays one
     sibling = path.with_name(f".{path.name}.{os.getpid()}")
     sibling.write_bytes(text.encode("utf-8"))
     if path.exists():
-        sibling.chmod(path.stat().st_mode & 0o7777)
+        was = path.stat()
+        if (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
+            with suppress(PermissionError):
+                os.chown(sibling, was.st_uid, was.st_gid)  # the service's account must read it still
+        sibling.chmod(was.st_mode & 0o7777)
     sibling.replace(path)
 
 

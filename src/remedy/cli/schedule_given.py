@@ -90,9 +90,10 @@ def history_folders(project: Project) -> tuple[Path, ...]:
     from remedy.history import sqlite_file
 
     file = sqlite_file(project.state, project.settings.history)
-    if file is None or file.parent.resolve().is_relative_to(project.state.resolve()):
+    if file is None:
         return ()
-    return (file.parent,)
+    folder = file.resolve().parent  # where SQLite writes, also by a link
+    return () if folder.is_relative_to(project.state.resolve()) else (folder,)
 
 
 def check_reached(place: Place) -> None:

@@ -18,6 +18,7 @@ class Logins:
     def __init__(self) -> None:
         self._refused: dict[tuple[Login, Hashable], NotLetIn] = {}
         self._trying: dict[Login, threading.Lock] = {}
+        self._forgotten: dict[str, int] = {}
         self._guard = threading.Lock()
 
     @contextmanager
@@ -33,13 +34,16 @@ class Logins:
             known = self._refused.get((login, None)) or self._refused.get((login, circumstances))
             if known is not None:
                 raise known.again()
+            turn = self._forgotten.get(login[0])
             try:
                 yield
             except NotLetIn as refused:
-                self._refused[login, None if refused.wholly else circumstances] = refused
+                if self._forgotten.get(login[0]) == turn:  # else accounts have changed since it was tried
+                    self._refused[login, None if refused.wholly else circumstances] = refused
                 raise
 
     def forget(self, host: str) -> None:
         """Forget what was refused on a host: the run itself has changed accounts there."""
+        self._forgotten[host] = self._forgotten.get(host, 0) + 1
         for key in [key for key in list(self._refused) if key[0][0] == host]:
             self._refused.pop(key, None)

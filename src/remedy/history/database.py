@@ -147,7 +147,7 @@ def in_memory() -> Database:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # What was written may hold a password.
         raise InputError("the URL of the history database is no URL", hint=_EXPECTED) from None
     kind = parsed.drivername

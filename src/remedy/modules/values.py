@@ -10,13 +10,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
-from math import inf, isfinite
 from typing import Any
 
 _TRUE = frozenset({"y", "yes", "on", "1", "true", "t", "1.0"})
 _FALSE = frozenset({"n", "no", "off", "0", "false", "f", "0.0"})
 _WHOLE = re.compile(r"([-+]?\d+)(?:\.0*)?")
 _SIZE = re.compile(r"(-?\d+(?:\.\d+)?)\s*([kmgtpe]?)(i?b)?", re.IGNORECASE)
+_MOST, _LONGEST = 10**100, 100  # of a size or a duration, as a number and in letters: a float holds three times that
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _OCTAL = re.compile(r"0?o?[0-7]{1,5}")
@@ -102,19 +102,19 @@ def _mode(value: Any) -> str:
 
 
 def _size(value: Any) -> int:
-    if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and -_MOST < value < _MOST:
         return int(value)
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None or not isfinite(float(match[1])):
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) and len(value) < _LONGEST else None
+    if match is None:
         raise ValueError("a size in bytes, such as 512, 10K, 10M or 1.5G (powers of 1024)")
     power = " kmgtpe".index(match[2].lower() or " ")
     return int(float(match[1]) * 1024**power) if "." in match[1] else int(match[1]) * 1024**power
 
 
 def _duration(value: Any) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and -_MOST < value < _MOST:
         return value  # .nan is neither too young nor too old: a guard that compares would let everything pass
-    word = value.strip() if isinstance(value, str) else ""
+    word = value.strip() if isinstance(value, str) and len(value) < _LONGEST else ""
     body = word.removeprefix("-")
     seconds = 0.0
     if re.fullmatch(r"\d+(\.\d+)?", body):
@@ -122,8 +122,6 @@ def _duration(value: Any) -> float:
     elif body and re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", body, re.IGNORECASE):
         seconds = sum(float(number) * _SECONDS[unit.lower()] for number, unit in _DURATION.findall(body))
     else:
-        seconds = inf
-    if not isfinite(seconds):
         raise ValueError("a duration such as 90s, 15m, 12h, 3d, 2w or 1d12h; a bare number is seconds")
     seconds = -seconds if word.startswith("-") else seconds
     return int(seconds) if seconds == int(seconds) else seconds

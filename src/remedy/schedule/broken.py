@@ -20,10 +20,14 @@ def note(state: Path, name: str, why: str) -> None:
 
 
 class Broken:
-    """What is remembered of one schedule; `grace` is by how many seconds a due time may be before its start."""
+    """What is remembered of one schedule; `grace` is by how many seconds a due time may be before its start.
 
-    def __init__(self, state: Path, name: str, grace: float) -> None:
+    `mended` is when its file was written last.
+    """
+
+    def __init__(self, state: Path, name: str, grace: float, mended: datetime | None = None) -> None:
         self._path = _path(state, name)
+        self._mended = mended
         self._since: datetime | None = None
         self._why = ""
         with suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
@@ -34,6 +38,8 @@ class Broken:
     def why(self, due: Due) -> str | None:
         """Say why a due time was not run, None where the file could be used then."""
         if self._since is None or due.at < self._since:
+            return None
+        if self._mended is not None and due.at > self._mended > self._since:
             return None
         return f"its file could not be used: {self._why}"
 

@@ -69,7 +69,7 @@ class Turn:
         world, schedule = self._world, self._schedule
         now = world.now()
         story = clock.look(clock.reading_file(world.state, schedule.name))
-        broken = Broken(world.state, schedule.name, schedule.grace)
+        broken = Broken(world.state, schedule.name, schedule.grace, written_at(schedule.path))
         upto = now if at is None else self._checked(at, now)
         begun = self._book.begin(now, schedule.grace, written_at(schedule.path))
         if back := story.set_back():

@@ -96,7 +96,7 @@ def service(schedule: Schedule, place: Place) -> str:
     lines = [f"User={place.user}"] if place.user is not None else []
     lines += [
         f"WorkingDirectory={_escaped(str(place.root))}",
-        f"Environment={quoted(f'REMEDY_STATE={place.state}')}",
+        f"Environment={_setting(f'REMEDY_STATE={place.state}')}",
         *(f"LoadCredential={name}:{_escaped(str(path))}" for name, path in sorted(place.credentials.items())),
         f"ExecStart={start}",
     ]
@@ -125,7 +125,7 @@ UMask=0077
 
 def _writable(place: Place) -> str:
     # With "-" the service starts without it, too: that a disk is not mounted remedy says better than systemd.
-    words = [quoted(str(place.state)), *(quoted(f"-{folder}") for folder in place.written)]
+    words = [_setting(str(place.state)), *(_setting(f"-{folder}") for folder in place.written)]
     return "".join(f"ReadWritePaths={word}\n" for word in words)
 
 
@@ -188,7 +188,12 @@ def _clock(numbers: Sequence[int], whole: int) -> str:
 
 def quoted(word: str) -> str:
     """Return a word as systemd reads it on a command line."""
-    escaped = _escaped(word).replace("$", "$$").replace("\\", "\\\\").replace('"', '\\"')
+    return _setting(word.replace("$", "$$"))
+
+
+def _setting(word: str) -> str:
+    """Return a word as systemd reads it elsewhere, where a dollar is one."""
+    escaped = _escaped(word).replace("\\", "\\\\").replace('"', '\\"')
     return escaped if re.fullmatch(r"[A-Za-z0-9_@%+=:,./-]+", escaped) else f'"{escaped}"'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ TLS_PARAMS = (
 
 NO_TLS = 2026  # CR_SSL_CONNECTION_ERROR: what MySQL's own client says
 _UNSENT = "the password was not sent"
+_SHAKEN = 10.0  # seconds for the whole handshake; PyMySQL sets no end for what it writes, and so none here
 _WHY = {
     9: "not valid yet: do the clocks of this machine and of who made it agree?",
     10: "it must be renewed on the server",
@@ -77,6 +79,13 @@ class Context:
                 f"who answers at {address} must prove its name by TLS, and login_host names none: set it to a name "
                 "that the server's certificate bears, or check_hostname: false"
             )
+        try:
+            tls.name.encode("idna")
+            named = named and "\0" not in tls.name
+        except UnicodeError:
+            named = False
+        if tls.name and not named:
+            raise Failed(f"login_host '{tls.name}' is no name of a server")
         self._name = tls.name
         self._context = trusting(tls.ca, tls.certificate, tls.key)
         # The certificates that servers make for themselves lack what Python 3.13 wants beyond RFC 5280's must.
@@ -106,8 +115,18 @@ class Secured:
         from remedy.modules.controller._tls import Tls as Turning
 
         self._line = line
-        self._tls = Turning(context, name or None, line.recv, line.sendall)
+        self._until: float | None = time.monotonic() + _SHAKEN
+        self._tls = Turning(context, name or None, self._receive, line.sendall)
         self._tls.handshake()
+        self._until = None
+
+    def _receive(self, count: int) -> bytes:
+        if self._until is not None:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no TLS within {_SHAKEN:g} s")
+            self._line.settimeout(left)
+        return bytes(self._line.recv(count))
 
     def settimeout(self, seconds: float | None) -> None:
         """Set the seconds after which a read that gets nothing raises TimeoutError."""

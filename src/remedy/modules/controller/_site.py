@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -12,6 +13,7 @@ from remedy.transport.reach import Address
 from remedy.transport.tunnel import TcpTunnel, Tunnel
 
 _ASKED = 80  # letters of a statement in one line
+_SECRETIVE = re.compile(r"['\"$]")  # what may begin a text: where it ends hangs on the server's settings
 
 
 class NotLetIn(Failed):
@@ -52,14 +54,11 @@ def not_known(asked: str) -> str:
 
 
 def shortly(asked: str) -> str:
-    """Return a statement in one line; a text in quotes stays whole or goes, for it may be a secret that is masked."""
+    """Return a statement in one line; a long one ends before its first text, half of which nobody would mask."""
     text = " ".join(asked.split())
     if len(text) <= _ASKED:
         return text
-    kept = text[: _ASKED - 1]
-    for quote in "'\"":
-        kept = kept if kept.count(quote) % 2 == 0 else kept.rpartition(quote)[0]
-    return f"{kept}…"
+    return f"{_SECRETIVE.split(text[: _ASKED - 1], maxsplit=1)[0]}…"
 
 
 class Site(Protocol):

@@ -145,8 +145,10 @@ class Run(Command):
         """Run all; raises Failed with the server's own words."""
         server = opened(self.host, self.params)
         _enter(server, self.params)
-        found = self._whole(server) if self.params["single_transaction"] else _ran(server, self.params)
-        _accounts.changed(self.host, statements(self.params["query"]))
+        try:
+            found = self._whole(server) if self.params["single_transaction"] else _ran(server, self.params)
+        finally:  # of several statements some may have taken effect
+            _accounts.changed(self.host, statements(self.params["query"]))
         return {"rc": 0, **found}
 
     def _whole(self, server: Session) -> dict[str, Any]:

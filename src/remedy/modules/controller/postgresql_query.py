@@ -110,7 +110,7 @@ class Statement(Command):
                 server.trust_names(False)
             except Failed:
                 server.close()  # the next task gets another: this one is in a failed transaction, or another role's
-        _accounts.changed(self.host, [str(self.params["query"])])
+            _accounts.changed(self.host, [str(self.params["query"])])
         verb, _, rest = str(told["statusmessage"]).partition(" ")
         wrote = verb not in _READS
         if verb in _COUNTED:
