@@ -54,8 +54,8 @@ class Permission(Struct, frozen=True):
 class Standing:
     """Answers for whoever gave a permission: an Approver. Called one plan at a time, for all hosts of a batch.
 
-    What it does not cover is refused, before the first write of the batch, and what is marked ! in any case. `hosts` is
-    how many the run has.
+    What it does not cover, and what is marked ! in any case, is refused: before the first write of the batch where the
+    check pass foresees it, else when it comes up (in a `rescue`, say). `hosts` is how many the run has.
     """
 
     def __init__(self, schedule: str, permission: Permission | None, hosts: int) -> None:
