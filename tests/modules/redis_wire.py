@@ -103,7 +103,7 @@ class Site:
         return found
 
     def attempt(self, login: Any, circumstances: Any = None) -> AbstractContextManager[None]:
-        return self._logins.attempt(login, circumstances)
+        return self._logins.attempt((self.name, login), circumstances)
 
     def cut(self, line: Any, error: BaseException, asked: str, **result: Any) -> NoReturn:
         said = f"{self.name}: the service at {line.address} ended the conversation: {error}"
