@@ -58,6 +58,14 @@ def beside_comings(paths: set[str]) -> set[str]:
     }
 
 
+@pytest.fixture
+def sick(lab: Lab, hosts: tuple[Host, Host], ships: None, tmp_path: Path) -> Operator:
+    """The operator of two hosts that are sick of everything there is."""
+    everything(lab, tmp_path)
+    sh(lab, SHIPS, causes.DOCKER)
+    return Operator(tmp_path, lab, *hosts)
+
+
 SHOPS = {(SHOP, name) for name in ("disk-full", *EVERYTHING.findings)}
 BOTH = {*SHOPS, (SHIPS, "disk-full"), (SHIPS, "docker")}
 
@@ -150,35 +158,27 @@ def test_docker(lab: Lab, hosts: tuple[Host, Host], ships: None, tmp_path: Path)
     nothing_left(operator)
 
 
-def test_all_at_once(lab: Lab, hosts: tuple[Host, Host], ships: None, tmp_path: Path) -> None:
-    everything(lab, tmp_path)
-    sh(lab, SHIPS, causes.DOCKER)
-    operator = Operator(tmp_path, lab, *hosts)
+def test_all_at_once(lab: Lab, sick: Operator) -> None:
     before = look(lab, SHOP)
-    diagnosed = operator.diagnose("disk-full", *SIZES)
+    diagnosed = sick.diagnose("disk-full", *SIZES)
     assert diagnosed.code == 10, why(diagnosed)
     assert set(found(diagnosed)) == BOTH
-    healed = heal(operator)
+    healed = heal(sick)
     assert healed.code == 0, why(healed)
     assert set(found(healed)) == BOTH
     assert {each["resolved"] for each in healed.report["findings"]} == {True}
     after = look(lab, SHOP)
     assert before.keys() - after.keys() >= EVERYTHING.gone
     well(lab)
-    nothing_left(operator)
+    nothing_left(sick)
 
 
 @pytest.mark.soak  # its drill is about old logs; what cleans is that of disk-full
-def test_the_weekly_maintenance_clears_what_is_old_of_each_kind(
-    lab: Lab, hosts: tuple[Host, Host], ships: None, tmp_path: Path
-) -> None:
-    everything(lab, tmp_path)
-    sh(lab, SHIPS, causes.DOCKER)
-    operator = Operator(tmp_path, lab, *hosts)
+def test_the_weekly_maintenance_clears_what_is_old_of_each_kind(lab: Lab, sick: Operator) -> None:
     before = look(lab, SHOP)
     chosen = {"disk_limit": "85%", "log_age": "7d", "temporary_age": "7d", "journal_size": "2M", "big_log": "99M"}
     weekly = ("--yes", *AGED, "-e", json.dumps({**chosen, "log_sample": 0, "log_growth": 0}))
-    healed = operator.play("maintenance-weekly", *weekly)
+    healed = sick.play("maintenance-weekly", *weekly)
     assert healed.code == 0, why(healed)
     kinds = EVERYTHING.findings - {"big-logs"}
     told = found(healed)
@@ -193,26 +193,21 @@ def test_the_weekly_maintenance_clears_what_is_old_of_each_kind(
     kept = {"/var/log/shop/worker.log.2"}  # log_keep: one old file of each log stays
     assert before.keys() - after.keys() >= EVERYTHING.gone - kept
     assert {"/tmp/young", "/var/log/shop/book", "/var/log/shop/app.log.1", *kept} <= after.keys()
-    again = operator.play("maintenance-weekly", *weekly)
+    again = sick.play("maintenance-weekly", *weekly)
     assert (again.code, again.report["changes"]) == (0, []), why(again)
     assert set(found(again)) == {(SHOP, "disk-headroom")}
     # A smaller big_log wants it rotated, and there is no room for the copy that this takes: that is said.
-    tight = operator.play("maintenance-weekly", *weekly, "-e", "big_log=8M", "-l", SHOP)
+    tight = sick.play("maintenance-weekly", *weekly, "-e", "big_log=8M", "-l", SHOP)
     assert tight.code == 2
     (failed,) = (each for each in tight.report["tasks"] if each["status"] == "failed")
     assert "/var/log/shop/big.log is as big as it was" in failed["reason"]
     assert "no room for copying /var/log/shop/big.log: it may take 25.0 MiB, /var/log/shop has " in failed["reason"]
 
 
-def test_a_clock_two_days_ahead_takes_nothing_for_old(
-    lab: Lab, hosts: tuple[Host, Host], ships: None, tmp_path: Path
-) -> None:
+def test_a_clock_two_days_ahead_takes_nothing_for_old(lab: Lab, sick: Operator) -> None:
     """Temporary files alone fill /tmp, so it stays full; the two other disks are healed by what has no age."""
-    everything(lab, tmp_path)
-    sh(lab, SHIPS, causes.DOCKER)
-    operator = Operator(tmp_path, lab, *hosts)
     before, held = look(lab, SHOP), containers(lab)
-    healed = heal(operator, *AGED, under=("faketime", "-f", "+2d"))
+    healed = heal(sick, *AGED, under=("faketime", "-f", "+2d"))
     assert healed.code == 2, why(healed)
     refused = {name: each for (host, name), each in found(healed).items() if name.endswith("-unknown")}
     assert set(refused) == {"old-logs-unknown", "temporary-files-unknown"}

@@ -14,24 +14,12 @@ from remedy.modules import find, names
 from remedy.playbook import Task, load
 from remedy.project import Project
 from remedy.schedule.permission import Permission, Standing
+from tests.engine import test_doubtful
 from tests.engine.fake import play
 from tests.engine.test_gate import removing
 
-HEAD = """
-- hosts: all
-  gather_facts: false
-  runbook: {severity: P1}
-  vars: {which: [old]}
-  diagnose:
-    - ping:
-    - finding: {id: sick, severity: P1, title: it is sick}
-  tasks:
-    - file: path=/harmless state=touch
-"""
-LEFT_OUT = """
-    - command: look
-      register: looked
-"""
+HEAD = test_doubtful.HEAD.replace("  diagnose:\n", "  vars: {which: [old]}\n  diagnose:\n")
+LEFT_OUT = test_doubtful.LEFT_OUT
 VOLUMES = "docker_prune: {volumes: '{{ which }}'}"
 WAYS = {
     "for sure": f"    - {VOLUMES}\n",

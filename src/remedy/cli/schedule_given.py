@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from remedy.schedule.units import Place
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_URL = "REMEDY_HISTORY_URL"
 
 
 def credentials(given: Iterable[str], taken: Collection[str]) -> dict[str, Path]:
@@ -76,10 +75,10 @@ def check_history(project: Project) -> None:
     """Raise InputError where our environment names another history than the service has: both would run a due time."""
     from remedy.history import same_database
 
-    url = os.environ.get(_URL)
-    if url and not same_database(project.state, url, project.settings.history):
+    ours, theirs = project.history, project.settings.history
+    if ours != theirs and not same_database(project.state, ours, theirs):
         raise InputError(
-            f"{_URL} names another history than what is exported would use: a due time could run twice",
+            "REMEDY_HISTORY_URL names another history than what is exported would use: a due time could run twice",
             hint="write it as `history:` in remedy.yml, a password into ~/.pgpass: a URL may hold one, and is not "
             "written into units and crontabs",
         )

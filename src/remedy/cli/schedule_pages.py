@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from remedy.report.text import count, safe
 from remedy.schedule.book import Entry
 from remedy.schedule.decide import span
-from remedy.schedule.file import starts
+from remedy.schedule.file import first_permitted
 from remedy.schedule.model import DIAGNOSE, Schedule
 from remedy.schedule.times import Due
 from remedy.schedule.windows import texts
@@ -63,13 +63,8 @@ def _closed(schedule: Schedule, start: datetime) -> str | None:
 
 def next_run(schedule: Schedule, now: datetime) -> Due | None:
     """Return the next due time that runs, None where none does; a pause is left aside."""
-    permission = schedule.permission
-    for each in starts(schedule, now):
-        if _closed(schedule, each.start) is None:
-            return each.due
-        if permission is not None and permission.expired(each.due.at, schedule.zone):
-            return None
-    return None
+    first = first_permitted(schedule, now)
+    return None if first is None else first.due
 
 
 def notes(schedule: Schedule, due: Due) -> list[str]:

@@ -92,18 +92,15 @@ def open_database(state: Path, url: str | None = None, *, notice: Callable[[str]
     one made: the journals fill it. `notice` is told of that, and where the database that `url` names was empty.
     Raises InputError for a URL that is none, else HistoryError.
     """
-    if url is None:
-        return _open_file(state / FILE, notice)
-    parsed = _parsed(url)
-    if parsed.get_backend_name() == "sqlite":
-        path = Path(str(parsed.database))
-        if not path.parent.is_dir():
-            raise HistoryError(
-                f"the history database {path} cannot be used: there is no folder {path.parent}",
-                hint="is the disk mounted, the path right (REMEDY_HISTORY_URL, history: in remedy.yml)? Else make it",
-            )
-        return _open_file(path, notice, named=True)
-    return _open_server(parsed, notice)
+    path = sqlite_file(state, url)
+    if path is None:
+        return _open_server(_parsed(str(url)), notice)
+    if url is not None and not path.parent.is_dir():
+        raise HistoryError(
+            f"the history database {path} cannot be used: there is no folder {path.parent}",
+            hint="is the disk mounted, the path right (REMEDY_HISTORY_URL, history: in remedy.yml)? Else make it",
+        )
+    return _open_file(path, notice, named=url is not None)
 
 
 def sqlite_file(state: Path, url: str | None) -> Path | None:

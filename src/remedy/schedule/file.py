@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,6 @@ from remedy.project import Project
 from remedy.schedule import reading
 from remedy.schedule.decide import span
 from remedy.schedule.model import DIAGNOSE, ONCE, PLAY, REFUSE, SKIP, WAIT, Schedule
-from remedy.schedule.permission import Permission
 from remedy.schedule.times import Due
 from remedy.schedule.when import read_when
 from remedy.schedule.windows import Opening
@@ -167,8 +165,7 @@ def vet(schedule: Schedule, now: datetime) -> None:
             where=inside.get("until", start),
             hint="expected a day that is still to come; who grants it writes a new one",
         )
-    following = starts(schedule, now)
-    first = next(following, None)
+    first = next(starts(schedule, now), None)
     if first is None:
         word = "windows" if schedule.opening.windows else "blackouts"
         late = " (with its jitter)" if schedule.jitter else ""
@@ -178,7 +175,7 @@ def vet(schedule: Schedule, now: datetime) -> None:
             hint=f"due times are: {', '.join(schedule.when)} ({schedule.zone.key})"
             + (f", each up to {span(timedelta(seconds=schedule.jitter))} later" if schedule.jitter else ""),
         )
-    if permission is not None and not _any_within(permission, schedule, [first], following):
+    if permission is not None and first_permitted(schedule, now) is None:
         inside = schedule.document["permission"].values_at
         local = first.start.astimezone(schedule.zone)
         raise InputError(
@@ -227,16 +224,15 @@ def starts(schedule: Schedule, now: datetime) -> Iterator[Start]:
             return
 
 
-def _any_within(
-    permission: Permission, schedule: Schedule, first: Iterable[Start], following: Iterator[Start]
-) -> bool:
-    """Say whether anything starts before a permission is over."""
-    for each in chain(first, following):
-        if not permission.expired(each.start, schedule.zone):
-            return True
+def first_permitted(schedule: Schedule, now: datetime) -> Start | None:
+    """Return the first of `starts` before the permission is over, where it needs one; None where there is none."""
+    permission = schedule.permission
+    for each in starts(schedule, now):
+        if permission is None or not permission.expired(each.start, schedule.zone):
+            return each
         if permission.expired(each.due.at, schedule.zone):
-            return False
-    return False
+            return None
+    return None
 
 
 def written_at(path: Path) -> datetime | None:

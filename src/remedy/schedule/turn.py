@@ -69,9 +69,10 @@ class Turn:
         world, schedule = self._world, self._schedule
         now = world.now()
         story = clock.look(clock.reading_file(world.state, schedule.name))
-        broken = Broken(world.state, schedule.name, schedule.grace, written_at(schedule.path))
+        written = written_at(schedule.path)
+        broken = Broken(world.state, schedule.name, schedule.grace, written)
         upto = now if at is None else self._checked(at, now)
-        begun = self._book.begin(now, schedule.grace, written_at(schedule.path))
+        begun = self._book.begin(now, schedule.grace, written)
         if back := story.set_back():
             world.say(f"{back}: due times that were handled before that are not handled again")
         passed = self._book.open(between(schedule.rules, schedule.zone, begun, upto))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import select
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,15 @@ class Line:
 def reader(receive: Callable[[int], bytes]) -> io.BufferedReader:
     """Return a buffered reader of what `receive` returns: up to so many bytes, b"" at the end."""
     return io.BufferedReader(_Reader(receive))
+
+
+def received_by(line: Line, count: int, until: float) -> bytes:
+    """Return up to `count` bytes; TimeoutError past a moment of time.monotonic(), however slowly they drip."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    line.settimeout(left)
+    return line.recv(count)
 
 
 class _Reader(io.RawIOBase):

@@ -73,18 +73,12 @@ class Context:
 
         from remedy.modules.controller._tls import trusting
 
-        named = bool(tls.name) or is_private(address)
-        if tls.check and not named:
+        if tls.check and not tls.name and not is_private(address):
             raise Failed(
                 f"who answers at {address} must prove its name by TLS, and login_host names none: set it to a name "
                 "that the server's certificate bears, or check_hostname: false"
             )
-        try:
-            tls.name.encode("idna")
-            named = named and "\0" not in tls.name
-        except UnicodeError:
-            named = False
-        if tls.name and not named:
+        if not _may_be_named(tls.name):
             raise Failed(f"login_host '{tls.name}' is no name of a server")
         self._name = tls.name
         self._context = trusting(tls.ca, tls.certificate, tls.key)
@@ -108,25 +102,31 @@ class Context:
         raise err.OperationalError(NO_TLS, text)
 
 
+def _may_be_named(name: str) -> bool:
+    """Say whether TLS can be begun with a server of this name."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return "\0" not in name
+
+
 class Secured:
     """A line with TLS inside, in the shape that PyMySQL takes for a socket."""
 
     def __init__(self, line: Any, context: Any, name: str) -> None:
-        from remedy.modules.controller._tls import Tls as Turning
+        from remedy.modules.controller._tls import MemoryTls
 
         self._line = line
         self._until: float | None = time.monotonic() + _SHAKEN
-        self._tls = Turning(context, name or None, self._receive, line.sendall)
+        self._tls = MemoryTls(context, name or None, self._receive, line.sendall)
         self._tls.handshake()
         self._until = None
 
     def _receive(self, count: int) -> bytes:
-        if self._until is not None:
-            left = self._until - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"no TLS within {_SHAKEN:g} s")
-            self._line.settimeout(left)
-        return bytes(self._line.recv(count))
+        from remedy.transport.line import received_by
+
+        return bytes(self._line.recv(count) if self._until is None else received_by(self._line, count, self._until))
 
     def settimeout(self, seconds: float | None) -> None:
         """Set the seconds after which a read that gets nothing raises TimeoutError."""

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from remedy.agent.kinds import Failed
-from remedy.modules.controller._tls import Tls
-from remedy.transport.line import Line
+from remedy.modules.controller._tls import MemoryTls
+from remedy.transport.line import Line, received_by
 
 _GREETING = 5.0  # seconds
 
@@ -26,11 +26,7 @@ class Stream:
 
     def recv(self, count: int) -> bytes:
         """Return what has come; TimeoutError past the deadline."""
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._line.settimeout(left)
-        return self._line.recv(count)
+        return received_by(self._line, count, self._until)
 
     def sendall(self, data: bytes) -> None:
         """Write all of it."""
@@ -56,7 +52,7 @@ class TlsStream(Stream):
 
     def __init__(self, line: Line, context: ssl.SSLContext, name: str) -> None:
         super().__init__(line)
-        self._tls = Tls(context, name, super().recv, super().sendall)
+        self._tls = MemoryTls(context, name, super().recv, super().sendall)
         try:
             self._tls.handshake()
         except ssl.SSLCertVerificationError as error:

@@ -9,9 +9,9 @@ from remedy.modules.controller import _workers
 from remedy.modules.controller._failing import Failing, failing
 from remedy.modules.controller._guard import beside
 from remedy.modules.controller._mysql import Session
-from remedy.modules.controller._replication import Channel, Words, channels, domains, place
+from remedy.modules.controller._replication import Channel, Words, domains, place
 from remedy.modules.controller._site import Site
-from remedy.modules.controller._threads import Replica, running
+from remedy.modules.controller._threads import Replica
 
 _STATEMENT = 160  # letters of a transaction in one line
 _COUNTER_REFUSED = 1966  # MariaDB: parallel workers, GTID and several domains
@@ -86,7 +86,7 @@ def _counted(own: Session, replica: Replica, channel: Channel, stop: Failing) ->
 
 def _moved(replica: Replica, channel: Channel, stop: Failing) -> str:
     """Set gtid_slave_pos past the transaction: all channels share it, so all of them stand still for it."""
-    ran = {each.name: running(each) for each in channels(replica.session, replica.session.version)}
+    ran = replica.running()
     then = {**ran, channel.name: [*(["io"] if channel.io != "no" else []), "sql"]}
     with replica.halted(ran, "Nothing was skipped", then):
         # Read with everything stopped: workers may have gone on in other domains.

@@ -68,6 +68,10 @@ class Replica:
             raise Failed(f"the replica's channel {name!r} is gone")
         return found
 
+    def running(self) -> dict[str, list[str]]:
+        """Return which threads run, or try to, of every channel of the server."""
+        return {each.name: running(each) for each in channels(self.session, self.session.version)}
+
     def start(self, channel: str, threads: Sequence[str], seconds: float | None = None) -> None:
         """Start threads of a channel; does not wait for what becomes of them."""
         if threads:
@@ -257,7 +261,7 @@ class Replica:
         if not self.session.alive:
             return False
         try:
-            now = {each.name: running(each) for each in channels(self.session, self.session.version)}
+            now = self.running()
         except Failed:
             return False
         return all(set(threads) <= set(now.get(name, ())) for name, threads in chosen.items())
@@ -267,7 +271,7 @@ class Replica:
         if not self.session.alive:
             return "nobody has looked which threads run"
         try:
-            now = {each.name: running(each) for each in channels(self.session, self.session.version)}
+            now = self.running()
         except Failed as failed:
             return f"nobody knows which threads run ({failed.message})"
         told = []

@@ -12,7 +12,7 @@ from remedy.agent.kinds import Failed
 _PIECE = 1 << 16
 
 
-class Tls:
+class MemoryTls:
     """TLS over whatever `receive` returns (up to so many bytes, b"" at the end) and `send` takes."""
 
     def __init__(

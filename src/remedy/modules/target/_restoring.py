@@ -192,8 +192,11 @@ class Restoring(Resource):
                 )
 
 
-DRILL = "remedy_drill_"
-"""What the name of a database begins with that a drill has made: nobody misses what it holds."""
+def kind(params, restored, swapped, of_drill):
+    """Return which of a module's classes is meant; nobody misses what a database holds that a drill has made."""
+    if params.get("state") != "swapped":
+        return restored
+    return of_drill if str(params.get("name")).startswith("remedy_drill_") else swapped
 
 
 class Swapping(object):

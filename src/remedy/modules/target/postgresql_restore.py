@@ -74,9 +74,7 @@ def check_params(params):
 
 
 def kind(params):
-    if params.get("state") != "swapped":
-        return Restored
-    return OfDrill if str(params.get("name")).startswith(_restoring.DRILL) else Swapped
+    return _restoring.kind(params, Restored, Swapped, OfDrill)
 
 
 class Restored(_restoring.Restoring):
