@@ -67,7 +67,7 @@ def measure_speed(chosen: argparse.Namespace, speed: Speed, hosts: list[Host], s
     for rtt in chosen.rtt:
         if rtt:
             upstreams = [("127.0.0.1", host.port) for host in hosts]
-            ports[rtt] = stack.enter_context(delayed(upstreams, rtt / 1000))
+            ports[rtt] = stack.enter_context(delayed(upstreams, rtt / 1000)).ports
     near = inventories(speed.work / "warm-up", key, [(hosts[0], hosts[0].port)])
     speed.warm_up(hosts[:1], near)
     for count in chosen.hosts:

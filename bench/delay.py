@@ -2,7 +2,12 @@
 
     proxy = DelayProxy(("127.0.0.1", 0), ("127.0.0.1", 22), rtt_seconds=0.05)
     host, port = await proxy.start()          # inside an event loop
-    with delayed([("127.0.0.1", 22)], 0.05) as ports:   # or in a process of its own
+    with delayed([("127.0.0.1", 22)], 0.05) as far:     # or in a process of its own
+        far.ports, far.trips()
+
+It counts round trips, too: what a peer sends knows of what has reached that peer, so that every item has a depth,
+as in a logical clock (Lamport, 1978); the deepest answer is how many trips had to follow one another. A slow
+machine is no farther away: it can only make the number larger, where an answer overtakes what nothing waited for.
 
 The kernel's `tc netem` is often missing in containers, and it would slow the whole interface down.
 Standard library only. epoll counts in milliseconds: a direction is up to 1 ms slower than asked for.
@@ -17,7 +22,9 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 Address = tuple[str, int]
 
@@ -25,18 +32,27 @@ Address = tuple[str, int]
 IN_FLIGHT = 64 << 20
 
 
-class _End(asyncio.Protocol):
-    """One end of a connection; what it receives reaches `other` after `half` seconds."""
+@dataclass
+class _Peer:
+    """Who sits at one side of the proxy: how deep what has reached them was, and how much deeper what they send is."""
 
-    def __init__(self, half: float, not_before: float) -> None:
-        self.half, self.not_before = half, not_before
+    step: int  # 1 for who asks, 0 for who answers
+    depth: int = 0
+
+
+class _End(asyncio.Protocol):
+    """One end of a connection, that of `peer`; what it receives reaches `other` after `half` seconds."""
+
+    def __init__(self, peer: _Peer, half: float, not_before: float) -> None:
+        self.peer, self.half, self.not_before = peer, half, not_before
         self.loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
         self.other: _End | None = None
-        self.line: deque[tuple[float, bytes | None]] = deque()  # (due, data); None is the end of the stream
+        self.line: deque[tuple[float, int, bytes | None]] = deque()  # (due, depth, data); None ends the stream
         self.held = 0
         self.blocked = False  # `other` cannot take more at the moment
-        self.ended = False
+        self.said_all = False  # nothing more comes from here
+        self.ended = False  # and the other end has been told
         self.lost = False
         self.timer: asyncio.TimerHandle | None = None
 
@@ -50,6 +66,7 @@ class _End(asyncio.Protocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
+        self.said_all = True
         self._queue(None)
         return True  # half-closed: the other direction lives on
 
@@ -71,7 +88,8 @@ class _End(asyncio.Protocol):
         self.other.flush()
 
     def _queue(self, item: bytes | None) -> None:
-        self.line.append((max(self.loop.time() + self.half, self.not_before), item))
+        due = max(self.loop.time() + self.half, self.not_before)
+        self.line.append((due, self.peer.depth + self.peer.step, item))
         if self.timer is None:
             self.timer = self.loop.call_at(self.line[0][0], self.flush)
 
@@ -83,11 +101,13 @@ class _End(asyncio.Protocol):
         if self.other is None:  # the far side is not connected yet: it flushes when it is
             return
         while self.line and not self.blocked and self.line[0][0] <= self.loop.time():
-            item = self.line.popleft()[1]
+            _, depth, item = self.line.popleft()
             if item is not None:
                 self.held -= len(item)
                 if not self.other.transport.is_closing():
                     self.other.transport.write(item)
+                    if not self.other.said_all:  # who has closed reads no more
+                        self.other.peer.depth = max(self.other.peer.depth, depth)
                 continue
             self.ended = True
             if self.other.ended:
@@ -109,6 +129,13 @@ class DelayProxy:
         self.server: asyncio.Server | None = None
         self.opening: set[asyncio.Task[None]] = set()
         self.ends: list[_End] = []
+        self.asking, self.answering = _Peer(1), _Peer(0)
+
+    def trips(self) -> int:
+        """Return how many round trips of the connections since the last call followed one another, connects aside."""
+        trips = self.asking.depth
+        self.asking, self.answering = _Peer(1), _Peer(0)  # what is still on its way counts for the old ones
+        return trips
 
     async def start(self) -> Address:
         """Listen; the address really bound."""
@@ -129,18 +156,18 @@ class DelayProxy:
         # SYN, SYN-ACK, ACK: on a real line the server sees a new connection 1.5 trips after connect(),
         # here the kernel has answered connect() at once, so that the wait is made up for.
         loop = asyncio.get_running_loop()
-        near = _End(self.rtt / 2, loop.time() + 1.5 * self.rtt)
-        task = loop.create_task(self._open(near))
+        near = _End(self.asking, self.rtt / 2, loop.time() + 1.5 * self.rtt)
+        task = loop.create_task(self._open(near, self.answering))
         self.opening.add(task)
         task.add_done_callback(self.opening.discard)
         self.ends = [end for end in self.ends if not end.lost]
         self.ends.append(near)
         return near
 
-    async def _open(self, near: _End) -> None:
+    async def _open(self, near: _End, answering: _Peer) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(1.5 * self.rtt)
-        far = _End(self.rtt / 2, 0)
+        far = _End(answering, self.rtt / 2, 0)
         far.other = near
         try:
             await loop.create_connection(lambda: far, *self.upstream)
@@ -155,9 +182,25 @@ class DelayProxy:
         near.flush()
 
 
+@dataclass(frozen=True)
+class Distant:
+    """Proxies in a process of their own: their ports on 127.0.0.1, in the order of what they lead to."""
+
+    ports: list[int]
+    orders: IO[str]
+    answers: IO[str]
+
+    def trips(self) -> list[int]:
+        """Return for each port how many round trips of the connections since the last call followed one another."""
+        self.orders.write("trips\n")
+        self.orders.flush()
+        trips: list[int] = json.loads(self.answers.readline())
+        return trips
+
+
 @contextmanager
-def delayed(upstreams: list[Address], rtt_seconds: float) -> Iterator[list[int]]:
-    """Proxies on 127.0.0.1 in a process of their own; yields their ports in the order of `upstreams`."""
+def delayed(upstreams: list[Address], rtt_seconds: float) -> Iterator[Distant]:
+    """Make every one of `upstreams` that far away, through a port of its own, while the context lasts."""
     child = subprocess.Popen(
         [sys.executable, str(Path(__file__).resolve())],
         stdin=subprocess.PIPE,
@@ -168,7 +211,7 @@ def delayed(upstreams: list[Address], rtt_seconds: float) -> Iterator[list[int]]
     try:
         child.stdin.write(json.dumps({"rtt": rtt_seconds, "upstreams": upstreams}) + "\n")
         child.stdin.flush()
-        yield json.loads(child.stdout.readline())
+        yield Distant(json.loads(child.stdout.readline()), child.stdin, child.stdout)
     finally:
         child.stdin.close()  # the proxy ends when its standard input does, also if the parent is killed
         try:
@@ -183,7 +226,8 @@ async def _serve() -> None:
     order = json.loads(sys.stdin.readline())
     proxies = [DelayProxy(("127.0.0.1", 0), tuple(up), order["rtt"]) for up in order["upstreams"]]
     print(json.dumps([(await proxy.start())[1] for proxy in proxies]), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
+    while await asyncio.to_thread(sys.stdin.readline):
+        print(json.dumps([proxy.trips() for proxy in proxies]), flush=True)
     for proxy in proxies:
         await proxy.close()
 
