@@ -99,7 +99,7 @@ def list_text(rows: Sequence[tuple[str, ...]]) -> str:
 def list_row(schedule: Schedule, past: Past | None, now: datetime) -> tuple[str, ...]:
     """Return a schedule's line of the list; `past` is None where nobody knows."""
     following = next_run(schedule, now) if schedule.paused is None else None
-    at = "-" if following is None else f"{following.wall:%a %Y-%m-%d %H:%M}"
+    at = "-" if following is None else f"{following.wall:%a %Y-%m-%d %H:%M %Z}"
     last = "?" if past is None else outcome(past.entries[0] if past.entries else None)
     return schedule.name, schedule.mode, schedule.playbook, at, last, state(schedule, now)
 
