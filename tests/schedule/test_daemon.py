@@ -74,7 +74,7 @@ def test_a_job_that_a_clock_ahead_has_left_behind_is_due_in_time_again(daemon: D
 
 def test_the_clocks_are_known_before_the_first_turn(daemon: Daemon, tmp_path: Path) -> None:
     """So that turn can say that the clock was set, and not that nobody was there."""
-    path = clock.reading_file(Project(tmp_path / "ops").state, "hourly")
+    path = clock.reading_file(Project(tmp_path / "ops").state, tmp_path / "ops/schedules/hourly.yml")
     kept = path.read_text()
     daemon._seen = {}
     daemon._look()

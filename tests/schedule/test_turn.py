@@ -19,8 +19,10 @@ from remedy.history import Database
 from remedy.schedule import Schedule
 from remedy.schedule.book import Book, Entry, prune
 from remedy.schedule.broken import Broken, note
+from remedy.schedule.clock import reading_file
 from remedy.schedule.file import written_at
 from remedy.schedule.lease import Lease
+from remedy.schedule.remembered import remembered
 from remedy.schedule.turn import Turn, World
 from tests.schedule.making import made
 
@@ -138,8 +140,8 @@ def test_what_was_due_before_its_file_was_written_is_nobodys_business(
 def test_times_at_which_the_file_was_broken_say_so(tmp_path: Path, database: Database) -> None:
     stage = Stage(tmp_path, database).at("2099-12-02T11:00:00")
     since = datetime(2099, 11, 30, 2, 0, 5, tzinfo=UTC)
-    note(tmp_path, "nightly", "nightly.yml:2:7: when: 'x'")
-    note(tmp_path, "nightly", "another one")
+    note(tmp_path, stage.schedule.path, "nightly.yml:2:7: when: 'x'")
+    note(tmp_path, stage.schedule.path, "another one")
     (kept,) = (tmp_path / "schedules").glob("*.broken")
     said = json.loads(kept.read_text())
     assert said["why"] == "nightly.yml:2:7: when: 'x'"
@@ -158,19 +160,28 @@ def test_times_at_which_the_file_was_broken_say_so(tmp_path: Path, database: Dat
 @pytest.mark.parametrize("text", ["", "{}", '{"since": "x", "why": 1}', '{"since": 1e300, "why": "x"}', "[]"])
 def test_what_was_remembered_of_a_broken_file_cannot_harm(tmp_path: Path, text: str) -> None:
     (tmp_path / "schedules").mkdir()
-    (tmp_path / "schedules" / "nightly.broken").write_text(text)
+    remembered(tmp_path, made(tmp_path).path, "broken").write_text(text)
     due = next(made(tmp_path).dues(datetime(2099, 1, 1, tzinfo=UTC)))
-    assert Broken(tmp_path, "nightly", 600).why(due) is None
+    assert Broken(tmp_path, made(tmp_path).path, 600).why(due) is None
 
 
 def test_a_file_that_is_mended_is_no_reason_any_more(tmp_path: Path) -> None:
     (tmp_path / "schedules").mkdir()
     first, second = list(islice(made(tmp_path).dues(datetime(2099, 1, 1, tzinfo=UTC)), 2))
     since = (first.at - timedelta(hours=1)).timestamp()
-    (tmp_path / "schedules" / "nightly.broken").write_text(json.dumps({"since": since, "why": "x"}))
-    broken = Broken(tmp_path, "nightly", 600, first.at + timedelta(hours=1))
+    remembered(tmp_path, made(tmp_path).path, "broken").write_text(json.dumps({"since": since, "why": "x"}))
+    broken = Broken(tmp_path, made(tmp_path).path, 600, first.at + timedelta(hours=1))
     assert broken.why(first) == "its file could not be used: x"
     assert broken.why(second) is None
+
+
+def test_two_projects_with_one_state_folder_remember_each_its_own(tmp_path: Path) -> None:
+    ops, shop = (made(tmp_path / folder, name="nightly").path for folder in ("ops", "shop"))
+    note(tmp_path, ops, "x")
+    Broken(tmp_path, shop, 600).over()
+    due = next(made(tmp_path / "ops").dues(datetime(2099, 1, 1, tzinfo=UTC)))
+    assert Broken(tmp_path, ops, 600).why(due) == "its file could not be used: x"
+    assert reading_file(tmp_path, ops) != reading_file(tmp_path, shop)
 
 
 def test_a_file_says_when_it_was_put_in_its_place(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def test_the_unit_fails_with_the_place_and_starts_again_once_it_is_mended(
         assert _result(keeper) == {"Result": "success", "ExecMainStatus": "0", "ActiveState": "inactive"}
         assert "breaking: nothing is due" in keeper.run("journalctl", "-q", "-o", "cat", "-u", UNIT)
         # What was remembered of it is over, though nothing was missed.
-        assert keeper.run("ls", f"{STATE}/schedules").split() == ["breaking.clock"]
+        (kept,) = keeper.run("ls", f"{STATE}/schedules").split()
+        assert kept.endswith(".clock")
     finally:
         keeper.remedy("schedule", "remove", "breaking")

@@ -225,6 +225,7 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     from remedy.cli.schedule_edit import read_due
     from remedy.errors import InputError
     from remedy.schedule.broken import note
+    from remedy.schedule.file import schedule_file
     from remedy.schedule.turn import Turn
 
     if prefix:
@@ -235,7 +236,7 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     except InputError as error:
         if due is not None and error.where is not None:  # its file is there; whom it tells is not known either
             scheduling.say(f"{name}: what is due does not run: its file cannot be used")
-            note(project.state, name, f"{error.where}: {error.message}")
+            note(project.state, schedule_file(project, name), f"{error.where}: {error.message}")
         raise
     at = read_due(due, one)
     with scheduling.history(project) as database:

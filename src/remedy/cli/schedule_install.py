@@ -100,7 +100,7 @@ def install(
             ) from error
         scheduling.say(f"wrote {path}")
     _begin(project, schedule, user)
-    reading = clock.reading_file(project.state, schedule.name)
+    reading = clock.reading_file(project.state, schedule.path)
     _make_folder(reading.parent, user)
     if clock.first_look(reading):
         _give(reading, user)

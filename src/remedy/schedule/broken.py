@@ -7,16 +7,19 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from remedy.schedule.remembered import remembered
 from remedy.schedule.times import Due
 
+_WHAT = "broken"
 
-def note(state: Path, name: str, why: str) -> None:
+
+def note(state: Path, file: Path, why: str) -> None:
     """Remember since when a schedule's file cannot be used, and why first; a folder that cannot be written forgets."""
-    path = _path(state, name)
+    path = remembered(state, file, _WHAT)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with path.open("x", encoding="utf-8") as file:
-            json.dump({"since": datetime.now(UTC).timestamp(), "why": why}, file)
+        with path.open("x", encoding="utf-8") as kept:
+            json.dump({"since": datetime.now(UTC).timestamp(), "why": why}, kept)
 
 
 class Broken:
@@ -25,8 +28,8 @@ class Broken:
     `mended` is when its file was written last.
     """
 
-    def __init__(self, state: Path, name: str, grace: float, mended: datetime | None = None) -> None:
-        self._path = _path(state, name)
+    def __init__(self, state: Path, file: Path, grace: float, mended: datetime | None = None) -> None:
+        self._path = remembered(state, file, _WHAT)
         self._mended = mended
         self._since: datetime | None = None
         self._why = ""
@@ -47,7 +50,3 @@ class Broken:
         """Forget it: what was missed is recorded."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
-
-
-def _path(state: Path, name: str) -> Path:
-    return state / "schedules" / f"{name}.broken"

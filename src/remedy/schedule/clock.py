@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from remedy.schedule.decide import span
 from remedy.schedule.holders import born
+from remedy.schedule.remembered import remembered
 from remedy.schedule.times import Due
 
 _SLACK = 60.0  # seconds by which clocks drift, and are put right, without anybody setting them
@@ -77,9 +78,9 @@ class Story(Struct, frozen=True):
         return f"the clock was set back by {span(timedelta(seconds=-skew))}" if skew < 0 else None
 
 
-def reading_file(state: Path, name: str) -> Path:
-    """Return where the last reading of a schedule is kept, in remedy's state folder."""
-    return state / "schedules" / f"{name}.clock"
+def reading_file(state: Path, file: Path) -> Path:
+    """Return where the last reading for the schedule of a file is kept."""
+    return remembered(state, file, "clock")
 
 
 def first_look(path: Path) -> bool:

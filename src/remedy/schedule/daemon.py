@@ -263,7 +263,7 @@ class Daemon:
                 wanted |= {path.stem: None, path.stem + _OPENING: None}
                 continue
             wanted |= self._wanted(schedule)
-            clock.first_look(clock.reading_file(self._project.state, schedule.name))
+            clock.first_look(clock.reading_file(self._project.state, path))
             new = before is not None and before.get(path) != found.get(path)
             self._catch_up(schedule, _written(path) if new else None)
         for job in self._scheduler.get_jobs():

@@ -68,9 +68,9 @@ class Turn:
         """Run what is due now, or at a due time; return the exit code, 0 where nothing is to be done."""
         world, schedule = self._world, self._schedule
         now = world.now()
-        story = clock.look(clock.reading_file(world.state, schedule.name))
+        story = clock.look(clock.reading_file(world.state, schedule.path))
         written = written_at(schedule.path)
-        broken = Broken(world.state, schedule.name, schedule.grace, written)
+        broken = Broken(world.state, schedule.path, schedule.grace, written)
         upto = now if at is None else self._checked(at, now)
         begun = self._book.begin(now, schedule.grace, written)
         if back := story.set_back():
