@@ -12,6 +12,7 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Unknown
 from remedy.agent.relay import shown
+from remedy.modules.controller._kept_slot import admitted
 from remedy.modules.controller._mysql import SOCKETS, Login, Session, is_mariadb, login_of, number_of
 from remedy.modules.controller._site import Site
 from remedy.transport.reach import Address
@@ -34,7 +35,7 @@ def opened(
     try:
         found = site.held(login, lambda: enter(site, login))
     except Failed as failed:
-        if site.check and not looks and failed.result.get("mysql_error") == FULL:
+        if site.check and not looks and _full(failed):
             raise Unknown(f"every connection is taken, so nobody could look: {failed.message}") from None
         raise
     found.site = site
@@ -44,14 +45,14 @@ def opened(
 def enter(site: Site, login: Login) -> Session:
     """Log in by the usual way, else by another door of the same server."""
     try:
-        return supported(Session(site, login))
+        return supported(admitted(lambda: Session(site, login), _full))
     except Failed as failed:
         if "mysql_error" not in failed.result and "no service answers" in failed.message:
             elsewhere = _listening(site) if login.addresses == SOCKETS else ()
             if elsewhere:
                 return enter(site, replace(login, addresses=elsewhere))
             failed.result["mysql_error"] = NO_SERVICE
-        if failed.result.get("mysql_error") != FULL:
+        if not _full(failed):
             raise
         said = failed
     tried = []
@@ -67,6 +68,10 @@ def enter(site: Site, login: Login) -> Session:
     raise Failed(
         f"{said.message}: the session kept for administrators is taken, too{beside}", mysql_error=FULL
     )
+
+
+def _full(failed: Failed) -> bool:
+    return bool(failed.result.get("mysql_error") == FULL)
 
 
 def doors(site: Site, usual: str) -> list[Address]:

@@ -16,6 +16,7 @@ from typing import Any
 from remedy.agent.kinds import Failed, Param
 from remedy.modules.controller import _pgpass
 from remedy.modules.controller._answering import all_private
+from remedy.modules.controller._kept_slot import admitted
 from remedy.modules.controller._site import NotLetIn, Site, not_known, shortly
 from remedy.transport.reach import Address
 from remedy.transport.tunnel import TcpTunnel, Tunnel
@@ -23,6 +24,7 @@ from remedy.transport.tunnel import TcpTunnel, Tunnel
 HOST = "remedy.modules.target._postgres_host"
 FOLDERS = ("/var/run/postgresql", "/tmp")
 OLDEST = 110000
+FULL = "53300"
 SECONDS = 10.0
 APPLICATION = "remedy"
 _CONNECT = 15.0
@@ -58,7 +60,7 @@ _HINTS = {
     "25006": "a standby takes no changes: make them on the primary",
     "42501": "log in as a role that may (become: true and peer authentication make it postgres)",
     "55P03": "another session holds a lock on it: postgresql_activity tells which",
-    "53300": "no connection is free",
+    FULL: "no connection is free",
 }
 _REFUSED = ("28P01", "28000")
 _REFUSALS = (
@@ -74,7 +76,7 @@ _REFUSALS = (
     (r"no pg_hba\.conf entry.*no encryption", "28000", "the server wants TLS: set ssl_mode: require"),
     (r"no pg_hba\.conf entry|pg_hba\.conf rejects|[Ii]dent authentication failed", "28000",
      "pg_hba.conf lets this role not in this way"),
-    (r"remaining connection slots|too many clients|too many connections|reserved for", "53300",
+    (r"remaining connection slots|too many clients|too many connections|reserved for", FULL,
      "no connection is free; what superuser_reserved_connections keeps is for a superuser (become: true and peer "
      "authentication)"),
     (r"the database system is (starting up|shutting down|not yet accepting|not accepting|in recovery)", "57P03",
@@ -260,9 +262,13 @@ class Session:
 
 def session(site: Site, login: Login) -> Session:
     """Return the run's session on a server: opened by the first step that needs it, and kept to the run's end."""
-    found = site.held(login, lambda: Session(site, login))
+    found = site.held(login, lambda: admitted(lambda: Session(site, login), _full))
     found.site = site
     return found
+
+
+def _full(failed: Failed) -> bool:
+    return bool(failed.result.get("sqlstate") == FULL)
 
 
 def login_of(site: Site, params: Mapping[str, Any]) -> Login:
