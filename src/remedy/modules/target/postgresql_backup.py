@@ -30,6 +30,12 @@ EXAMPLES = """
 
 _KEPT = ("owner", "encoding", "comment", "settings")
 
+# Through a pipe: pg_dump 16 and newer opens a file that is its standard output for appending, and what it writes anew
+# at the end, its table of contents, comes behind the data (seen with 17): an archive that was cut off there looks whole.
+_INTO_3 = (
+    '\\! { { %s --snapshot="$REMEDY_SNAPSHOT"; echo "dump $?" >&4; } | cat >&3; echo "written $?"; } 4>&1\n'
+)
+
 
 def check_params(params):
     return _backups.wrong_name(params, "name") or _backups.wrong_path(params, "folder", "login_unix_socket")
@@ -65,7 +71,7 @@ class Backup(_backups.Backup):
         script = (
             _postgres_tools.ONE_MOMENT
             + "SELECT pg_export_snapshot() AS snapshot \\gset\n\\setenv REMEDY_SNAPSHOT :snapshot\n"
-            + '\\! %s --snapshot="$REMEDY_SNAPSHOT" >&3; echo "dump $?"\n' % _quoted(dump)
+            + _INTO_3 % _quoted(dump)
             + _postgres_tools.measuring(self.params["checksums"])
         )
         # The file is ours, whoever the programs run as: they get it open.
@@ -73,7 +79,7 @@ class Backup(_backups.Backup):
         words += client.words("psql") + ["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", name]
         done = self.host.run(words, input=script.encode("utf-8"), cwd="/", c_locale=True, ok=None)
         answer = done.stdout.decode("utf-8", "replace")
-        if done.rc != 0 or "dump 0" not in answer.split("\n"):
+        if done.rc != 0 or not {"dump 0", "written 0"} <= set(answer.split("\n")):
             raise Failed("the dump of %s failed: %s" % (name, _postgres_tools.said(done)))
         _postgres_archive.refuse(_postgres_archive.read(client, path), path)
         return {"tables": _postgres_tools.measured(answer)}
