@@ -85,8 +85,9 @@ class LayerCache:
         """Return the commands that make the lowest tree."""
         # A third of the unpacking time is documentation that no host of a lab reads.
         without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "info", "locale")]
-        words = [*self._mmdebstrap("minbase", layer.packages), *without, SUITE, str(tree), *_sources()]
-        return shlex.join(words)
+        suite = layer.suite or SUITE
+        sources = _sources() if suite == SUITE else _other_sources(suite)
+        return shlex.join([*self._mmdebstrap("minbase", layer.packages), *without, suite, str(tree), *sources])
 
     def _unpack(self, foreign: Foreign, tree: Path) -> list[str]:
         """Return the commands that unpack another suite's packages into a folder of the tree."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 SUITE = "bookworm"
+NEWER = "trixie"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Layer:
     script: str = ""
     """Run by `sh -eu` as root in the tree, after packages and files."""
     foreign: Foreign | None = None
+    suite: str | None = None
+    """Of the lowest layer: the Debian suite it is made of, where it is not SUITE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +329,7 @@ systemctl enable -q redis-server
 """,
 )
 
-ROLES: Mapping[str, Role] = {
+_ROLES: Mapping[str, Role] = {
     "base": Role((BASE,)),
     "app": Role((BASE, APP)),
     # A root that may end connections, as on any machine: the network is the host's own.
@@ -346,4 +349,14 @@ ROLES: Mapping[str, Role] = {
         disks={"/var/lib/docker": "300M"},  # overlays do not stack on the overlay that the root is
     ),
 }
+
+_NEWER_BASE = replace(BASE, name="newer", suite=NEWER)
+
+NEWER_ROLES: Mapping[str, Role] = {
+    f"{name}-newer": replace(_ROLES[name], layers=(_NEWER_BASE, *_ROLES[name].layers[1:]))
+    for name in ("base", "db", "postgres", "cache")
+}
+"""The same hosts on the next Debian, with its MariaDB, PostgreSQL, Redis, Python and systemd."""
+
+ROLES: Mapping[str, Role] = {**_ROLES, **NEWER_ROLES}
 """A new role is one line, such as `"proxy": Role((BASE, Layer("proxy", ("haproxy",))))`."""
