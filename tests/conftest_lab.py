@@ -5,6 +5,7 @@ Where no lab can run these fixtures fail with the lab's own error: a test that n
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 
@@ -12,6 +13,10 @@ import pytest
 
 from remedy.lab import Host, HostSpec, Lab
 from remedy.lab.qemu import Guest, Guests, GuestSpec
+from remedy.lab.roles import NEWER_ROLES
+
+NEWER = "REMEDY_TEST_NEWER"
+"""A variable: where it is set, hosts are those of the next Debian, as far as there are such."""
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +40,9 @@ def host_factory(lab: Lab) -> Iterator[HostFactory]:
 
     def make(name: str = "h1", **options: object) -> Host:
         made[name] = None
+        newer = f"{options.get('role', 'base')}-newer"
+        if os.environ.get(NEWER) and newer in NEWER_ROLES:
+            options["role"] = newer
         return lab.up([HostSpec(name, **options)])[0]  # type: ignore[arg-type]
 
     yield make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,14 @@ import psycopg
 
 from remedy.lab import Lab
 from tests.acceptance.operator import Operator, Result
+from tests.conftest_lab import NEWER
 
-DATA = "/var/lib/postgresql/15/main"
+MAJOR = 17 if os.environ.get(NEWER) else 15
+UNIT = f"postgresql@{MAJOR}-main.service"
+DATA = f"/var/lib/postgresql/{MAJOR}/main"
+SETTINGS = f"/etc/postgresql/{MAJOR}/main"
+LOG = f"/var/log/postgresql/postgresql-{MAJOR}-main.log"
+
 
 @dataclass(frozen=True)
 class Postgres:
@@ -44,7 +51,7 @@ class Postgres:
 
     def restart(self) -> None:
         """Restart it."""
-        self.shell("systemctl restart postgresql@15-main")
+        self.shell(f"systemctl restart {UNIT}")
         self.begin()
 
     def account(self, name: str = "app", password: str = "app secret", options: str = "") -> None:
@@ -60,13 +67,13 @@ class Postgres:
             CREATE ROLE repl LOGIN REPLICATION PASSWORD 'repl secret'; END IF;
           IF NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}') THEN
             PERFORM pg_create_physical_replication_slot('{slot}', true); END IF; END $$""")
-        self.shell(f"systemctl stop postgresql@15-main; rm -rf {DATA}")
+        self.shell(f"systemctl stop {UNIT}; rm -rf {DATA}")
         source = f"host={primary.address} user=repl password=''repl secret'' application_name={self.host}"
         source = source.replace("''", "'")
         self.shell(
             f'pg_basebackup -d "$1" -D {DATA} -R -X stream -c fast -S {slot}', source, user="postgres", timeout=120
         )
-        self.shell("systemctl start postgresql@15-main")
+        self.shell(f"systemctl start {UNIT}")
         self.begin()
         self.follow(primary)
 

@@ -14,7 +14,7 @@ from remedy.lab import Lab
 from remedy.modules.controller import _pg_sessions
 from tests.acceptance.operator import Result
 from tests.conftest_lab import HostFactory
-from tests.services_lab.postgres import Bench, Postgres
+from tests.services_lab.postgres import DATA, LOG, SETTINGS, UNIT, Bench, Postgres
 
 pytestmark = pytest.mark.lab
 
@@ -46,8 +46,7 @@ def play(bench: Bench, *flags: str, command: str = "play") -> Result:
 
 def refusals(server: Postgres) -> int:
     """Return how often the server's log says that a password was wrong."""
-    log = "/var/log/postgresql/postgresql-15-main.log"
-    return int(server.shell(f"grep -c 'password authentication failed for user' {log} || true"))
+    return int(server.shell(f"grep -c 'password authentication failed for user' {LOG} || true"))
 
 
 def findings(done: Result) -> dict[str, dict[str, Any]]:
@@ -217,7 +216,7 @@ def test_more_than_memory_allows_is_refused(bench: Bench, server: Postgres) -> N
     (task,) = [each for each in done.report["tasks"] if each["task"] == name]
     assert "max_connections 100000 is more than memory allows" in task["reason"]
     assert "100000 x 9" in task["reason"]
-    assert "max_connections" not in server.shell("cat /var/lib/postgresql/15/main/postgresql.auto.conf")
+    assert "max_connections" not in server.shell(f"cat {DATA}/postgresql.auto.conf")
 
 
 def test_where_not_even_a_superuser_gets_in(bench: Bench, server: Postgres) -> None:
@@ -238,13 +237,13 @@ def test_where_not_even_a_superuser_gets_in(bench: Bench, server: Postgres) -> N
 
 
 def test_a_server_that_does_not_run_is_a_finding(bench: Bench, server: Postgres) -> None:
-    server.shell("systemctl stop postgresql@15-main")
+    server.shell(f"systemctl stop {UNIT}")
     try:
         assert list(findings(play(bench, command="diagnose"))) == ["postgres-down"]
         done = bench.operator.here("diagnose", "postgres-connections", "-e", "postgres_login_host=127.0.0.1")
         assert list(findings(done)) == ["postgres-down"]
     finally:
-        server.shell("systemctl start postgresql@15-main")
+        server.shell(f"systemctl start {UNIT}")
         server.begin()
     assert threading.active_count() < 50
 
@@ -275,10 +274,10 @@ def test_a_play_with_a_wrong_password_makes_one_attempt_and_another_login_is_ano
 
 
 def test_who_may_not_come_to_one_database_may_come_to_another(bench: Bench, server: Postgres) -> None:
-    hba = "/etc/postgresql/15/main/pg_hba.conf"
+    hba = f"{SETTINGS}/pg_hba.conf"
     server.shell(f"cp -p {hba} /root/hba; sed -i '1i host postgres app 127.0.0.1/32 reject' {hba}")
     server.sql("SELECT pg_reload_conf()")
-    rejected = "grep -c 'pg_hba.conf rejects connection' /var/log/postgresql/postgresql-15-main.log || true"
+    rejected = f"grep -c 'pg_hba.conf rejects connection' {LOG} || true"
     before = int(server.shell(rejected))
     login = {"query": "SELECT 1 AS one", "login_user": "app", "login_password": "app secret"}
     names = ("postgres", "app", "postgres")

@@ -11,7 +11,7 @@ import pytest
 from remedy.lab import Lab
 from tests.acceptance.operator import Result
 from tests.conftest_lab import HostFactory
-from tests.services_lab.postgres import Bench, Postgres
+from tests.services_lab.postgres import DATA, Bench, Postgres
 
 pytestmark = pytest.mark.lab
 
@@ -78,7 +78,7 @@ def test_a_slot_in_use_is_refused_by_the_module_too(bench: Bench, pair: tuple[Po
 
 def test_what_fills_the_disk_is_told(bench: Bench, pair: tuple[Postgres, Postgres]) -> None:
     found = bench.one("postgresql_disk")["result"]
-    assert found["disk"]["folder"] == "/var/lib/postgresql/15/main"
+    assert found["disk"]["folder"] == DATA
     assert 0 < found["disk"]["percent"] < 100
     assert found["wal"]["files"] * (16 << 20) == found["wal"]["bytes"]
     assert found["archiver"]["failing"] is False

@@ -9,12 +9,11 @@ import pytest
 
 from remedy.lab import Lab
 from tests.conftest_lab import HostFactory
-from tests.services_lab.postgres import Bench, Postgres
+from tests.services_lab.postgres import SETTINGS, UNIT, Bench, Postgres
 
 pytestmark = pytest.mark.lab
 
 BOOKS = ("connections", "slow", "disk", "replication")
-UNIT = "postgresql@15-main.service"
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +28,15 @@ def server(lab: Lab, host_factory: HostFactory) -> Postgres:
 def bench(server: Postgres, tmp_path: Path) -> Iterator[Bench]:
     yield Bench(tmp_path, server)
     server.shell(
-        "sed -i '/^nonsense/d' /etc/postgresql/15/main/postgresql.conf; echo auto > /etc/postgresql/15/main/start.conf"
+        f"sed -i '/^nonsense/d' {SETTINGS}/postgresql.conf; echo auto > {SETTINGS}/start.conf"
     )
-    server.shell("systemctl reset-failed; systemctl start postgresql@15-main")
+    server.shell(f"systemctl reset-failed; systemctl start {UNIT}")
     server.begin()
 
 
 def test_a_stopped_server_is_a_finding_and_no_play_resolves_it(bench: Bench, server: Postgres) -> None:
     assert bench.one("postgresql_servers")["result"]["down"] == []
-    server.shell("systemctl stop postgresql@15-main")
+    server.shell(f"systemctl stop {UNIT}")
     for book in BOOKS:
         done = bench.operator.here("diagnose", f"postgres-{book}")
         assert done.code == 10, (book, done.stdout, done.stderr)
@@ -53,10 +52,10 @@ def test_a_stopped_server_is_a_finding_and_no_play_resolves_it(bench: Bench, ser
 def test_one_that_fails_is_told_with_its_log_and_one_started_by_hand_is_not_missed(
     bench: Bench, server: Postgres
 ) -> None:
-    server.shell("systemctl stop postgresql@15-main; echo manual > /etc/postgresql/15/main/start.conf")
+    server.shell(f"systemctl stop {UNIT}; echo manual > {SETTINGS}/start.conf")
     assert bench.one("postgresql_servers")["result"]["down"] == []
     server.shell(
-        "echo nonsense = 1 >> /etc/postgresql/15/main/postgresql.conf; systemctl start postgresql@15-main || true"
+        f"echo nonsense = 1 >> {SETTINGS}/postgresql.conf; systemctl start {UNIT} || true"
     )
     (found,) = bench.one("postgresql_servers")["result"]["down"]
     assert (found["unit"], found["state"]) == (UNIT, "failed")

@@ -14,7 +14,7 @@ import pytest
 
 from remedy.lab import Lab
 from tests.conftest_lab import HostFactory
-from tests.services_lab.postgres import Bench, Postgres
+from tests.services_lab.postgres import LOG, MAJOR, UNIT, Bench, Postgres
 
 pytestmark = pytest.mark.lab
 
@@ -83,7 +83,7 @@ def test_a_pgpass_of_either_side_logs_in(
 
 
 def test_a_wrong_password_is_tried_once(bench: Bench, server: Postgres) -> None:
-    log = "grep -c 'password authentication failed for user' /var/log/postgresql/postgresql-15-main.log || true"
+    log = f"grep -c 'password authentication failed for user' {LOG} || true"
     before = int(server.shell(log))
     done = bench.one("postgresql_query", query=WHO, login_user="app", login_password="wrong secret")
     assert done["status"] == "failed"
@@ -241,7 +241,7 @@ def test_what_only_reads_can_do_nothing_else(bench: Bench) -> None:
 def test_info_tells_who_is_connected(bench: Bench, server: Postgres) -> None:
     with server.held(3):
         found = bench.one("postgresql_info", settings=["max_connections"])["result"]
-    assert found["version"]["major"] == 15
+    assert found["version"]["major"] == MAJOR
     assert found["connections"]["by_user"]["app"] == 3
     assert found["connections"]["max"] == 20
     assert found["settings"]["max_connections"]["setting"] == "20"
@@ -252,7 +252,7 @@ def test_a_server_that_ends_in_the_middle_is_told(bench: Bench, server: Postgres
     stop = (
         "for k in $(seq 200); do runuser -u postgres -- psql -AtXc \"SELECT 1 FROM pg_stat_activity "
         "WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(31)%'\" | grep -q 1 && "
-        "break; sleep .05; done; systemctl restart postgresql@15-main"
+        f"break; sleep .05; done; systemctl restart {UNIT}"
     )
     tasks = [{"postgresql_query": {"query": "SELECT pg_sleep(31)"}, "ignore_errors": True},
              {"postgresql_query": {"query": "SELECT 1 AS one", "reads": True}, "register": "again",

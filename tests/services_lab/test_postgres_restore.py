@@ -12,7 +12,7 @@ import pytest
 from remedy.lab import Lab
 from tests.acceptance.operator import Operator, Result
 from tests.conftest_lab import HostFactory
-from tests.services_lab.postgres import Postgres
+from tests.services_lab.postgres import MAJOR, Postgres
 
 pytestmark = pytest.mark.lab
 
@@ -363,9 +363,13 @@ def test_an_owner_puts_no_function_before_the_servers_own(bench: Bench):
 
 
 _HELD = "cannot set parameter \"%s\" within security-restricted operation"
+_PROGRAM = {
+    15: "must be superuser or have privileges of the pg_execute_server_program role to COPY to or from an external "
+    "program",
+    17: "permission denied to COPY to or from an external program",
+}[MAJOR]
 ESCAPES = {
-    "COPY (SELECT 1) TO PROGRAM $$touch /tmp/by-a-check$$": "must be superuser or have privileges of the "
-    "pg_execute_server_program role to COPY to or from an external program",
+    "COPY (SELECT 1) TO PROGRAM $$touch /tmp/by-a-check$$": _PROGRAM,
     "RESET ROLE": _HELD % "role",
     "SET ROLE postgres": _HELD % "role",
     "SET SESSION AUTHORIZATION postgres": _HELD % "session_authorization",
