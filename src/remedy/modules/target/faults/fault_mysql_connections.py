@@ -122,9 +122,9 @@ class Connections(Running):
             "CREATE TABLE {0}.held (id BIGINT PRIMARY KEY AUTO_INCREMENT, pad CHAR(100)) ENGINE=InnoDB; "
             "CREATE USER {0}@'%' IDENTIFIED BY '{1}'; CREATE USER {0}@localhost IDENTIFIED BY '{1}'; "
             "GRANT ALL ON {0}.* TO {0}@'%'; GRANT ALL ON {0}.* TO {0}@localhost; "
-            "CREATE USER {2}@'%' IDENTIFIED BY '{1}'; GRANT SUPER /*M!100502 , CONNECTION ADMIN */ ON *.* TO {2}@'%'".format(
-                self.account, password, admin
-            )
+            "CREATE USER {2}@'%' IDENTIFIED BY '{1}'; "
+            # From MariaDB 11 on the kept connection is not for SUPER.
+            "GRANT SUPER /*M!100502 , CONNECTION ADMIN */ ON *.* TO {2}@'%'".format(self.account, password, admin)
         )
         statements = ["USE " + self.account, "SET SESSION wait_timeout = 86400"]
         if self.params["transaction"]:
