@@ -31,7 +31,7 @@ EXAMPLES = """
 _KEPT = ("owner", "encoding", "comment", "settings")
 
 # Through a pipe: pg_dump 16 and newer opens a file that is its standard output for appending, and what it writes anew
-# at the end, its table of contents, comes behind the data (seen with 17): an archive that was cut off there looks whole.
+# at the end, its table of contents, comes behind the data (seen with 17): an archive cut off there looks whole.
 _INTO_3 = (
     '\\! { { %s --snapshot="$REMEDY_SNAPSHOT"; echo "dump $?" >&4; } | cat >&3; echo "written $?"; } 4>&1\n'
 )
