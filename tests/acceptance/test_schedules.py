@@ -157,7 +157,7 @@ def test_list_and_show_tell_the_file_where_the_history_is_away(
     listed = here.run("schedule list")
     assert (listed.code, listed.err.count(warning)) == (0, 1)
     assert listed.out.splitlines()[1].split()[:3] == ["nightly", "diagnose", "look"]
-    assert listed.out.splitlines()[1].endswith("02:30  ?     active")
+    assert listed.out.splitlines()[1].endswith("02:30 UTC  ?     active")
     shown = here.run("schedule show nightly")
     assert (shown.code, shown.err.count(warning)) == (0, 1)
     assert "next 10 times:" in shown.out
