@@ -39,7 +39,7 @@ def test_who_is_turned_away_at_first_gets_in_later(clock: list[float]) -> None:
     server = Server(7)
     assert admitted(server.log_in, full) == "a session"
     assert server.tries == 8
-    assert clock[0] == pytest.approx(0.7)
+    assert clock[0] == pytest.approx(0.35)
 
 
 def test_who_is_turned_away_throughout_is_told_after_two_seconds(clock: list[float]) -> None:

@@ -92,6 +92,19 @@ def test_with_every_connection_taken_it_gets_in_frees_and_raises(bench: Bench) -
     assert changes(bench.runbook("mysql-connections", *SOON)) == []
 
 
+def test_among_clients_that_come_again_and_again_it_gets_in(bench: Bench) -> None:
+    """Each of them has the administrators' session for the moment until it is told that it may not come in."""
+    full(bench)
+    again = 'for k in 1 2 3 4 5; do while :; do "$@"; done & done; wait'
+    client = ("mariadb", "-u", "shop", "-pshop secret", "-NBe", "SELECT 1")
+    storm = ("systemd-run", "-q", "--unit=storm", "sh", "-c", again, "sh", *client)
+    bench.db.lab.run(bench.name, storm)
+    for _ in range(3):
+        assert "mysql-locked-out" not in bench.diagnose("mysql-connections")
+    done = bench.runbook("mysql-connections", *SOON)
+    assert (done.code, {each["id"] for each in done.report["findings"]}) == (0, {"mysql-connections", "mysql-sleepers"})
+
+
 def test_transactions_end_only_where_the_operator_says_so(bench: Bench) -> None:
     bench.fault("fault_mysql_connections", name="forgotten", sessions=3, transaction=True, rows=40)
     full(bench)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from remedy.agent.kinds import Failed
 
 _SECONDS = 2.0
-_PAUSE = 0.1
+_PAUSE = 0.05
 _Session = TypeVar("_Session")
 
 
