@@ -30,7 +30,7 @@ from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
 from tests.history import made
 from tests.journal import telling
-from tests.services_lab.postgres import Postgres
+from tests.services_lab.postgres import UNIT, Postgres
 
 pytestmark = pytest.mark.lab
 
@@ -148,7 +148,7 @@ def test_a_server_that_was_restarted_is_found_again_and_one_that_is_down_is_done
     catch_up(opened, tmp_path)
     server.restart()
     assert catch_up(opened, tmp_path).stored == 0
-    server.shell("systemctl stop postgresql@15-main")
+    server.shell(f"systemctl stop {UNIT}")
     try:
         some(tmp_path, 1, "later")
         with pytest.raises(HistoryError, match="cannot be used"):
@@ -159,7 +159,7 @@ def test_a_server_that_was_restarted_is_found_again_and_one_that_is_down_is_done
         assert "secret" not in "".join(notices)
         assert f"postgresql://ops:***@{server.address}/ops cannot be used" in notices[0]
     finally:
-        server.shell("systemctl start postgresql@15-main")
+        server.shell(f"systemctl start {UNIT}")
         server.begin()
     assert catch_up(opened, tmp_path).stored == 1
 

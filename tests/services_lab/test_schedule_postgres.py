@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.services_lab.postgres import Postgres
+from tests.services_lab.postgres import UNIT, Postgres
 from tests.services_lab.sites import SCHEDULE, Site, inside, tell
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -83,7 +83,7 @@ def test_the_machine_at_work_dies_and_the_other_one_takes_over(site: Site) -> No
 @pytest.mark.soak
 def test_a_server_that_is_away_is_waited_for(server: Postgres, site: Site) -> None:
     site.write("schedules/slow.yml", SCHEDULE.format(playbook="slow"))
-    server.shell("systemctl stop postgresql@15-main")
+    server.shell(f"systemctl stop {UNIT}")
     try:
         daemon = site.start(machine="one")
         site.until("it waits", lambda: "waiting for it: the history database postgresql://ops:***@" in site.said(0), 60)
@@ -95,7 +95,7 @@ def test_a_server_that_is_away_is_waited_for(server: Postgres, site: Site) -> No
 
     # It goes with a run at work, for longer than the next due time; the run ends well, and is told so.
     site.until("a run at work", lambda: site.lines(".slow"), 100)
-    server.shell("systemctl stop postgresql@15-main")
+    server.shell(f"systemctl stop {UNIT}")
     try:
         site.until("nothing is started", lambda: "nothing is started until it can" in site.said(0), 60)
         site.until("the run waits", lambda: "waiting for it, to note that it is done" in site.said(0), 60)

@@ -35,7 +35,7 @@ def opened(
     try:
         found = site.held(login, lambda: enter(site, login))
     except Failed as failed:
-        if site.check and not looks and _full(failed):
+        if site.check and not looks and is_full(failed):
             raise Unknown(f"every connection is taken, so nobody could look: {failed.message}") from None
         raise
     found.site = site
@@ -45,14 +45,14 @@ def opened(
 def enter(site: Site, login: Login) -> Session:
     """Log in by the usual way, else by another door of the same server."""
     try:
-        return supported(admitted(lambda: Session(site, login), _full))
+        return supported(admitted(lambda: Session(site, login), is_full))
     except Failed as failed:
         if "mysql_error" not in failed.result and "no service answers" in failed.message:
             elsewhere = _listening(site) if login.addresses == SOCKETS else ()
             if elsewhere:
                 return enter(site, replace(login, addresses=elsewhere))
             failed.result["mysql_error"] = NO_SERVICE
-        if not _full(failed):
+        if not is_full(failed):
             raise
         said = failed
     tried = []
@@ -70,7 +70,8 @@ def enter(site: Site, login: Login) -> Session:
     )
 
 
-def _full(failed: Failed) -> bool:
+def is_full(failed: Failed) -> bool:
+    """Say whether a login failed because every connection is taken."""
     return bool(failed.result.get("mysql_error") == FULL)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from remedy.agent.kinds import Failed
-from remedy.modules.controller._doors import FULL, enter
+from remedy.modules.controller._doors import FULL, enter, is_full
 from remedy.modules.controller._mysql import Login, Session
 from remedy.modules.controller._site import Site
 
@@ -27,7 +27,7 @@ def beside(site: Site, login: Login, why: str) -> Session:
     try:
         return enter(site, login)
     except Failed as failed:
-        if failed.result.get("mysql_error") != FULL:
+        if not is_full(failed):
             raise
         raise Failed(
             f"{why}, and no connection is free for it: remedy play mysql-connections on this host first, it frees "

@@ -26,7 +26,7 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Item, Param, Sweep
 from remedy.modules.controller import _binlogs
-from remedy.modules.controller._doors import FULL
+from remedy.modules.controller._doors import is_full
 from remedy.modules.controller._guard import PATIENCE, Guard
 from remedy.modules.controller._mysql import Login, Session, is_mariadb, texts
 from remedy.modules.controller._replicas import listing
@@ -145,7 +145,7 @@ class Purge(Sweep):
         try:
             self._guard = Guard(self.host, login, watch, "PURGE BINARY LOGS")
         except Failed as failed:
-            if failed.result.get("mysql_error") != FULL:
+            if not is_full(failed):
                 raise
             return failed
         return None

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from remedy.agent.kinds import Failed, Param, Probe
-from remedy.modules.controller._doors import FULL, opened
+from remedy.modules.controller._doors import FULL, is_full, opened
 from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session, login_of
 
 PARAMS = (
@@ -73,7 +73,7 @@ class Connect(Probe):
         try:
             session = Session(self.host, login)
         except Failed as failed:
-            if failed.result.get("mysql_error") == FULL:
+            if is_full(failed):
                 raise Failed(f"no connection is free: {failed.message}", mysql_error=FULL) from None
             raise
         try:
