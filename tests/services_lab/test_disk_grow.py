@@ -293,7 +293,9 @@ def test_one_that_is_mounted_in_a_namespace_of_its_own_too_is_told(machine: Mach
 
 def test_a_unit_that_is_bound_to_the_mount_is_not_stopped_with_it(machine: Machine, bench: Bench) -> None:
     machine.short(fs="ext4", short="filesystem", table="none")
-    machine.shell("systemd-run -q --unit=bound -p BindsTo=data.mount -p After=data.mount sleep 1000")
+    # systemd reads of a new mount a moment after it was made.
+    machine.shell("for k in $(seq 200); do systemctl -q is-active data.mount && break; sleep .05; done; "
+                  "systemd-run -q --unit=bound -p BindsTo=data.mount -p After=data.mount sleep 1000")  # fmt: skip
     try:
         done = bench.play(grow_offline=True)
         assert (done.code, objects(done)) == (2, [])

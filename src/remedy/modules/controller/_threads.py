@@ -27,7 +27,7 @@ _CALM = 5  # looks without an error, for a replica that has more to apply
 _NOTHING = {1199, 1200, 1617, 3083, 3084, 3085}  # it is stopped, or no replica: what a STOP may find
 _GRACE = 30.0  # seconds for a STOP that was given up, until the START behind it comes through
 _LONG = 300.0  # the same where MySQL gave it up itself: there no START can wait behind it
-_SHORT = 2.0  # and where the operator stops the run
+_SHORT = 2.0  # the same where the operator stops the run, and for threads that begin
 _UNDONE = {1875: "sql", 1876: "io"}  # MySQL: rpl_stop_replica_timeout is over, and the thread stops later
 
 
@@ -226,7 +226,7 @@ class Replica:
         if undone and stops:
             why = f"the server stops its {undone.upper()} thread still, and a START before that does nothing"
             wrong = {last: Failed(why)}
-        if wrong or not self._runs(begun):
+        if wrong or not self._run_soon(begun):
             missing = wrong or dict.fromkeys(begun, Failed("it stopped anew"))
             return f"{self._by_hand(begun, missing)}. At present {self._seen(begun)}"
         return f"what ran runs again: {self._seen(begun)}"
@@ -265,6 +265,13 @@ class Replica:
         except Failed:
             return False
         return all(set(threads) <= set(now.get(name, ())) for name, threads in chosen.items())
+
+    def _run_soon(self, chosen: Mapping[str, Sequence[str]]) -> bool:
+        """Say whether threads run within a moment: one that begins is told as stopped until it is through with that."""
+        until = time.monotonic() + _SHORT
+        while not (runs := self._runs(chosen)) and time.monotonic() < until:
+            threading.Event().wait(_LOOK)
+        return runs
 
     def _seen(self, chosen: Mapping[str, Sequence[str]]) -> str:
         """Return what threads of channels do, in words."""
