@@ -194,7 +194,17 @@ def test_keys_of_a_pattern_go_and_no_others(bench: Bench, cache: Cache, replica:
         bench.operator.here("run", "c1", "-m", "redis_keys", "-a", "state=absent pattern=?*", "--yes").code
         == 5
     )
+    # All that is left has an e: who writes that means no group of keys.
+    task["redis_keys"]["pattern"] = "*e*"
+    done = bench.tasks(task).report["tasks"][0]
+    [kept] = done["kept"]
+    assert (done["status"], kept["item"]) == ("ok", "*e*")
+    assert kept["reason"].startswith("it fits 502 keys, which is every key of this database: name what they begin with")
     assert cache.keys("*") == 502
+    # One that says what keys begin with means these, and be they all.
+    cache.cli("del", "cache")
+    task["redis_keys"]["pattern"] = "user:*"
+    assert bench.tasks(task).report["tasks"][0]["result"]["deleted"] == 501
 
 
 def test_a_database_is_emptied_only_by_its_number(bench: Bench, cache: Cache, replica: Cache) -> None:

@@ -7,8 +7,9 @@ bytes) and `groups`: what keys begin with, with count, bytes and how many never 
 be read from there.
 
 With `state: absent` every key that fits one of `patterns` is deleted, found by SCAN, by UNLINK in bounded batches
-(DEL where the server has no UNLINK). A pattern that would match all keys is refused, and so is a replica. What
-comes while it works is left to the next run. Returns `deleted`, and `bytes_freed` as the server counts them.
+(DEL where the server has no UNLINK). A pattern that would match all keys is refused, and so is a replica. One that
+begins with a wildcard (`*:*`) is kept where every key of the database is found to fit it. What comes while it works
+is left to the next run. Returns `deleted`, and `bytes_freed` as the server counts them.
 """
 
 from __future__ import annotations
@@ -186,10 +187,16 @@ class Delete(Sweep):
     def _item(self, pattern: str, told: dict[str, Any]) -> Item:
         server = self._server()
         count, all_keys = told["count"], told["keys"]
-        whole = ", which is every key of this database" if count and count >= all_keys else f" of {all_keys:,}"
+        every = count > 0 and count >= all_keys
+        whole = ", which is every key of this database" if every else f" of {all_keys:,}"
         reason = f"{count:,} keys{whole}; {told['forever']} of {told['sample']} looked at would never expire"
+        # Who writes cache:* means those, also where there are no others. Who writes *:* does not know what they are.
+        blind = every and pattern[0] in "*?["
+        if blind:
+            reason = f"it fits {count:,} keys{whole}: name what they begin with; redis_flush empties a database"
         identity = [pattern, server.db, server.server.get("run_id")]
-        return Item(pattern, count > 0, reason if count else "no key fits", told["bytes"], identity, count)
+        take = count > 0 and not blind
+        return Item(pattern, take, reason if count else "no key fits", told["bytes"], identity, count)
 
     def _again(self, server: Session, pattern: str) -> Item:
         """Look once more at the first that fits: the application may write on, and that is no failure."""
