@@ -298,9 +298,12 @@ def test_mysql_in_a_container_is_named_and_asked(bench: Bench, docks: Docks) -> 
 
 def test_mysql_connections_works_where_it_is_told_the_container(bench: Bench, docks: Docks) -> None:
     docks.mariadb("sql", "-p", "3307:3306", serve=("--max-connections=10",))
-    assert findings(bench.runbook("mysql-connections", command="diagnose")) == {}, (
-        "containers are not asked unasked"
-    )
+    # Containers are not asked unasked, and that is said.
+    for book in ("mysql-connections", "mysql-slow", "mysql-errors", "maintenance-mysql"):
+        found = findings(bench.runbook(book, command="diagnose"))
+        assert list(found) == ["mysql-which"]
+        told = "MySQL runs in containers alone, and none was looked at: sql at 127.0.0.1:3307"
+        assert (found["mysql-which"]["title"], found["mysql-which"]["severity"]) == (told, "P3")
     at = {"mysql_login_host": "127.0.0.1", "mysql_login_port": 3307,
           **{f"mysql_{name}": value for name, value in LOGIN.items()}}  # fmt: skip
     assert bench.runbook("mysql-connections", **at).code == 0
