@@ -227,3 +227,24 @@ def test_faults_leave_nothing_behind(bench: Bench) -> None:
     assert bench.db.sql(there.format("information_schema.schemata", "schema_name")) == "0"
     assert bench.db.sql(there.format("information_schema.processlist", "user")) == "0"
     assert bench.db.shell("ls -d /run/remedy-drill* 2> /dev/null; systemctl list-units -q --all 'remedy-drill*'") == ""
+
+
+def test_what_a_session_keeps_ends_with_its_task(bench: Bench) -> None:
+    """Tasks share a session, and must not see of each other what they would not see in sessions of their own."""
+    bench.db.sql("CREATE OR REPLACE TABLE shop.left_open (id INT PRIMARY KEY) ENGINE=InnoDB")
+    bench.db.sql("CREATE OR REPLACE TABLE shop.kept (id INT PRIMARY KEY) ENGINE=InnoDB")
+    done = bench.tasks(
+        {"mysql_query": {"query": "INSERT INTO kept VALUES (1)", "login_db": "shop"}},
+        {"mysql_query": {"query": "DELETE FROM kept"}, "ignore_errors": True},
+        {"mysql_query": {"query": ["BEGIN", "INSERT INTO shop.left_open VALUES (1)"]}},
+        {"mysql_query": {"query": "INSERT INTO shop.kept VALUES (2)"}},
+        {"mysql_query": {"query": "SET sql_mode = 'ANSI_QUOTES', @mine = 7"}},
+        {"mysql_query": {"query": "SELECT @@SESSION.sql_mode AS mode, @mine AS mine"}},
+    )
+    assert "No database selected" in done[1]["reason"]
+    assert [each["status"] for each in done] == ["changed", "failed", "changed", "changed", "changed", "ok"]
+    [[told]] = done[5]["result"]["query_result"]
+    assert "ANSI_QUOTES" not in told["mode"]
+    assert told["mine"] is None
+    assert bench.db.sql("SELECT COUNT(*) FROM shop.left_open") == "0"
+    assert bench.db.sql("SELECT COUNT(*) FROM shop.kept") == "2"

@@ -92,6 +92,8 @@ class Session:
         self.site = site
         self.door = ""
         """Where it came in, where not by the usual way (see _doors.py)."""
+        self.database = ""
+        """Where a task's USE has led it."""
         self.changed = 0
         self._broken = False
         self._errors = err

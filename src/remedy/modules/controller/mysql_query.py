@@ -4,7 +4,8 @@ Names and parameters are those of community.mysql.mysql_query. One SELECT, SHOW 
 INTO and without locks, is a probe: it runs in a read-only transaction, which is rolled back, and may stand in diagnose.
 `reads: true` demands that. Everything else is a command: it runs as it is, is skipped in check mode, and cannot be
 taken back. Where its answer never comes it fails, and says that nobody knows whether it took effect: it is not tried
-again. Returns `query_result` (a list of rows for each statement, each row a mapping), `rowcount` (a list) and
+again. What a session keeps ends with its task: a transaction that is open is rolled back, and SET, USE, locks and
+temporary tables do not reach the next one. Returns `query_result` (a list of rows for each statement, each row a mapping), `rowcount` (a list) and
 `executed_queries`.
 """
 
@@ -20,6 +21,7 @@ from remedy.agent.kinds import REQUIRED, Command, Failed, Param, Probe
 from remedy.modules.controller import _accounts
 from remedy.modules.controller._doors import opened
 from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session
+from remedy.modules.controller._site import Site
 
 PARAMS = (
     Param("query", "raw", default=REQUIRED, help="A statement, or a list of them, with %s or %(name)s for arguments."),
@@ -61,6 +63,12 @@ _ACTS = re.compile(
     r"group_replication_(?!get_)\w+|asynchronous_connection_failover_\w+|service_(?:get|release)_\w*locks|"
     r"version_tokens_\w+|keyring_key_\w+|audit_log_\w+|\w*firewall_\w+|spider_\w+|sys_(?:exec|eval|set))\s*\(",
     re.IGNORECASE,
+)
+# What outlives its statement in the session; of SET all that is not GLOBAL or PERSIST and one variable alone.
+_LASTS = re.compile(
+    r"\s*(USE|BEGIN|START\s+TRANSACTION|XA|LOCK|FLUSH|HANDLER|PREPARE|CALL|DO|CREATE\s+(OR\s+REPLACE\s+)?TEMPORARY|"
+    r"SET(?!\s+(@@)?(GLOBAL|PERSIST|PERSIST_ONLY)\b[^,]*$))\b|.*(/\*|;|:=|\bGET_LOCK\b)",
+    re.IGNORECASE | re.DOTALL,
 )
 _HARMLESS = re.compile(r"^\s*SHOW\b", re.IGNORECASE)
 _ESCAPES, _PLAIN = r"(?:[^{0}\\]|\\.|{0}{0})*", r"(?:[^{0}]|{0}{0})*"
@@ -126,8 +134,7 @@ class Read(Probe):
 
     def read(self) -> dict[str, Any]:
         """Return the rows, read in a read-only transaction."""
-        server = opened(self.host, self.params, looks=True)
-        _enter(server, self.params)
+        server = _entered(self.host, self.params, looks=True)
         server.rows("START TRANSACTION READ ONLY")
         try:
             return _ran(server, self.params)
@@ -143,12 +150,13 @@ class Run(Command):
 
     def run(self) -> dict[str, Any]:
         """Run all; raises Failed with the server's own words."""
-        server = opened(self.host, self.params)
-        _enter(server, self.params)
+        server = _entered(self.host, self.params)
         try:
             found = self._whole(server) if self.params["single_transaction"] else _ran(server, self.params)
         finally:  # of several statements some may have taken effect
             _accounts.changed(self.host, statements(self.params["query"]))
+            if any(lasts(str(each)) for each in statements(self.params["query"])):
+                server.close()  # the next task gets another
         return {"rc": 0, **found}
 
     def _whole(self, server: Session) -> dict[str, Any]:
@@ -163,9 +171,22 @@ class Run(Command):
         return found
 
 
-def _enter(server: Session, params: dict[str, Any]) -> None:
-    if params["login_db"]:
-        server.rows(f"USE `{str(params['login_db']).replace('`', '``')}`")
+def lasts(query: str) -> bool:
+    """Say whether a statement may leave something in its session: a variable, a lock, an open transaction."""
+    return any(_LASTS.match(parts.sub(" ", query).strip().rstrip(";")) for parts in _QUOTED)
+
+
+def _entered(site: Site, params: dict[str, Any], *, looks: bool = False) -> Session:
+    """Return the run's session in the task's database: in none, where the task names none."""
+    server = opened(site, params, looks=looks)
+    wanted = str(params["login_db"] or "")
+    if server.database and not wanted:  # there is no statement for that
+        server.close()
+        server = opened(site, params, looks=looks)
+    if wanted:
+        server.rows(f"USE `{wanted.replace('`', '``')}`")
+        server.database = wanted
+    return server
 
 
 def _ran(server: Session, params: dict[str, Any]) -> dict[str, Any]:
