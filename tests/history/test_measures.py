@@ -54,6 +54,8 @@ def test_servers() -> None:
     assert told("mysql_info", aside) == [("connections.used", "mysql:3307", 3.0)]
     alone = {"connections": {"used": 3}, "port": 0, "socket": "/run/mysqld/b.sock"}
     assert told("mysql_info", alone) == [("connections.used", "mysql:/run/mysqld/b.sock", 3.0)]
+    sizes = {"databases": {"shop": {"size": 5, "tables": 2, "free": 1}}, "port": 3307}
+    assert told("mysql_info", sizes) == [("database.bytes", "mysql:3307/shop", 5.0)]
     usual = {"total": 7, "port": 3306, "socket": "/run/mysqld/mysqld.sock"}
     assert told("mysql_binlogs", usual) == [("binlogs.bytes", "mysql", 7.0)]
     assert told("mysql_binlogs", {"total": 7, "port": 3307}) == [("binlogs.bytes", "mysql:3307", 7.0)]

@@ -49,9 +49,12 @@ def bench(host: str, lab: Lab, tmp_path: Path) -> Iterator[Bench]:
 def test_a_server_that_needs_nothing(bench: Bench) -> None:
     done = bench.runbook(BOOK)
     assert (done.code, done.report["findings"], changes(done)) == (0, [], []), why(done)
-    sizes = done.tasks()["How large the databases are"]["result"]["query_result"][0]
-    assert {"shop", "mysql"} <= {each["db"] for each in sizes}
-    assert all(each["bytes"] > 0 for each in sizes if each["db"] == "mysql")
+    report = bench.operator.here("diagnose", "capacity-report")
+    for task in (done.tasks()["How large the databases are"], report.tasks()["Databases of MySQL or MariaDB"]):
+        told = task["result"]
+        assert {"shop", "mysql"} <= set(told["databases"])
+        assert (told["databases"]["mysql"]["size"] > 0, "connections" in told) == (True, False)
+        assert told["databases"]["mysql"]["tables"] > 20
 
 
 def test_statistics_are_renewed_once_and_an_odd_name_is_told(bench: Bench) -> None:

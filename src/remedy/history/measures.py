@@ -68,7 +68,9 @@ def _facts(result: Mapping[str, Any]) -> Iterator[_Told]:
 
 
 def _mysql(result: Mapping[str, Any]) -> Iterator[_Told]:
-    yield from _connections(_server("mysql", result), result["connections"])
+    server = _server("mysql", result)
+    yield from _connections(server, result.get("connections") or {})
+    yield from _databases(server, result.get("databases") or {})
 
 
 def _binlogs(result: Mapping[str, Any]) -> Iterator[_Told]:
@@ -78,7 +80,11 @@ def _binlogs(result: Mapping[str, Any]) -> Iterator[_Told]:
 def _postgres(result: Mapping[str, Any]) -> Iterator[_Told]:
     server = _server("postgresql", result)
     yield from _connections(server, result.get("connections") or {})
-    for name, each in (result.get("databases") or {}).items():
+    yield from _databases(server, result.get("databases") or {})
+
+
+def _databases(server: str, told: Mapping[str, Any]) -> Iterator[_Told]:
+    for name, each in told.items():
         yield ("database.bytes", f"{server}/{name}", each.get("size"))
 
 

@@ -9,7 +9,9 @@ transaction), `long` (statements that run for `long` and longer), `capacity` (by
 memory_bytes: 0: not known, for it runs elsewhere; memory_percent: how much of it may be used; by_memory, by_open_files,
 most: connections), `timeouts`, `files` (now, soft, hard: descriptors), `drift` (variables whose live value is not what
 the next start reads), `errors` (the server's counters Connection_errors_) and `target`: the max_connections to go for,
-the parameter's, else one with room for what there is, within `capacity.most`; never less than now.
+the parameter's, else one with room for what there is, within `capacity.most`; never less than now. With `filter`
+databases alone, or beside: `databases` (name: size in bytes, as the server last counted it, which MySQL from 8.0 does
+once a day; tables; free: bytes that its files have to spare).
 """
 
 from __future__ import annotations
@@ -24,7 +26,14 @@ from remedy.modules.controller._capacity import capacity
 from remedy.modules.controller._doors import opened
 from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session, is_mariadb
 
+_DATABASES = """SELECT table_schema AS name, CAST(SUM(data_length + index_length) AS SIGNED) AS size,
+COUNT(*) AS tables, CAST(SUM(data_free) AS SIGNED) AS free FROM information_schema.tables
+WHERE table_type = 'BASE TABLE' GROUP BY table_schema ORDER BY size DESC"""
+_PATIENCE = 120.0  # seconds for their sizes: MariaDB and MySQL 5.7 open every table
+
 PARAMS = (
+    Param("filter", "list", elements="str", choices=("connections", "databases"),
+          help="What is asked for; nothing: connections, with all that is told but databases."),
     Param("idle", "duration", default=300, help="From when on an idle session is a sleeper."),
     Param("long", "duration", default=60, help="From when on a statement is a long one."),
     Param("limit", "percent", default=85, help="From how much of max_connections on `connections.above` is true."),
@@ -40,6 +49,7 @@ EXAMPLES = """
 - mysql_info:
   register: mysql
 - debug: {msg: "{{ mysql.connections.used }} of {{ mysql.connections.allowed }}"}
+- mysql_info: {filter: [databases]}
 """
 
 _LASTING = ("max_connections", "wait_timeout", "interactive_timeout", "slow_query_log", "long_query_time")
@@ -63,6 +73,16 @@ class Info(Probe):
     def read(self) -> dict[str, Any]:
         """Return what was found."""
         server = opened(self.host, self.params, looks=not self.params["freed"])
+        parts = self.params["filter"] or ["connections"]
+        return {
+            "version": server.version,
+            "variant": "MariaDB" if is_mariadb(server.version) else "MySQL",
+            **server.place(self.params),
+            **(self._connections(server) if "connections" in parts else {}),
+            **({"databases": _databases(server)} if "databases" in parts else {}),
+        }
+
+    def _connections(self, server: Session) -> dict[str, Any]:
         live = _variables.values(server, [*_LASTING, "datadir"])
         status = {str(row["Variable_name"]): str(row["Value"]) for row in server.rows("SHOW GLOBAL STATUS")}
         host = _variables.host_of(self.host, server, live["datadir"], _LASTING)
@@ -76,9 +96,6 @@ class Info(Probe):
         sleepers = [each for each in people if each.idle and each.seconds >= self.params["idle"]]
         long = [each for each in people if not each.idle and each.seconds >= self.params["long"]]
         return {
-            "version": server.version,
-            "variant": "MariaDB" if is_mariadb(server.version) else "MySQL",
-            **server.place(self.params),
             "uptime": int(status["Uptime"]),
             "door": server.door,
             "connections": {
@@ -105,6 +122,11 @@ class Info(Probe):
             if self.params["target"]
             else target(used - len(sleepers), allowed, room.most),
         }
+
+
+def _databases(server: Session) -> dict[str, dict[str, Any]]:
+    rows = server.rows(_DATABASES, seconds=_PATIENCE)
+    return {str(row["name"]): {name: int(row[name] or 0) for name in ("size", "tables", "free")} for row in rows}
 
 
 def target(used: int, allowed: int, most: int) -> int:

@@ -5,8 +5,8 @@ INTO and without locks, is a probe: it runs in a read-only transaction, which is
 `reads: true` demands that. Everything else is a command: it runs as it is, is skipped in check mode, and cannot be
 taken back. Where its answer never comes it fails, and says that nobody knows whether it took effect: it is not tried
 again. What a session keeps ends with its task: a transaction that is open is rolled back, and SET, USE, locks and
-temporary tables do not reach the next one. Returns `query_result` (a list of rows for each statement, each row a mapping), `rowcount` (a list) and
-`executed_queries`.
+temporary tables do not reach the next one. Returns `query_result` (a list of rows for each statement, each row a
+mapping), `rowcount` (a list) and `executed_queries`.
 """
 
 from __future__ import annotations
