@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
+from remedy.cli import measured as measured_module
 from remedy.cli.capacity import capacity
 from remedy.cli.measured import Measured
 from remedy.errors import InputError
@@ -189,3 +191,26 @@ def test_a_run_is_told_what_earlier_runs_measured(project: Path) -> None:
     assert (first["object"], first["measured"], round(first["days_left"])) == ("/data", 21, 5)
     assert first["curve"].endswith("█")
     assert measured.of("unknown", 90, pytest.fail) == []
+
+
+def test_what_a_host_measures_after_others_were_told_counts_for_it(project: Path) -> None:
+    measured = Measured(project / "state", None)
+    assert measured.of("late", 90, pytest.fail) == []
+    result = {"filesystems": [{"mount": "/data", "size": 100, "used": 40, "available": 60, "image": False}]}
+    looked = telling.done(host="late", module="disk_usage", result=result)
+    telling.write(project / "state", "20990101-late", [looked], hosts=["late"])
+    [told] = measured.of("late", 90, pytest.fail)
+    assert (told["object"], told["used"], told["measured"]) == ("/data", 40.0, 1)
+    assert measured.of("db1", 90, pytest.fail)[0]["measured"] == 21
+
+
+def test_hosts_that_ask_before_a_reading_begins_share_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = Measured(project / "state", None)
+    read, reads = measured._read, []
+    monkeypatch.setattr(measured, "_read", lambda *words: reads.append(words) or read(*words))
+    # When each asks and, where it reads, when that begins: the second has waited for the first's reading.
+    moments = iter([1.0, 2.0, 1.5, 3.0, 4.0])
+    monkeypatch.setattr(measured_module, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    for so_many in (1, 1, 2):
+        assert measured.of("db1", 90, pytest.fail)[0]["measured"] == 21
+        assert len(reads) == so_many
