@@ -200,6 +200,20 @@ def test_the_checks_of_a_restore_are_asked_by_an_account_that_only_reads(bench: 
     bench.db.sql("DROP DATABASE shop; DROP DATABASE shop_restored")
 
 
+def test_the_disaster_drill_brings_everything_back_and_leaves_nothing(bench: Bench) -> None:
+    """Backed up, broken, restored beside from the dump and the binary logs, compared, swapped in; and measured."""
+    before = bench.db.sql("SHOW DATABASES")
+    done = bench.runbook("dr-drill", "-e", "dr_rows=500", "-e", "dr_commits=10")
+    assert done.code == 0, why(done)
+    assert {each["id"]: each["resolved"] for each in done.report["findings"]} == {"dr-mysql": True}
+    rows = [each for each in done.report["tasks"] if each["task"] == "What came back" and each["status"] == "ok"]
+    [told] = [each["result"] for each in rows]
+    assert (told["lost_rows"], told["lost_seconds"], told["within"]) == (0, 0, True)
+    assert 0 < told["seconds"] < 60
+    assert bench.db.sql("SHOW DATABASES") == before
+    assert bench.db.shell("ls -d /var/backups/remedy-drill 2> /dev/null || true") == ""
+
+
 def test_what_wants_looking_after(bench: Bench) -> None:
     # The account first: the counters of changes are in memory, and go with what DDL puts out of the server's cache.
     bench.db.sql("CREATE USER care@localhost IDENTIFIED BY 'x1' PASSWORD EXPIRE INTERVAL 5 DAY")
