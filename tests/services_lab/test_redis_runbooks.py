@@ -116,6 +116,33 @@ def test_one_that_hangs_is_restarted_only_where_nothing_is_lost(bench: Bench, ca
         assert cache.shell("pidof redis-server") != pid
 
 
+def test_one_that_hangs_is_left_where_its_append_only_file_was_switched_off(bench: Bench, cache: Cache) -> None:
+    """What its configuration says is what the next start would do; what is written at present its process shows."""
+    cache.clean("enable-debug-command local", 'save ""', "appendonly yes")
+    cache.fill("shop:#", 5)
+    cache.cli("config", "set", "appendonly", "no")
+    cache.fill("shop:late:#", 5)
+    cache.shell("touch -d '1 hour ago' /var/lib/redis/appendonlydir/*")
+    with asleep(cache):
+        pid = cache.shell("pidof redis-server")
+        refused = bench.runbook("redis-down")
+        assert refused.code == 2
+        assert "its file wants an append-only file, and it has none open: that was switched off" in reason(refused)
+        assert cache.shell("pidof redis-server") == pid
+
+
+@pytest.mark.soak
+def test_one_that_hangs_with_an_append_only_file_comes_back_with_its_keys(bench: Bench, cache: Cache) -> None:
+    cache.clean("enable-debug-command local", 'save ""', "appendonly yes")
+    cache.fill("shop:#", 5)
+    cache.shell("touch -d '1 hour ago' /var/lib/redis/appendonlydir/*")
+    with asleep(cache):
+        pid = cache.shell("pidof redis-server")
+        assert bench.runbook("redis-down").code == 0
+        assert cache.shell("pidof redis-server") != pid
+        assert cache.keys("shop:*") == 5
+
+
 def test_one_that_hangs_with_a_young_dump_comes_back_with_its_keys(bench: Bench, cache: Cache) -> None:
     cache.clean("enable-debug-command local")
     cache.fill("shop:#", 5)

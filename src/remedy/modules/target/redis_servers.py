@@ -9,7 +9,8 @@ signal, its container is paused), `unit_state` (active, sub, result, exit, resta
 stopped or has no network), `address` (a container's own, where it has published no port; it may be another one after
 a start), `config_file`, `config` (the main settings of the file; of a password only `password`: whether who gives no
 name needs one), `connected` (TCP connections to its port), `persists` (it has save points or an append-only file),
-`saved` (seconds since its dump or append-only file was written, None: there is none), `disk` (of its dumps),
+`appends` (its process has an append-only file open; None: it is not to be seen), `saved` (seconds since its dump or
+append-only file was written, None: there is none), `disk` (of its dumps),
 `open_files`, `rss`, `log` (its last lines), `problem` (kind: config, port, dump, append-only, disk, memory,
 permission; text) and `port_owner` (who else has its port).
 """
@@ -209,6 +210,7 @@ class Servers(Probe):
         folder = None if folder == "." and not pid else folder
         found["disk"] = _redis_host.disk(folder, root) if folder else None
         found["persists"] = _persists(config)
+        found["appends"] = _appends(pid, values) if pid else None
         found["saved"] = _saved(values, root + folder) if folder else None
         found["log"] = self._log(found, values.get("logfile"), root)
         found["port_owner"] = None
@@ -277,6 +279,16 @@ def _persists(config):
         return None
     values = config["values"]
     return values.get("save", "default").strip() not in ("", '""') or values.get("appendonly") == "yes"
+
+
+def _appends(pid, values):
+    """Say whether a process has its append-only file open: what its file says may have been switched off since."""
+    name = values.get("appendfilename") or "appendonly.aof"  # and from Redis 7 on NAME.1.incr.aof
+    try:
+        targets = [_link("/proc/%d/fd/%s" % (pid, each)) for each in os.listdir("/proc/%d/fd" % pid)]
+    except OSError:
+        return None
+    return any(os.path.basename(each or "").startswith(name) for each in targets)
 
 
 def _saved(values, folder):
