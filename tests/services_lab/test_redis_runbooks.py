@@ -193,6 +193,8 @@ def test_evidence_tells_what_is_in_force(bench: Bench, cache: Cache) -> None:
         found = findings(bench.runbook("redis-down", command="diagnose"))
         evidence = found["redis-full"]["evidence"]
         assert evidence["connected"] == 20
+        assert sum(evidence["by_address"].values()) == 20
+        assert list(evidence["by_address"]) == ["127.0.0.1"], "the clients', for the kernel tells who they are"
         assert evidence["maxclients"].startswith("20 in force: so many are connected, and nobody else gets in")
         assert "Redis's default is 10000" in evidence["maxclients"]
         assert found["redis-down"]["evidence"]["password"] is False
@@ -205,7 +207,9 @@ def test_clients_that_are_at_work_stay_and_maxclients_is_raised(bench: Bench, ca
     with cache.clients(*["SUBSCRIBE news"] * 18):
         done = bench.runbook("redis-down", redis_client_idle="1s")
         assert done.code == 0, done
-        assert "redis-full" in findings(done)
+        evidence = findings(done)["redis-full"]["evidence"]
+        assert evidence["by_address"] == {"127.0.0.1": 19}, "the clients, and who asks"
+        assert evidence["by_name"] == {"remedy": 1}, "those that have one"
         assert [each["module"] for each in done.report["changes"]] == ["redis_config"]
         assert cache.setting("maxclients") == ("30", "30")
         assert cache.cli("client", "list").count("cmd=subscribe") == 18

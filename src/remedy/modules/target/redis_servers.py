@@ -8,13 +8,15 @@ signal, its container is paused), `unit_state` (active, sub, result, exit, resta
 `listens`, `port` (a container's published one; None: it is not known where it is reached, as of a container that is
 stopped or has no network), `address` (a container's own, where it has published no port; it may be another one after
 a start), `config_file`, `config` (the main settings of the file; of a password only `password`: whether who gives no
-name needs one), `connected` (TCP connections to its port), `persists` (it has save points or an append-only file),
-`appends` (its process has an append-only file open; None: it is not to be seen), `saved` (seconds since its dump or
-append-only file was written, None: there is none), `disk` (of its dumps),
+name needs one), `connected` (TCP connections to its port), `by_address` (from where they are, the most first, at most
+20), `persists` (it has save points or an append-only file), `appends` (its process has an append-only file open;
+None: it is not to be seen), `saved` (seconds since its dump or append-only file was written, None: there is none),
+`disk` (of its dumps),
 `open_files`, `rss`, `log` (its last lines), `problem` (kind: config, port, dump, append-only, disk, memory,
 permission; text) and `port_owner` (who else has its port).
 """
 
+import collections
 import os
 import re
 import time
@@ -201,6 +203,7 @@ class Servers(Probe):
                            renamed=config["renamed"], unreadable=config["unreadable"]) if config else None,
             "open_files": _redis_host.open_files(pid),
             "connected": None,
+            "by_address": None,
             "rss": _redis_host.memory(pid)["rss"],
         }  # fmt: skip
         found.update(about)
@@ -217,7 +220,10 @@ class Servers(Probe):
         if found["state"] in ("stopped", "failed", "starting"):
             found["port_owner"] = _ports.owner(found["port"])
         if pid and not root:
-            found["connected"] = len(_redis_host.connections(found["port"]))
+            clients = _redis_host.connections(found["port"])
+            found["connected"] = len(clients)
+            counts = collections.Counter(place.rpartition(":")[0] for place, _ in clients)
+            found["by_address"] = dict(counts.most_common(20))
         found["problem"] = self._problem(found, path)
         return found
 
