@@ -365,6 +365,7 @@ def export(
 
         if install:
             raise InputError("--install is for --systemd", hint="put the lines into a crontab: crontab -e")
+        given.warn_of_zone(one)
         arguments = installing.arguments(flags)
         click.echo(crontab(one, scheduling.program(), project.root, project.state, arguments), nl=False)
         return 0
