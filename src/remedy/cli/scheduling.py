@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from msgspec.structs import replace
 
 from remedy.cli.notifying import check_targets, teller
 from remedy.cli.playing import play_named, prepare
@@ -23,10 +24,11 @@ from remedy.playbook import Playbook
 from remedy.project import Project
 from remedy.report.text import safe
 from remedy.schedule import Schedule, load_schedule, vet
-from remedy.schedule.book import BY_HAND, Book, Entry
+from remedy.schedule.book import BY_HAND, CUT_OFF, ENDED_SILENTLY, Book, Entry
 from remedy.schedule.file import project_key, schedule_file
 from remedy.schedule.holders import process_name
 from remedy.schedule.jobs import Served, served
+from remedy.schedule.lease import Lease, runs_lease
 from remedy.schedule.model import PLAY
 from remedy.schedule.permission import Standing
 from remedy.schedule.turn import World
@@ -86,14 +88,23 @@ def pasts(project: Project) -> Iterator[Callable[[Schedule, int], Past | None]]:
                 return None
             try:
                 database = database or open_ones.enter_context(history(project))
-                entries = Book(database, schedule, "").newest(number)
-                return Past(entries, served(database, project_key(project), schedule.name))
+                return Past(_newest(database, schedule, number), served(database, project_key(project), schedule.name))
             except HistoryError as error:
                 away = True
                 say(f"warning: {error.message}; what became of past times is not known now")
                 return None
 
         yield past
+
+
+def _newest(database: Database, schedule: Schedule, number: int) -> list[Entry]:
+    """Return the newest rows, newest first; what died with its process is not at work, though nobody marked it yet."""
+    book = Book(database, schedule, "")
+    gone = {entry.due for entry in book.left(Lease(database, runs_lease(schedule), "").keeper)}
+    return [
+        replace(entry, state=CUT_OFF, reason=ENDED_SILENTLY) if entry.due in gone else entry
+        for entry in book.newest(number)
+    ]
 
 
 def say(text: str) -> None:

@@ -66,6 +66,18 @@ class Database:
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
+    def follow(self) -> None:
+        """Use the file that has taken the place of a damaged one, if one has: connections stay with the old one.
+
+        What is written there, nobody would ever read. For whoever keeps a database open for hours.
+        """
+        if self.file is None:
+            return
+        found = identity(self.file)
+        if found is not None and found != self.identity:
+            self.identity = found
+            self.engine.dispose()
+
     def close(self) -> None:
         """Close its connections."""
         self.engine.dispose()

@@ -28,7 +28,7 @@ from remedy.schedule.children import Children
 from remedy.schedule.decide import span
 from remedy.schedule.file import load_schedule, project_key, schedule_files, written_at
 from remedy.schedule.jobs import JobStore, lease_name
-from remedy.schedule.lease import Lease
+from remedy.schedule.lease import Lease, runs_lease
 from remedy.schedule.model import ONCE, Schedule
 from remedy.schedule.times import between, dues
 from remedy.schedule.trouble import Trouble
@@ -127,7 +127,7 @@ class Daemon:
         self._children = children
         self._holder = holder
         self._say = say
-        self._lease = Lease(database, lease_name(project_key(project)), holder, seconds)
+        self._lease = Lease(database, lease_name(project_key(project)), holder, seconds, replaceable=True)
         self._trouble = Trouble(say, "the history database answers again")
         self._scheduler: Any = None
         self._jobs: JobStore  # there while the scheduler is
@@ -233,7 +233,7 @@ class Daemon:
         self._children.start(name, due, over)
 
     def _catch_up(self, schedule: Schedule, planned: datetime | None = None) -> None:
-        """Start what came due while nobody was at work; what is too late for it is recorded then.
+        """Start what came due while nobody was at work; what is too late for it is recorded then, and what was cut off.
 
         `planned`: when its file was written, if that is new; what came due since counts.
         """
@@ -241,10 +241,12 @@ class Daemon:
         book = Book(self._database, schedule, self._holder)
         try:
             waiting = book.open(between(schedule.rules, schedule.zone, book.begin(planned or now), now))
+            runs = Lease(self._database, runs_lease(schedule), self._holder)
+            left = waiting or book.left(runs.keeper)  # of a run that died with its machine somebody is to hear now
         except RemedyError as error:
             self._trouble.tell(str(error))
             return
-        if waiting:
+        if left:
             self._start(schedule.name, None)
 
     def _look(self) -> None:

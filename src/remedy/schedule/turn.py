@@ -19,7 +19,7 @@ from remedy.schedule.book import BY_HAND, DONE, REFUSED, RUNNING, Book, Entry
 from remedy.schedule.broken import Broken
 from remedy.schedule.decide import SKIPPED, Decision, decide, span
 from remedy.schedule.file import written_at
-from remedy.schedule.lease import Lease
+from remedy.schedule.lease import Lease, runs_lease
 from remedy.schedule.model import PLAY, WAIT, Schedule
 from remedy.schedule.times import Due, between
 
@@ -62,7 +62,7 @@ class Turn:
         self._schedule = schedule
         self._world = world
         self._book = Book(world.database, schedule, world.holder, world.now)
-        self._lease = Lease(world.database, f"schedule:{schedule.key}", world.holder)
+        self._lease = Lease(world.database, runs_lease(schedule), world.holder)
 
     def due(self, at: datetime | None = None) -> int:
         """Run what is due now, or at a due time; return the exit code, 0 where nothing is to be done."""
@@ -72,6 +72,8 @@ class Turn:
         written = written_at(schedule.path)
         broken = Broken(world.state, schedule.path, schedule.grace, written)
         upto = now if at is None else self._checked(at, now)
+        for entry in self._book.cut_off(self._lease.keeper):
+            self._cut_off(entry)
         begun = self._book.begin(now, schedule.grace, written)
         if back := story.set_back():
             world.say(f"{back}: due times that were handled before that are not handled again")
@@ -208,10 +210,13 @@ class Turn:
         except KeyboardInterrupt:
             self._book.tell(at, SKIPPED, reason="interrupted before it began", exit_code=99)
             raise
-        with self._lease.kept():
+        with self._lease.kept(self._lost):
             for entry in self._book.cut_off():
                 self._cut_off(entry)
             return self._play(at)
+
+    def _lost(self, holder: str) -> None:
+        self._world.say(f"{self._schedule.name}: another one may begin a run beside this one: {holder}")
 
     def _cut_off(self, entry: Entry) -> None:
         world, run = self._world, f"the run {entry.run}" if entry.run else "it"
