@@ -239,7 +239,7 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
             note(project.state, schedule_file(project, name), f"{error.where}: {error.message}")
         raise
     at = read_due(due, one)
-    with scheduling.history(project) as database:
+    with scheduling.history_of_a_run(project, one, flags, at=at, by_hand=due is None) as database:
         turn = Turn(one, scheduling.world(project, database, one, flags, by_hand=due is None))
         return turn.by_hand(anyway=anyway) if due is None else turn.due(at)
 

@@ -24,6 +24,7 @@ from remedy.playbook import Playbook
 from remedy.project import Project
 from remedy.report.text import safe
 from remedy.schedule import Schedule, load_schedule, vet
+from remedy.schedule.away import note_and_tell
 from remedy.schedule.book import BY_HAND, CUT_OFF, ENDED_SILENTLY, Book, Entry
 from remedy.schedule.file import project_key, schedule_file
 from remedy.schedule.holders import process_name
@@ -31,7 +32,7 @@ from remedy.schedule.jobs import Served, served
 from remedy.schedule.lease import Lease, runs_lease
 from remedy.schedule.model import PLAY
 from remedy.schedule.permission import Standing
-from remedy.schedule.turn import World
+from remedy.schedule.turn import Ending, World
 from remedy.template import Layer
 
 if TYPE_CHECKING:
@@ -62,6 +63,35 @@ def named(project: Project, name: str) -> Schedule:
 def history(project: Project) -> Iterator[Database]:
     """Give the history database."""
     database = open_database(project.state, project.history, notice=say)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def history_of_a_run(
+    project: Project, schedule: Schedule, flags: Mapping[str, Any], *, at: datetime | None, by_hand: bool
+) -> Iterator[Database]:
+    """Give the history database; where it cannot be used, what is due is remembered as not started, and told of.
+
+    `at`: the due time that is meant, None for what is due now; somebody who starts it by hand sees the error himself.
+    """
+    try:
+        database = open_database(project.state, project.history, notice=say)
+    except HistoryError as error:
+        if not by_hand:
+            code = error.exit_code
+            told = teller(schedule, project, flags, say)
+            note_and_tell(
+                project.state,
+                schedule,
+                error.message,
+                datetime.now(UTC),
+                at,
+                lambda due, reason: told(Ending(due=due, reason=reason, exit_code=code)),
+            )
+        raise
     try:
         yield database
     finally:
