@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from sqlalchemy import update
 
 from remedy.errors import Refused
 from remedy.history import Database, open_database
+from remedy.history.file import set_aside
 from remedy.history.tables import leases
 from remedy.schedule.book import Book
 from remedy.schedule.holders import process_name
@@ -168,12 +170,7 @@ def test_a_history_that_was_made_anew_learns_how_a_run_ended(tmp_path: Path) -> 
     stage = Stage(tmp_path, database).at("2099-11-30T02:00:01")
 
     def renewed() -> None:
-        path = tmp_path / "state" / "history.db"
-        path.rename(path.with_name("history.db.damaged"))
-        for ending in ("-wal", "-shm"):
-            beside = path.with_name(path.name + ending)
-            if beside.exists():
-                beside.rename(path.with_name(f"history.db.damaged{ending}"))
+        set_aside(tmp_path / "state" / "history.db")
         open_database(tmp_path / "state").close()
 
     stage.during = renewed
@@ -186,6 +183,31 @@ def test_a_history_that_was_made_anew_learns_how_a_run_ended(tmp_path: Path) -> 
     assert stage.turn().due() == 0
     assert len(stage.played) == 1
     stage.database.close()
+
+
+def test_a_history_that_was_made_anew_knows_what_is_at_work_before_that_ends(tmp_path: Path) -> None:
+    """Else who waits for it would run its time once more."""
+    database = open_database(tmp_path / "state")
+    stage = Stage(tmp_path, database, overlap="wait").at("2099-11-30T02:00:01")
+    found: list[str] = []
+
+    def renewed() -> None:
+        set_aside(tmp_path / "state" / "history.db")
+        with open_database(tmp_path / "state") as other:
+            deadline = time.monotonic() + 30
+            while not (found and Lease(other, f"schedule:{stage.schedule.key}", "x").whose() == "tester"):
+                assert time.monotonic() < deadline
+                found[:] = [entry.state for entry in Book(other, stage.schedule, "").newest(9)]
+                time.sleep(0.05)
+
+    stage.during = renewed
+    turn = stage.turn()
+    turn._lease.seconds = 0.4
+    assert turn.due() == 0
+    assert found == ["running"]
+    assert stage.told() == ["30T02:00 done 0: None"]
+    assert len(stage.played) == 1
+    database.close()
 
 
 def test_a_row_that_is_gone_is_written_anew(tmp_path: Path, database: Database) -> None:

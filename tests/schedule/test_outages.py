@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from msgspec.structs import replace
 
 from remedy.cli import cli
+from remedy.cli.scheduler import _opened
 from remedy.history import Database, HistoryError, open_database
 from remedy.project import Project
 from remedy.schedule import load_schedule
@@ -164,6 +166,27 @@ def test_a_timer_that_fires_while_the_history_cannot_be_opened_tells_of_it(proje
     assert abs(since - time.time()) < 120
     assert since <= until
     assert "there is no folder" in why
+
+
+def test_a_daemon_that_waits_for_the_history_remembers_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter((HistoryError(WHY, away=True), HistoryError(WHY, away=True), None))
+
+    def opened(*given: Any, **more: Any) -> Any:
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+        return "the database"
+
+    monkeypatch.setattr("remedy.history.open_database", opened)
+    monkeypatch.setattr("remedy.cli.scheduler._RETRY", 0.01)
+    said: list[str] = []
+    found: Any = _opened(Project.find(project), threading.Event(), said.append)
+    assert found == "the database"
+    (kept,) = (project / "state/schedules").glob("*.away")
+    [[since, until, why]] = json.loads(kept.read_text())
+    assert since < until
+    assert why == WHY
+    assert len(said) == 2
 
 
 def test_what_died_is_not_shown_as_running(project: Path) -> None:

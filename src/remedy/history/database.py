@@ -66,17 +66,20 @@ class Database:
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
-    def follow(self) -> None:
-        """Use the file that has taken the place of a damaged one, if one has: connections stay with the old one.
+    def follow(self) -> bool:
+        """Use the file that has taken the place of a damaged one; say whether one has.
 
-        What is written there, nobody would ever read. For whoever keeps a database open for hours.
+        Connections stay with the old one, and what is written there nobody would ever read. For whoever keeps a
+        database open for hours.
         """
         if self.file is None:
-            return
+            return False
         found = identity(self.file)
-        if found is not None and found != self.identity:
-            self.identity = found
-            self.engine.dispose()
+        if found is None or found == self.identity:
+            return False
+        self.identity = found
+        self.engine.dispose()
+        return True
 
     def close(self) -> None:
         """Close its connections."""

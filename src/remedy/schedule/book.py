@@ -149,7 +149,7 @@ class Book:
                 connection.execute(insert(times).values(**self._row(at, CLAIMED, reason)))
         except IntegrityError:
             return False
-        self._claimed[at] = {"reason": reason}
+        self._claimed[at] = {"state": CLAIMED, "reason": reason}
         return True
 
     def tell(
@@ -168,13 +168,19 @@ class Book:
         """
         given = {"reason": reason, "run": run, "exit_code": exit_code}
         known = self._claimed.setdefault(at, {})
-        known |= {name: value for name, value in given.items() if value is not None}
-        told = {"state": state, "updated": self._now(), **known}
+        known |= {"state": state} | {name: value for name, value in given.items() if value is not None}
+        told = {**known, "updated": self._now()}
         self._database.follow()
         with self._database.writing() as connection:
             row = (times.c.schedule == self._schedule.key) & (times.c.due == at)
             if not connection.execute(update(times).where(row).values(told)).rowcount:
                 _ignore(connection, [{**self._row(at, state, None), **told}])
+
+    def tell_again(self) -> None:
+        """Write what has become of the times that are ours into a history that was made anew."""
+        for at, known in list(self._claimed.items()):
+            with self._database.writing() as connection:
+                _ignore(connection, [{**self._row(at, CLAIMED, None), **known}])
 
     def left(self, keeper: Callable[[], str]) -> list[Entry]:
         """Return what was begun and is over without a word of its end.

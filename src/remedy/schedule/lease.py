@@ -102,18 +102,27 @@ class Lease:
             )
 
     @contextmanager
-    def kept(self, lost: Callable[[str], None] = lambda holder: None) -> Iterator[None]:
+    def kept(
+        self, lost: Callable[[str], None] = lambda holder: None, anew: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
         """Renew it in the background, and give it back at the end. A database that cannot be reached is borne.
 
-        `lost` is told once, in the thread that renews it, who else has it now.
+        In the thread that renews it `lost` is told once who else has it now, and `anew` is called where the database
+        was made anew, and knows nothing of us.
         """
         ended = threading.Event()
 
         def renew() -> None:
-            told = False
+            told = again = False
             while not ended.wait(self.seconds / 4):
                 try:
-                    if not self.take() and not told:
+                    if self._database.follow():
+                        again = True
+                    taken = self.take()
+                    if again:
+                        anew()
+                        again = False
+                    if not taken and not told:
                         told = True
                         lost(self.whose() or "another process")
                 except RemedyError:

@@ -238,7 +238,7 @@ class Turn:
         except KeyboardInterrupt:
             self._book.tell(at, SKIPPED, reason="interrupted before it began", exit_code=99)
             raise
-        with self._lease.kept(self._lost):
+        with self._lease.kept(self._lost, self._book.tell_again):
             for entry in self._book.cut_off():
                 self._cut_off(entry)
             return self._play(at, anyway)
