@@ -309,6 +309,19 @@ def test_a_timer_of_an_older_plan_is_noticed(here: Scene, tmp_path: Path, monkey
     assert told()[3] == []
 
 
+def test_who_has_no_home_folder_has_no_timer_of_his_own(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose account has no entry in the password file."""
+
+    def none() -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    for words in ("add nightly", "list", "show nightly"):
+        done = here.run(f"schedule {words}")
+        assert done.code == 0, done.err
+
+
 def test_lines_for_cron_warn_of_a_zone_that_is_not_the_machines(
     here: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,12 +163,12 @@ def installed(project: Project, schedule: Schedule) -> list[Timer]:
     """Return the timers that this project's exports have installed here for a schedule."""
     found = []
     for system in (True, False):
-        path = _folder(system) / f"{unit_name(schedule.label)}.timer"
         try:
+            path = _folder(system) / f"{unit_name(schedule.label)}.timer"
             text = path.read_text(encoding="utf-8")
             started = path.with_suffix(".service").read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            continue
+        except (OSError, UnicodeDecodeError, InputError):
+            continue  # there is none; who has no home folder has no manager either
         root = str(project.root).replace("%", "%%")
         if f"WorkingDirectory={root}" in started:  # else another project's, whose folder has the same name
             found.append(Timer(path, _plan(text) == _plan(timer(schedule))))
