@@ -266,3 +266,70 @@ def test_remove_takes_the_units_away_where_systemd_is_not_at_work(
     assert "systemd is not at work here: " in done.err
     assert not any(path.exists() for path in units)
     assert not (here.folder / "schedules" / "nightly.yml").exists()
+
+
+def test_a_timer_of_an_older_plan_is_noticed(here: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr("remedy.cli.schedule_install._SYSTEM", tmp_path / "system")
+
+    def told() -> tuple[str, str, str, list[bool]]:
+        """Return what add, list and show say of who starts it."""
+        added = here.run("schedule add nightly").err.splitlines()[1:]
+        (line,) = [line for line in here.run("schedule list").out.splitlines() if line.startswith("nightly ")]
+        lines = here.run("schedule show nightly").out.splitlines()
+        timers = json.loads(here.run("schedule show nightly --format json").out)["timers"]
+        shown = " ".join(each for each in lines if each.startswith("timer:"))
+        return " ".join(added), line.partition("active")[2], shown, [each["current"] for each in timers]
+
+    again = "export again: remedy schedule export nightly --systemd --install"
+    assert told() == (
+        "nothing starts it yet: remedy schedule export nightly --systemd --install, or remedy scheduler",
+        "; no daemon and no timer here starts it", "", [],
+    )  # fmt: skip
+    here.run("schedule export nightly --systemd --user --install")
+    unit = next((tmp_path / "config/systemd/user").glob("*.timer"))
+    shown = str(unit)
+    added, listed, timer, current = told()
+    assert added == f"an installed timer starts it: {shown}"
+    assert (listed, timer, current) == ("", f"timer:      {added}", [True])
+
+    # Another title is another text, and fires at the same times.
+    here.write({"schedules/nightly.yml": "title: Ours\nplaybook: look\nwhen: '@daily'\n"})
+    assert told()[3] == [True]
+    here.write({"schedules/nightly.yml": "playbook: look\nwhen: daily at 03:00\n"})
+    added, listed, timer, current = told()
+    assert added == f"the installed timer is of an older plan ({shown}): {again}"
+    assert (listed, timer) == (f"; the installed timer is of an older plan: {again}", f"timer:      {added}")
+    assert current == [False]
+    here.run("schedule export nightly --systemd --user --install")
+    assert told()[3] == [True]
+    # One of another project, whose folder has the same name.
+    service = unit.with_suffix(".service")
+    service.write_text(service.read_text().replace("WorkingDirectory=", "WorkingDirectory=/elsewhere"))
+    assert told()[3] == []
+
+
+def test_who_has_no_home_folder_has_no_timer_of_his_own(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose account has no entry in the password file."""
+
+    def none() -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    for words in ("add nightly", "list", "show nightly"):
+        done = here.run(f"schedule {words}")
+        assert done.code == 0, done.err
+
+
+def test_lines_for_cron_warn_of_a_zone_that_is_not_the_machines(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    assert here.run("schedule export nightly --cron").err.startswith(
+        "warning: the schedule's zone is UTC, this machine's is Europe/Berlin: a cron that does not know CRON_TZ"
+    )
+    here.write({"schedules/nightly.yml": "playbook: look\nwhen: '@daily'\nzone: Europe/Paris\n"})
+    done = here.run("schedule export nightly --cron")
+    assert (done.code, done.err) == (0, "")
+    assert "\nCRON_TZ=Europe/Paris\n" in done.out

@@ -47,6 +47,16 @@ PLAYS = {
       args: {reads: true}
 """,
 }
+# The same, and then at work until it is told to end.
+SLOW = {
+    TIMERS: """\
+    - shell: "for i in $(seq 900); do [ -e %s-go ] && exit 0; sleep 1; done; exit 1"
+""",
+    PROJECT: """\
+    - shell: "for i in $(seq 900); do [ -e %s-go ] && exit 0; sleep 1; done; exit 1"
+      args: {reads: true}
+""",
+}
 TAKEN = """\
 import json, sqlite3, sys
 rows = sqlite3.connect("file:%s/history.db?mode=ro", uri=True).execute(
@@ -68,6 +78,7 @@ class Clocks(Station):
         self.run("cp", "-a", PROJECT, TIMERS)
         for project, play in PLAYS.items():
             self.put(f"{project}/playbooks/mark.yml", play % MARKS)
+            self.put(f"{project}/playbooks/slow.yml", play % MARKS + SLOW[project] % MARKS)
         self.put("/usr/local/bin/taken", f"#!/usr/bin/python3\n{TAKEN % STATE}", 0o755)
         self.start_daemon()
 
@@ -264,4 +275,35 @@ def test_a_clock_set_forward_and_back_runs_nothing_twice_and_loses_nothing(clock
     assert clocks.marks(daemon) == [
         "05-31T23:00", "06-01T04:20", "06-01T01:00", "06-01T04:00", "06-01T05:00"
     ]  # fmt: skip
+    clocks.forget(*names)
+
+
+def test_a_run_at_work_when_the_clock_is_set_forward_stays_the_only_one_and_is_not_called_cut_off(
+    clocks: Clocks,
+) -> None:
+    """Its lease has run out by the new clock, and it renews it a quarter of a minute later; others come at once."""
+    timer, daemon = names = ("busy-timer", "busy-daemon")
+    clocks.set("2027-07-01T00:54:00+02:00")
+    clocks.schedule(timer, TIMERS, "hourly at :00", playbook="slow")
+    clocks.schedule(daemon, PROJECT, "hourly at :00", playbook="slow")
+    clocks.set("2027-07-01T00:59:57+02:00")
+    clocks.until("runs at work", lambda: all(clocks.marks(name) for name in names), 600)
+
+    clocks.set("2027-07-01T06:00:01+02:00")
+    # The timer's service is at work, and nothing else starts it: somebody else does.
+    again = clocks.remedy("schedule", "run", timer, "--due", "now", user="admin", ok=(3,), project=TIMERS)
+    assert "overlap: admin@" in again.stderr
+    clocks.until("what the daemon starts refused", lambda: len(clocks.taken(daemon)) == 6, 600)
+    for name in names:
+        first, *missed, newest = clocks.taken(name)
+        assert first == ("06-30T23:00", "running", "")
+        assert [state for _, state, _ in missed] == ["missed"] * 4
+        assert newest[:2] == ("07-01T04:00", "skipped")
+        assert newest[2].startswith("overlap: admin@")
+    clocks.run("touch", f"{MARKS}-go")
+    clocks.until("the end of both runs", lambda: clocks.settled(names, 6), 600)
+    for name in names:
+        assert clocks.taken(name)[0] == ("06-30T23:00", "done", "")
+        assert clocks.marks(name) == ["06-30T23:00"]
+    assert "was cut off" not in clocks.daemon()
     clocks.forget(*names)

@@ -88,6 +88,7 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     from remedy.cli import schedule_edit as edit
     from remedy.cli import schedule_pages as pages
     from remedy.cli import scheduling
+    from remedy.cli.schedule_install import installed
     from remedy.report.text import count
     from remedy.schedule.book import Book
     from remedy.schedule.file import project_key
@@ -108,12 +109,15 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
             f"warning: at most {new.permission.at_most} of {count(hosts, 'host')} is none: on none may it destroy or "
             "interrupt"
         )
-    if by is None:
+    timers = installed(project, new)
+    for timer in timers:
+        scheduling.say(pages.timer_text(timer, name))
+    if by is not None:
+        scheduling.say(f"the daemon at work starts it: {by.holder}")
+    elif not timers:
         scheduling.say(
             f"nothing starts it yet: remedy schedule export {name} --systemd --install, or remedy scheduler"
         )
-    else:
-        scheduling.say(f"the daemon at work starts it: {by.holder}")
     return 0
 
 
@@ -128,10 +132,14 @@ def _next(following: Due | None) -> str:
 def list_(shape: str) -> int:
     """List the project's schedules: the next time, how the last one ended, whether it will run.
 
+    A timer that was exported before the plan was changed is named so, and so is a schedule that neither a daemon nor a
+    timer of this machine starts (a crontab may, or another machine).
+
     Where the history cannot be read, LAST is ? (in JSON `last` is null), and a warning says why.
     """
     from remedy.cli import schedule_pages as pages
     from remedy.cli import scheduling
+    from remedy.cli.schedule_install import installed
     from remedy.errors import RemedyError
     from remedy.schedule import load_schedule, schedule_files
 
@@ -151,9 +159,9 @@ def list_(shape: str) -> int:
                 )
                 documents.append({"name": path.stem, "file": str(path), "state": f"cannot be used: {error}"})
                 continue
-            past = past_of(one, 1)
-            rows.append(pages.list_row(one, past, now))
-            documents.append(pages.as_json(one, past, now, 1, ""))
+            past, timers = past_of(one, 1), installed(project, one)
+            rows.append(pages.list_row(one, past, now, timers))
+            documents.append(pages.as_json(one, past, now, 1, "", timers))
     if shape == "json":
         click.echo(pages.dumped(documents))
     elif rows:
@@ -179,11 +187,12 @@ def show(name: str, number: int, shape: str, **flags: Any) -> int:
     """
     from remedy.cli import schedule_pages as pages
     from remedy.cli import scheduling
+    from remedy.cli.schedule_install import installed
     from remedy.errors import RemedyError
 
     project = scheduling.project_here()
     one = scheduling.named(project, name)
-    now = datetime.now(UTC)
+    now, timers = datetime.now(UTC), installed(project, one)
     hosts, trouble, code = None, "", 0
     try:
         hosts = scheduling.check(one, flags, now).hosts
@@ -192,9 +201,9 @@ def show(name: str, number: int, shape: str, **flags: Any) -> int:
     with scheduling.pasts(project) as past_of:
         past = past_of(one, number)
     if shape == "json":
-        click.echo(pages.dumped(pages.as_json(one, past, now, number, trouble)))
+        click.echo(pages.dumped(pages.as_json(one, past, now, number, trouble, timers)))
     else:
-        click.echo(pages.show_text(one, past, now, number, hosts, trouble), nl=False)
+        click.echo(pages.show_text(one, past, now, number, hosts, trouble, timers), nl=False)
     return code
 
 
@@ -239,7 +248,7 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
             note(project.state, schedule_file(project, name), f"{error.where}: {error.message}")
         raise
     at = read_due(due, one)
-    with scheduling.history(project) as database:
+    with scheduling.history_of_a_run(project, one, flags, at=at, by_hand=due is None) as database:
         turn = Turn(one, scheduling.world(project, database, one, flags, by_hand=due is None))
         return turn.by_hand(anyway=anyway) if due is None else turn.due(at)
 
@@ -365,6 +374,7 @@ def export(
 
         if install:
             raise InputError("--install is for --systemd", hint="put the lines into a crontab: crontab -e")
+        given.warn_of_zone(one)
         arguments = installing.arguments(flags)
         click.echo(crontab(one, scheduling.program(), project.root, project.state, arguments), nl=False)
         return 0

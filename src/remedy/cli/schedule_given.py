@@ -7,15 +7,20 @@ import pwd
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from remedy.cli import scheduling
+from remedy.cli.schedule_edit import local_zone
 from remedy.errors import InputError
 from remedy.project import Project
+from remedy.schedule.crontab import another_zone
 
 if TYPE_CHECKING:
     from remedy.notify import Need
+    from remedy.schedule import Schedule
     from remedy.schedule.units import Place
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -69,6 +74,22 @@ def check_told(needs: Mapping[str, Need], given: Collection[str], *, cron: bool)
                 where=need.position,
                 hint=f"add --credential {need.name}=FILE: a file with the URL, which root alone may read",
             )
+
+
+def warn_of_zone(schedule: Schedule) -> None:
+    """Warn where a cron that does not know CRON_TZ would start the lines at the wrong hour, as Debian's does."""
+    machine = local_zone()
+    try:
+        zone = ZoneInfo(machine)
+    except (ZoneInfoNotFoundError, ValueError):  # of a TZ that says nothing of this machine
+        return
+    if another_zone(schedule, zone, datetime.now(UTC)):
+        scheduling.say(
+            f"warning: the schedule's zone is {schedule.zone.key}, this machine's is {machine}: a cron that does not "
+            "know CRON_TZ (Debian's) starts it at the wrong hour, and then nothing runs: write the machine's zone into "
+            "the schedule. One that knows it (cronie) takes it for every later line of the crontab, too: put these at "
+            "its end"
+        )
 
 
 def check_history(project: Project) -> None:

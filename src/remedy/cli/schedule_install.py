@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from remedy.cli import schedule_given, scheduling
 from remedy.errors import InputError, RemedyError
@@ -150,6 +150,35 @@ def _refuse_others(project: Project, files: Mapping[Path, str]) -> None:
                 f"{path} belongs to the project {folders[0]}, whose folder is called {project.root.name}, too",
                 hint="rename one of the folders, or the schedule",
             )
+
+
+class Timer(NamedTuple):
+    """A timer that is installed for a schedule; `current`: it fires when the schedule's file says so."""
+
+    path: Path
+    current: bool
+
+
+def installed(project: Project, schedule: Schedule) -> list[Timer]:
+    """Return the timers that this project's exports have installed here for a schedule."""
+    found = []
+    for system in (True, False):
+        try:
+            path = _folder(system) / f"{unit_name(schedule.label)}.timer"
+            text = path.read_text(encoding="utf-8")
+            started = path.with_suffix(".service").read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError, InputError):
+            continue  # there is none; who has no home folder has no manager either
+        root = str(project.root).replace("%", "%%")
+        if f"WorkingDirectory={root}" in started:  # else another project's, whose folder has the same name
+            found.append(Timer(path, _plan(text) == _plan(timer(schedule))))
+    return found
+
+
+def _plan(text: str) -> list[str]:
+    """Return what a timer unit says of when it fires."""
+    lines = text.partition("[Timer]")[2].partition("[Install]")[0].splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def removed(project: Project, name: str) -> list[Path]:

@@ -17,6 +17,7 @@ from remedy.schedule.times import Due
 from remedy.schedule.windows import texts
 
 if TYPE_CHECKING:
+    from remedy.cli.schedule_install import Timer
     from remedy.cli.scheduling import Past
 
 _SOON = timedelta(days=14)
@@ -96,12 +97,35 @@ def list_text(rows: Sequence[tuple[str, ...]]) -> str:
     return "".join(f"{safe(line)}\n" for line in lines)
 
 
-def list_row(schedule: Schedule, past: Past | None, now: datetime) -> tuple[str, ...]:
+def timer_text(timer: Timer, name: str) -> str:
+    """Say whether an installed timer fires when the schedule's file says so."""
+    if timer.current:
+        return f"an installed timer starts it: {timer.path}"
+    return f"the installed timer is of an older plan ({timer.path}): {_again(name)}"
+
+
+def _again(name: str) -> str:
+    return f"export again: remedy schedule export {name} --systemd --install"
+
+
+def _started(schedule: Schedule, past: Past | None, timers: Sequence[Timer]) -> str:
+    """Return what is to be said of who starts a schedule; nothing where all is well, or is not known."""
+    if not all(timer.current for timer in timers):
+        return f"; the installed timer is of an older plan: {_again(schedule.name)}"
+    if schedule.paused is None and past is not None and past.served is None and not timers:
+        return "; no daemon and no timer here starts it"
+    return ""
+
+
+def list_row(
+    schedule: Schedule, past: Past | None, now: datetime, timers: Sequence[Timer]
+) -> tuple[str, ...]:
     """Return a schedule's line of the list; `past` is None where nobody knows."""
     following = next_run(schedule, now) if schedule.paused is None else None
     at = "-" if following is None else f"{following.wall:%a %Y-%m-%d %H:%M %Z}"
     last = "?" if past is None else outcome(past.entries[0] if past.entries else None)
-    return schedule.name, schedule.mode, schedule.playbook, at, last, state(schedule, now)
+    runs = f"{state(schedule, now)}{_started(schedule, past, timers)}"
+    return schedule.name, schedule.mode, schedule.playbook, at, last, runs
 
 
 def outcome(entry: Entry | None) -> str:
@@ -119,6 +143,7 @@ def show_text(
     number: int,
     hosts: int | None,
     trouble: str,
+    timers: Sequence[Timer],
 ) -> str:
     """Return all about one schedule; `past` is None where nobody knows."""
     opening = schedule.opening
@@ -136,6 +161,7 @@ def show_text(
         ("overlap", "refused" if schedule.overlap == "refuse" else "waits for the run before"),
         ("permission", _permission(schedule, hosts)),
         ("daemon", _daemon(past)),
+        *(("timer", timer_text(timer, schedule.name)) for timer in timers),
     ]  # fmt: skip
     lines = [f"{name + ':':<12}{text}" for name, text in about]
     lines += ["", "next time:" if number == 1 else f"next {number} times:"]
@@ -174,7 +200,12 @@ def _permission(schedule: Schedule, hosts: int | None) -> str:
 
 
 def as_json(
-    schedule: Schedule, past: Past | None, now: datetime, number: int, trouble: str
+    schedule: Schedule,
+    past: Past | None,
+    now: datetime,
+    number: int,
+    trouble: str,
+    timers: Sequence[Timer],
 ) -> dict[str, Any]:
     """Return all about one schedule as plain data; `past` is None where nobody knows."""
     permission = schedule.permission
@@ -206,6 +237,7 @@ def as_json(
             "holder": past.served.holder,
             "next": _iso(past.served.next) if past.served.next else None,
         },
+        "timers": [{"file": str(timer.path), "current": timer.current} for timer in timers],
         "next": upcoming(schedule, now, number),
         "last": None
         if past is None

@@ -90,9 +90,14 @@ def scheduler(vault_files: tuple[str, ...], private_key: str | None, user: str |
 
 def _opened(project: Project, stop: Event, say: Callable[[str], None]) -> Database | None:
     """Return the history database, waited for as long as its server is away; None where `stop` was set before."""
-    from remedy.history import HistoryError, open_database
-    from remedy.schedule.trouble import Trouble
+    import time
 
+    from remedy.history import HistoryError, open_database
+    from remedy.schedule import schedule_files
+    from remedy.schedule.away import note_all
+    from remedy.schedule.trouble import AGAIN, Trouble
+
+    why, noted = "", -AGAIN
     trouble = Trouble(say, "the history database answers")
     while not stop.is_set():
         try:
@@ -101,8 +106,14 @@ def _opened(project: Project, stop: Event, say: Callable[[str], None]) -> Databa
             if not error.away:
                 raise
             trouble.tell(f"waiting for it: {error.message}")
+            why = error.message
+            if time.monotonic() - noted >= AGAIN:
+                noted = time.monotonic()
+                note_all(project.state, schedule_files(project), why)
             stop.wait(_RETRY)
             continue
+        if why:  # up to now: what came due meanwhile could not be started
+            note_all(project.state, schedule_files(project), why)
         trouble.over()
         return database
     return None

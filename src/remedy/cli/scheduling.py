@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from msgspec.structs import replace
 
 from remedy.cli.notifying import check_targets, teller
 from remedy.cli.playing import play_named, prepare
@@ -23,13 +24,15 @@ from remedy.playbook import Playbook
 from remedy.project import Project
 from remedy.report.text import safe
 from remedy.schedule import Schedule, load_schedule, vet
-from remedy.schedule.book import BY_HAND, Book, Entry
+from remedy.schedule.away import note_and_tell
+from remedy.schedule.book import BY_HAND, CUT_OFF, ENDED_SILENTLY, Book, Entry
 from remedy.schedule.file import project_key, schedule_file
 from remedy.schedule.holders import process_name
 from remedy.schedule.jobs import Served, served
+from remedy.schedule.lease import Lease, runs_lease
 from remedy.schedule.model import PLAY
 from remedy.schedule.permission import Standing
-from remedy.schedule.turn import World
+from remedy.schedule.turn import Ending, World
 from remedy.template import Layer
 
 if TYPE_CHECKING:
@@ -66,6 +69,35 @@ def history(project: Project) -> Iterator[Database]:
         database.close()
 
 
+@contextmanager
+def history_of_a_run(
+    project: Project, schedule: Schedule, flags: Mapping[str, Any], *, at: datetime | None, by_hand: bool
+) -> Iterator[Database]:
+    """Give the history database; where it cannot be used, what is due is remembered as not started, and told of.
+
+    `at`: the due time that is meant, None for what is due now; somebody who starts it by hand sees the error himself.
+    """
+    try:
+        database = open_database(project.state, project.history, notice=say)
+    except HistoryError as error:
+        if not by_hand:
+            code = error.exit_code
+            told = teller(schedule, project, flags, say)
+            note_and_tell(
+                project.state,
+                schedule,
+                error.message,
+                datetime.now(UTC),
+                at,
+                lambda due, reason: told(Ending(due=due, reason=reason, exit_code=code)),
+            )
+        raise
+    try:
+        yield database
+    finally:
+        database.close()
+
+
 class Past(NamedTuple):
     """What the history knows of a schedule: its newest rows, and who serves it, None where no daemon is at work."""
 
@@ -86,14 +118,23 @@ def pasts(project: Project) -> Iterator[Callable[[Schedule, int], Past | None]]:
                 return None
             try:
                 database = database or open_ones.enter_context(history(project))
-                entries = Book(database, schedule, "").newest(number)
-                return Past(entries, served(database, project_key(project), schedule.name))
+                return Past(_newest(database, schedule, number), served(database, project_key(project), schedule.name))
             except HistoryError as error:
                 away = True
                 say(f"warning: {error.message}; what became of past times is not known now")
                 return None
 
         yield past
+
+
+def _newest(database: Database, schedule: Schedule, number: int) -> list[Entry]:
+    """Return the newest rows, newest first; what died with its process is not at work, though nobody marked it yet."""
+    book = Book(database, schedule, "")
+    gone = {entry.due for entry in book.left(Lease(database, runs_lease(schedule), "").keeper)}
+    return [
+        replace(entry, state=CUT_OFF, reason=ENDED_SILENTLY) if entry.due in gone else entry
+        for entry in book.newest(number)
+    ]
 
 
 def say(text: str) -> None:

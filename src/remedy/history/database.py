@@ -66,6 +66,21 @@ class Database:
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
+    def follow(self) -> bool:
+        """Use the file that has taken the place of a damaged one; say whether one has.
+
+        Connections stay with the old one, and what is written there nobody would ever read. For whoever keeps a
+        database open for hours.
+        """
+        if self.file is None:
+            return False
+        found = identity(self.file)
+        if found is None or found == self.identity:
+            return False
+        self.identity = found
+        self.engine.dispose()
+        return True
+
     def close(self) -> None:
         """Close its connections."""
         self.engine.dispose()

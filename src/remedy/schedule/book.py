@@ -13,12 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from remedy.history import Database
 from remedy.history.tables import schedule_times as times
 from remedy.schedule.decide import MISSED, SKIPPED, Skipped
-from remedy.schedule.holders import surely_dead
+from remedy.schedule.holders import of_an_earlier_boot, surely_alive, surely_dead
 from remedy.schedule.model import Schedule
 from remedy.schedule.times import Due
 
 ADDED, CLAIMED, RUNNING, DONE, REFUSED = "added", "claimed", "running", "done", "refused"
 CUT_OFF = "cut off"
+ENDED_SILENTLY = "its process ended without a word"
 BY_HAND = "by hand"
 _AHEAD = timedelta(seconds=5)  # clocks of several machines may disagree by less
 MOST = 2000
@@ -56,6 +57,7 @@ class Book:
         self._schedule = schedule
         self._holder = holder
         self._now = now
+        self._claimed: dict[datetime, dict[str, object]] = {}  # what we know of the times that are ours
 
     def begin(self, now: datetime, grace: float = 0.0, written: datetime | None = None) -> datetime:
         """Return the moment up to which all due times are handled; at the first sight of a plan `grace` seconds ago.
@@ -147,6 +149,7 @@ class Book:
                 connection.execute(insert(times).values(**self._row(at, CLAIMED, reason)))
         except IntegrityError:
             return False
+        self._claimed[at] = {"state": CLAIMED, "reason": reason}
         return True
 
     def tell(
@@ -158,38 +161,67 @@ class Book:
         run: str | None = None,
         exit_code: int | None = None,
     ) -> None:
-        """Write what has become of a due time that was claimed; what is None stays."""
+        """Write what has become of a due time that was claimed; what is None stays.
+
+        Whatever stands there meanwhile: a run that was believed to be cut off says itself how it ended, and a history
+        that was made anew meanwhile learns of it, or the time would run again.
+        """
         given = {"reason": reason, "run": run, "exit_code": exit_code}
-        values = {name: value for name, value in given.items() if value is not None}
+        known = self._claimed.setdefault(at, {})
+        known |= {"state": state} | {name: value for name, value in given.items() if value is not None}
+        told = {**known, "updated": self._now()}
+        self._database.follow()
         with self._database.writing() as connection:
-            connection.execute(
-                update(times)
-                .where(times.c.schedule == self._schedule.key, times.c.due == at)
-                .values(state=state, updated=self._now(), **values)
-            )
+            row = (times.c.schedule == self._schedule.key) & (times.c.due == at)
+            if not connection.execute(update(times).where(row).values(told)).rowcount:
+                _ignore(connection, [{**self._row(at, state, None), **told}])
 
-    def cut_off(self) -> list[Entry]:
-        """Mark what was begun and never ended, and return it as it was.
+    def tell_again(self) -> None:
+        """Write what has become of the times that are ours into a history that was made anew."""
+        for at, known in list(self._claimed.items()):
+            with self._database.writing() as connection:
+                _ignore(connection, [{**self._row(at, CLAIMED, None), **known}])
 
-        Only who holds the lease on the runs knows that they are over. A time that was claimed may be waiting for its
-        moment: it is over where its process surely is, or has had a day more than any wait can take.
+    def left(self, keeper: Callable[[], str]) -> list[Entry]:
+        """Return what was begun and is over without a word of its end.
+
+        `keeper` says who holds the lease on the runs, "" where nobody does: then no run is at work, but for one of this
+        very machine that cannot reach the history. A time that was claimed may be waiting for its moment: it is over
+        where its process surely is, or has had a day more than any wait can take.
         """
         at_last = datetime.now(UTC) - timedelta(days=1, hours=1, seconds=self._schedule.jitter)
-        with self._database.writing() as connection:
+        with self._database.reading() as connection:
             mine = times.c.schedule == self._schedule.key
             rows = connection.execute(select(times).where(mine, times.c.state.in_((CLAIMED, RUNNING))))
-            over = [
-                entry
-                for entry in map(_entry, rows)
-                if entry.state == RUNNING or surely_dead(entry.holder) or entry.updated < at_last
-            ]
-            for entry in over:
-                connection.execute(
-                    update(times)
-                    .where(mine, times.c.due == entry.due)
-                    .values(state=CUT_OFF, reason="its process ended without a word")
-                )
-        return over
+            begun = [entry for entry in map(_entry, rows) if not surely_alive(entry.holder)]
+        if not begun:
+            return begun
+        at_work = keeper()  # after the rows: what was running then, and has left the lease since, is not running now
+
+        def over(entry: Entry) -> bool:
+            if surely_dead(entry.holder):
+                return True
+            if entry.holder == at_work:
+                return False
+            if of_an_earlier_boot(entry.holder, entry.updated):
+                return True
+            return not at_work if entry.state == RUNNING else entry.updated < at_last
+
+        return [entry for entry in begun if over(entry)]
+
+    def cut_off(
+        self, keeper: Callable[[], str] = lambda: "", why: Callable[[datetime], str | None] = lambda at: None
+    ) -> list[Entry]:
+        """Mark what `left` returns, each once, and return it as it was; `why` may know the reason."""
+        marked = []
+        for entry in self.left(keeper):
+            values = {"state": CUT_OFF, "reason": why(entry.due) or ENDED_SILENTLY}
+            as_it_was = (times.c.state == entry.state) & (times.c.updated == entry.updated)
+            with self._database.writing() as connection:
+                mine = (times.c.schedule == self._schedule.key) & (times.c.due == entry.due) & as_it_was
+                if connection.execute(update(times).where(mine).values(values)).rowcount:
+                    marked.append(entry)
+        return marked
 
     def find(self, at: datetime) -> Entry | None:
         """Return what became of a due time, None where nobody has handled it."""

@@ -93,13 +93,24 @@ def first_look(path: Path) -> bool:
 
 def look(path: Path) -> Story:
     """Read the clocks, and remember them in a file for the next look; a file that cannot be used is no story."""
+    story = peek(path)
+    keep(path, story)
+    return story
+
+
+def peek(path: Path) -> Story:
+    """Read the clocks, and leave what is remembered of them as it is."""
     after, before = Reading.now(), None
     with suppress(OSError, ValueError, TypeError):
         before = Reading(**json.loads(path.read_text(encoding="utf-8")))
+    return Story(before, after)
+
+
+def keep(path: Path, story: Story) -> None:
+    """Remember the clocks as they were at the end of a story: what it explains is recorded."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         sibling = path.with_name(f"{path.name}.{os.getpid()}")
-        kept = {name: getattr(after, name) for name in Reading.__struct_fields__}
+        kept = {name: getattr(story.after, name) for name in Reading.__struct_fields__}
         sibling.write_text(json.dumps(kept), encoding="utf-8")
         sibling.replace(path)
-    return Story(before, after)

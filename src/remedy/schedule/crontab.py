@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from remedy.schedule.days import Days
 from remedy.schedule.model import ONCE, Schedule
@@ -12,7 +14,7 @@ from remedy.schedule.model import ONCE, Schedule
 _CAVEATS = """\
 # CRON_TZ is cronie's and dcron's; Debian's cron does not know it, and takes these times for its own zone's. With such
 # a cron write the machine's zone into the schedule: a time that cron starts at the wrong moment does not run, it is
-# recorded as missed.
+# recorded as missed. It holds for every line below it, whoever's that is: put these lines at the crontab's end.
 """
 
 
@@ -38,6 +40,14 @@ def crontab(
     )
 
 
+def another_zone(schedule: Schedule, machine: ZoneInfo, now: datetime) -> bool:
+    """Say whether the clocks of the schedule's zone show another time than the machine's, now or within a year."""
+    return any(
+        at.astimezone(schedule.zone).utcoffset() != at.astimezone(machine).utcoffset()
+        for at in (now + timedelta(days=number) for number in range(366))
+    )
+
+
 def _fields(minutes: Sequence[int], hours: Sequence[int], days: Days) -> str:
     weekdays = "*" if days.weekdays is None else _list([(day + 1) % 7 for day in days.weekdays], 7)
     of_month = "*" if days.days is None else _list(_real(days.days), 31)
@@ -45,6 +55,9 @@ def _fields(minutes: Sequence[int], hours: Sequence[int], days: Days) -> str:
         # Cron would take "or" for both fields: all days on which the wanted weekday may fall, then.
         spans = ["22-31" if nth == -1 else f"{nth * 7 - 6}-{nth * 7}" for nth in sorted(days.nth)]
         of_month, weekdays = ",".join(spans), "*"
+    elif days.either and "*" in (of_month, weekdays):
+        # Every day will do, and then all of them. Cron takes "either" for "both" where a field begins with a star.
+        of_month = weekdays = "*"
     months = "*" if days.months is None else _list(days.months, 12)
     return f"{_list(minutes, 60)} {_list(hours, 24)} {of_month} {months} {weekdays}"
 

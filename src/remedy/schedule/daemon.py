@@ -23,15 +23,16 @@ from remedy.errors import RemedyError, Unreachable
 from remedy.history import Database
 from remedy.project import Project
 from remedy.schedule import clock
+from remedy.schedule.away import note_all
 from remedy.schedule.book import Book
 from remedy.schedule.children import Children
 from remedy.schedule.decide import span
 from remedy.schedule.file import load_schedule, project_key, schedule_files, written_at
 from remedy.schedule.jobs import JobStore, lease_name
-from remedy.schedule.lease import Lease
+from remedy.schedule.lease import Lease, runs_lease
 from remedy.schedule.model import ONCE, Schedule
 from remedy.schedule.times import between, dues
-from remedy.schedule.trouble import Trouble
+from remedy.schedule.trouble import AGAIN, Trouble
 from remedy.schedule.windows import texts
 
 LEASE_SECONDS = 30.0
@@ -127,11 +128,13 @@ class Daemon:
         self._children = children
         self._holder = holder
         self._say = say
-        self._lease = Lease(database, lease_name(project_key(project)), holder, seconds)
+        self._lease = Lease(database, lease_name(project_key(project)), holder, seconds, replaceable=True)
         self._trouble = Trouble(say, "the history database answers again")
         self._scheduler: Any = None
         self._jobs: JobStore  # there while the scheduler is
         self._held = 0.0
+        self._noted = 0.0  # when it was last remembered that the database is away, 0 while it is not
+        self._why = ""
         self._seen: Signature | None = None
         self._plans: dict[str, str] = {}
         self._doubt = False  # something may be due that nobody has begun
@@ -172,12 +175,15 @@ class Daemon:
             whose = "" if mine else self._lease.whose() or "unknown"
         except RemedyError as error:
             self._trouble.tell(str(error))
+            self._away(error.message)
             # Nobody else can have it before it has run out; to be told so may have taken a while.
             mine = self._scheduler is not None and time.monotonic() - self._held < self._lease.seconds * 2 / 3
             if not mine and self._scheduler is not None:
                 self._say("the lease cannot be renewed: nothing is started until it can")
                 self._close()
             return
+        if self._noted:
+            self._away(self._why, last=True)
         if self._trouble.over():
             self._doubt = True  # by itself: a run's thread may say so at this very moment
         if mine:
@@ -196,6 +202,13 @@ class Daemon:
             self._close()
             self._seen = {}
             self._say(f"another daemon is at work ({whose}): standing by")
+
+    def _away(self, why: str, *, last: bool = False) -> None:
+        """Remember that nothing can be started, now and then while it lasts: who finds what was due then says why."""
+        now = time.monotonic()
+        if last or not self._noted or now - self._noted >= AGAIN:
+            note_all(self._project.state, schedule_files(self._project), why)
+            self._noted, self._why = 0.0 if last else now, why
 
     def _open(self) -> None:
         scheduler = _Scheduler(
@@ -233,7 +246,7 @@ class Daemon:
         self._children.start(name, due, over)
 
     def _catch_up(self, schedule: Schedule, planned: datetime | None = None) -> None:
-        """Start what came due while nobody was at work; what is too late for it is recorded then.
+        """Start what came due while nobody was at work; what is too late for it is recorded then, and what was cut off.
 
         `planned`: when its file was written, if that is new; what came due since counts.
         """
@@ -241,10 +254,12 @@ class Daemon:
         book = Book(self._database, schedule, self._holder)
         try:
             waiting = book.open(between(schedule.rules, schedule.zone, book.begin(planned or now), now))
+            runs = Lease(self._database, runs_lease(schedule), self._holder)
+            left = waiting or book.left(runs.keeper)  # of a run that died with its machine somebody is to hear now
         except RemedyError as error:
             self._trouble.tell(str(error))
             return
-        if waiting:
+        if left:
             self._start(schedule.name, None)
 
     def _look(self) -> None:

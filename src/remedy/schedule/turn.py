@@ -15,11 +15,12 @@ from msgspec import Struct
 from remedy.errors import InputError, Interrupted, Refused, RemedyError
 from remedy.history import Database, HistoryError
 from remedy.schedule import clock
-from remedy.schedule.book import BY_HAND, DONE, REFUSED, RUNNING, Book, Entry
+from remedy.schedule.away import Away, note_and_tell
+from remedy.schedule.book import BY_HAND, DONE, ENDED_SILENTLY, REFUSED, RUNNING, Book, Entry
 from remedy.schedule.broken import Broken
 from remedy.schedule.decide import SKIPPED, Decision, decide, span
 from remedy.schedule.file import written_at
-from remedy.schedule.lease import Lease
+from remedy.schedule.lease import Lease, runs_lease
 from remedy.schedule.model import PLAY, WAIT, Schedule
 from remedy.schedule.times import Due, between
 
@@ -42,6 +43,10 @@ class Ending(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
 
 
+class _Closed(RemedyError):
+    """The window has closed between the claim and the start."""
+
+
 class World(Struct, frozen=True, kw_only=True):
     """What a turn needs of the world around it; tests bring their own clock."""
 
@@ -62,16 +67,35 @@ class Turn:
         self._schedule = schedule
         self._world = world
         self._book = Book(world.database, schedule, world.holder, world.now)
-        self._lease = Lease(world.database, f"schedule:{schedule.key}", world.holder)
+        self._lease = Lease(world.database, runs_lease(schedule), world.holder)
+        self._claimed: datetime | None = None
+        self._told = False  # of the claimed time: its run is, or was, at work
 
     def due(self, at: datetime | None = None) -> int:
         """Run what is due now, or at a due time; return the exit code, 0 where nothing is to be done."""
+        try:
+            return self._due(at)
+        except HistoryError as error:
+            self._away(error, at)
+            raise
+
+    def _due(self, at: datetime | None) -> int:
         world, schedule = self._world, self._schedule
         now = world.now()
-        story = clock.look(clock.reading_file(world.state, schedule.path))
+        reading = clock.reading_file(world.state, schedule.path)
+        story, away = clock.peek(reading), Away(world.state, schedule.path, schedule.grace)
         written = written_at(schedule.path)
         broken = Broken(world.state, schedule.path, schedule.grace, written)
+
+        def settle() -> None:
+            """Forget what kept anything from starting: it is on record, and until then it must not be lost."""
+            clock.keep(reading, story)
+            broken.over()
+            away.over()
+
         upto = now if at is None else self._checked(at, now)
+        for entry in self._book.cut_off(self._lease.keeper, away.why):
+            self._cut_off(entry, away.why(entry.due))
         begun = self._book.begin(now, schedule.grace, written)
         if back := story.set_back():
             world.say(f"{back}: due times that were handled before that are not handled again")
@@ -84,21 +108,25 @@ class Turn:
         elif not passed:
             world.say(f"{schedule.name}: nothing is due")
         if not passed:
-            broken.over()
+            settle()
         code = 0
         while passed:
             decision = decide(
                 schedule,
                 passed,
                 world.now(),
-                lambda due: broken.why(due) or story.why(due),
+                lambda due: broken.why(due) or away.why(due.at) or story.why(due),
                 self._book.overlaps(passed),
             )
             self._record(decision)
-            broken.over()
             if decision.start is None:
+                if decision.waiting is None:
+                    settle()
                 return code
-            ended = self._start(decision.start, decision.late)
+            claimed = self._book.claim(decision.start.at, decision.late or None)
+            self._claimed, self._told = decision.start.at, not claimed
+            settle()
+            ended = self._start(decision.start) if claimed else self._handled(decision.start.at)
             code = code or ended
             # What came while it was at work: nobody else may have been there to start it.
             since = self._book.begin(world.now())
@@ -120,7 +148,7 @@ class Turn:
         at = now.replace(microsecond=max(now.microsecond, 1)) + timedelta(microseconds=1)
         if not self._book.claim(at, BY_HAND if closed is None else f"{BY_HAND}, although {closed}"):
             raise Refused(f"the schedule '{schedule.name}' was started at this very moment by somebody else")
-        return self._run(at, at + timedelta(days=1))
+        return self._run(at, at + timedelta(days=1), anyway=anyway)
 
     def _soon(self, now: datetime) -> float | None:
         """Return the seconds until a due time that comes while this process ends: no timer starts it a second time."""
@@ -175,10 +203,8 @@ class Turn:
                 f"which opens at {decision.opens:%Y-%m-%dT%H:%M:%SZ}"
             )
 
-    def _start(self, due: Due, late: str) -> int:
+    def _start(self, due: Due) -> int:
         world, schedule = self._world, self._schedule
-        if not self._book.claim(due.at, late or None):
-            return self._handled(due.at)
         try:
             start = due.at + schedule.late_by(due)
             if (left := (start - world.now()).total_seconds()) > 0:
@@ -191,14 +217,18 @@ class Turn:
             self._book.tell(due.at, SKIPPED, reason="interrupted before it began", exit_code=99)
             raise
         if closed is not None:
-            self._book.tell(due.at, SKIPPED, reason=closed)
-            world.ended(Ending(due=due.at, reason=closed))
-            world.say(f"{schedule.name}: {due.at:%Y-%m-%dT%H:%M:%SZ} {SKIPPED}: {closed}")
+            self._closed(due.at, closed)
             return 0
         following = next(schedule.dues(due.at), None)
         return self._run(due.at, due.at + timedelta(days=1) if following is None else following.at)
 
-    def _run(self, at: datetime, until: datetime) -> int:
+    def _closed(self, at: datetime, closed: str) -> None:
+        """Record a claimed time whose window is closed by now."""
+        self._book.tell(at, SKIPPED, reason=closed)
+        self._world.ended(Ending(due=at, reason=closed))
+        self._world.say(f"{self._schedule.name}: {at:%Y-%m-%dT%H:%M:%SZ} {SKIPPED}: {closed}")
+
+    def _run(self, at: datetime, until: datetime, *, anyway: bool = False) -> int:
         """Run a claimed time; `until`: where overlaps wait, no longer than that, nor than the window is open."""
         try:
             if trouble := self._wait(until):
@@ -208,14 +238,27 @@ class Turn:
         except KeyboardInterrupt:
             self._book.tell(at, SKIPPED, reason="interrupted before it began", exit_code=99)
             raise
-        with self._lease.kept():
+        with self._lease.kept(self._lost, self._book.tell_again):
             for entry in self._book.cut_off():
                 self._cut_off(entry)
-            return self._play(at)
+            return self._play(at, anyway)
 
-    def _cut_off(self, entry: Entry) -> None:
+    def _lost(self, holder: str) -> None:
+        self._world.say(f"{self._schedule.name}: another one may begin a run beside this one: {holder}")
+
+    def _away(self, error: HistoryError, at: datetime | None) -> None:
+        """Remember that the history cannot be used, and tell of what therefore does not run, if anything."""
+        world, schedule = self._world, self._schedule
+
+        def tell(due: datetime, reason: str) -> None:
+            if not self._told:
+                world.ended(Ending(due=due, reason=reason, exit_code=error.exit_code))
+
+        note_and_tell(world.state, schedule, error.message, world.now(), self._claimed or at, tell)
+
+    def _cut_off(self, entry: Entry, why: str | None = None) -> None:
         world, run = self._world, f"the run {entry.run}" if entry.run else "it"
-        reason = f"{run} was cut off: its process ended without a word"
+        reason = f"{run} was cut off: {why or ENDED_SILENTLY}"
         world.say(f"{self._schedule.name}: {entry.due:%Y-%m-%dT%H:%M:%SZ} {reason}")
         world.ended(Ending(due=entry.due, reason=reason, exit_code=Interrupted.exit_code))
 
@@ -237,15 +280,23 @@ class Turn:
             world.sleep(_POLL)
         return None
 
-    def _play(self, at: datetime) -> int:
+    def _play(self, at: datetime, anyway: bool) -> int:
         schedule = self._schedule
         began: list[str] = []
+
+        def look() -> None:
+            closed = None if anyway else schedule.opening.closed(self._world.now())
+            if closed is not None:
+                raise _Closed(closed)
 
         def begin(run: str) -> None:
             began.append(run)
             self._tell(at, RUNNING, run=run)
+            look()  # to have all that noted may have taken minutes
+            self._told = True
 
         def end(state: str, code: int, reason: str | None = None) -> None:
+            self._told = True
             try:
                 self._tell(at, state, exit_code=code, reason=reason)
             except HistoryError as error:  # the run is what it is, and its journal tells of it
@@ -257,6 +308,9 @@ class Turn:
         try:
             refuse_expired(schedule, self._world.now())
             code = self._world.play(begin)
+        except _Closed as error:
+            self._closed(at, error.message)
+            return 0
         except RemedyError as error:
             end(REFUSED if isinstance(error, Refused) else DONE, error.exit_code, error.message)
             raise
