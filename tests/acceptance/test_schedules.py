@@ -421,6 +421,13 @@ HEAL = """\
     - name: remove it
       file: {path: /srv/wrong, state: absent}
       when: "'remove' in seen.stdout"
+    - name: look again
+      command: echo full
+      register: again
+      when: "'purge' in seen.stdout"
+    - name: purge it
+      mysql_binlog_purge: {end_writers: true}
+      when: "'purge' in seen.stdout and again.stdout == 'full'"
   verify:
     - command: test -e /srv/mark
       args: {reads: true}
@@ -477,6 +484,11 @@ def _permission(kinds: str = "D, R", most: str = "100%", until: str = "2099-12-3
         (("restart", "remove"), _permission("R"),
          ["its permission is for R only", "perm2: destroys", "[remove it] (D)"]),
         (("restart", "restart"), _permission("D"), ["its permission is for D only", "[restart cron] (R)"]),
+        # It frees space, and ends the sessions that wait for some: both must be permitted.
+        (("purge", "remove"), _permission("D"),
+         ["its permission is for D only",
+          "perm1: perhaps destroys and interrupts mysql_binlog_purge  [purge it] (D R)"]),
+        (("purge", "restart"), _permission("R"), ["its permission is for R only", "[purge it] (D R)"]),
         (("restart", "remove"), _permission(most="50%"),
          ["for at most 50% of 2 hosts, which is 1, and this concerns 2"]),
         (("restart", "remove"), _permission(most="1"), ["for at most 1 of 2 hosts, which is 1, and this concerns 2"]),

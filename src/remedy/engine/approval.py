@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from remedy.engine.guards import KINDS
 from remedy.errors import Refused, RemedyError, Unreachable
 
 PATIENCE = 30.0
@@ -16,8 +17,8 @@ PATIENCE = 30.0
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """One step as the check pass foresaw it: `guarded` says that it destroys or interrupts, "" that it does neither;
-    `attended`, that it is marked ! and nothing that answers by itself may approve it.
+    """One step as the check pass foresaw it: `guarded` says that it destroys ("destructive"), interrupts ("disruptive")
+    or does both, empty that it does neither; `attended`, that it is marked ! and nothing that answers by itself may approve it.
 
     The latter are shown beside the others, never asked about. `means` says what a step comes to where the object's id
     does not. `items` are what a Sweep would take, as {item, reason, size, perhaps count and noun}; `before` and
@@ -28,7 +29,7 @@ class Planned(Struct, frozen=True, kw_only=True):
     """
 
     task: str
-    guarded: str
+    guarded: frozenset[str]
     object: str
     attended: bool = False
     means: str = ""
@@ -47,6 +48,10 @@ class Planned(Struct, frozen=True, kw_only=True):
         """Return what the texts of an approval add to it."""
         return " (!)" if self.attended else ""
 
+    def told(self, words: Mapping[str, str], between: str = " and ") -> str:
+        """Return how it is guarded, in these words."""
+        return between.join(words[kind] for kind in KINDS if kind in self.guarded)
+
 
 Plans = Mapping[str, Sequence[Planned]]
 """The host that is touched to steps, only hosts where something would be destroyed or interrupted."""
@@ -61,7 +66,7 @@ Of steps that are all unknown nobody need be asked yet: it raises Refused where 
 def nobody(plans: Plans) -> None:
     """Refuse: nobody is there to be asked."""
     steps = [
-        f"    {host}: {each.task}: {each.guarded}: {each.object}{each.mark}"
+        f"    {host}: {each.task}: {each.told({kind: kind for kind in KINDS})}: {each.object}{each.mark}"
         for host in plans
         for each in plans[host]
         if each.guarded

@@ -69,10 +69,14 @@ def _sum(plans: Plans) -> str:
     steps = [step for host in plans for step in plans[host]]
     parts = []
     for kind, verb in _VERBS.items():
-        of_kind = [step for step in steps if step.guarded == kind and not step.unknown]
-        items = sum(amount(step.items) if step.items else 1 for step in of_kind)
-        every = [item for step in of_kind for item in step.items or ({},)]
-        freed = sum(step.bytes or 0 for step in of_kind)
+        of_kind = [step for step in steps if kind in step.guarded and not step.unknown]
+        # The list of a step that does both is of what it destroys: whom it may interrupt nobody has counted.
+        own = [step for step in of_kind if kind == "destructive" or "destructive" not in step.guarded]
+        lists = [step.items for step in own]
+        lists += [()] * (len(of_kind) - len(own))
+        items = sum(amount(each) if each else 1 for each in lists)
+        every = [item for each in lists for item in each or ({},)]
+        freed = sum(step.bytes or 0 for step in own)
         if of_kind:
             parts.append(f"{verb} {count(items, noun(every))}" + (f" ({size(freed)})" if freed else ""))
     doubtful = sum(step.unknown for step in steps)
@@ -99,11 +103,11 @@ def _about(step: Planned) -> str:
 
 def _step(host: str, step: Planned) -> list[str]:
     if step.unknown:
-        perhaps = f"  {host}: perhaps {_VERBS[step.guarded]}: {step.object}  [{step.task}]{step.mark}"
+        perhaps = f"  {host}: perhaps {step.told(_VERBS)}: {step.object}  [{step.task}]{step.mark}"
         return [perhaps, f"      not known yet: {step.reason}"]
     what = f": {count(amount(step.items), noun(step.items))}" if step.items else ""
     freed = f", {size(step.bytes)}" if step.bytes else ""
-    lines = [f"  {host}: {_VERBS[step.guarded]} {step.object}{what}{freed}  [{step.task}]{step.mark}"]
+    lines = [f"  {host}: {step.told(_VERBS)} {step.object}{what}{freed}  [{step.task}]{step.mark}"]
     lines += [f"      {step.means}"] if step.means else []
     largest = sorted(step.items, key=lambda item: -(item.get("size") or 0))
     lines += [f"      {_item(item)}" for item in largest[:_ITEMS]]

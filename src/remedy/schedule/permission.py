@@ -37,6 +37,10 @@ class Permission(Struct, frozen=True):
         """Say whether its last day is over, in the schedule's zone."""
         return now.astimezone(zone).date() > self.until
 
+    def covers(self, step: Planned) -> bool:
+        """Say whether it is for all that a step does: one that destroys and interrupts needs both."""
+        return step.guarded <= {KINDS[letter] for letter in self.kinds}
+
     def hosts(self, of: int) -> int:
         """Return on how many hosts of a run's: a share is rounded down."""
         return min(of, int(self.most * of + 1e-9) if self.share else int(self.most))
@@ -75,7 +79,7 @@ class Standing:
         permission = self._permission
         if permission is None:
             raise self._refused("it has no permission for what nobody is there to approve", steps)
-        missing = [(host, step) for host, step in steps if _LETTERS.get(step.guarded) not in permission.kinds]
+        missing = [(host, step) for host, step in steps if not permission.covers(step)]
         if missing:
             has = " and ".join(sorted(permission.kinds))
             raise self._refused(f"its permission is for {has} only", missing)
@@ -92,9 +96,9 @@ class Standing:
 
     def _refused(self, why: str, steps: list[tuple[str, Planned]], hint: str = _GRANT) -> Refused:
         lines = [
-            f"    {host}: {'perhaps ' if step.unknown else ''}{_VERBS.get(step.guarded, step.guarded)} "
+            f"    {host}: {'perhaps ' if step.unknown else ''}{step.told(_VERBS)} "
             f"{step.object}  [{step.task}] "
-            f"({_LETTERS.get(step.guarded, '?')}{'!' if step.attended else ''})"
+            f"({step.told(_LETTERS, ' ')}{'!' if step.attended else ''})"
             for host, step in steps[:_SHOWN]
         ]
         lines += [f"    ... and {len(steps) - _SHOWN} more"] if len(steps) > _SHOWN else []
