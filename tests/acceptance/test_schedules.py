@@ -183,7 +183,9 @@ def test_a_schedule_hands_its_variables_on_and_findings_are_its_exit_code(here: 
         ("playbook: loook\nwhen: daily at 02:00\n",
          "schedules/bad.yml:1:11: no playbook 'loook'\n  did you mean 'look'?"),
         ("playbook: look\ninventory: prd\nwhen: daily at 02:00\n", "schedules/bad.yml:2:12: no inventory 'prd'"),
-        ("playbook: look\nlimit: db1\nwhen: daily at 02:00\n", "schedules/bad.yml:2:8: "),
+        ("playbook: look\nlimit: db1\nwhen: daily at 02:00\n",
+         "schedules/bad.yml:2:8: no host and no group matches 'db1'\n  groups: all, ungrouped; 1 hosts, of which the "
+         "first is box"),
         ("playbook: look\nvars: {limti: 3}\nwhen: daily at 02:00\n",
          "schedules/bad.yml:2:7: 'limti' is no variable of 'look'\n  did you mean 'limit'?"),
         ("playbook: look\nwhen: 0 0 31 2 *\n", "schedules/bad.yml:2:7: '0 0 31 2 *' names days that never come"),
@@ -203,6 +205,41 @@ def test_bad_input_is_refused_when_added(here: Scene, text: str, expected: str) 
     assert expected in done.err
     assert here.run("schedule show bad").code == 5
     assert not list((here.folder / "state").glob("runs/*"))
+
+
+def test_hosts_of_a_play_that_nobody_has(here: Scene) -> None:
+    text = LOOK.replace("hosts: all", "hosts: box:dbz:!lab")
+    here.write({"playbooks/odd.yml": text, "schedules/odd.yml": "playbook: odd\nwhen: daily at 02:00\n"})
+    done = here.run("schedule add odd")
+    assert done.code == 5
+    assert "playbooks/odd.yml:1:10: no host and no group matches 'dbz'\n" in done.err
+    run = here.run("schedule run odd")
+    assert run.code == 0
+    assert "odd.yml:1:10: 'box:dbz:!lab': no host and no group matches 'dbz'; that part is ignored\n" in run.err
+    assert "no host and no group matches 'lab'; nobody is left out for it\n" in run.err
+    here.write({"playbooks/odd.yml": text.replace(":dbz", "")})
+    added = here.run("schedule add odd")
+    assert (added.code, "'lab'; nobody is left out for it" in added.err) == (0, True)
+
+
+@pytest.mark.parametrize("limit", ["box,bxo", "box:!bxo", "box:bxo", "box:&bxo"])
+def test_a_part_of_a_limit_that_nobody_has_is_refused_when_added(here: Scene, limit: str) -> None:
+    here.write({"schedules/bad.yml": f"playbook: look\nwhen: daily at 02:00\nlimit: {limit}\n"})
+    done = here.run("schedule add bad")
+    assert done.code == 5
+    refused = "schedules/bad.yml:3:8: no host and no group matches 'bxo'\n  did you mean 'box'?\n"
+    assert done.err == f"error: {refused}"
+    assert refused in here.run("schedule export bad --cron").err
+
+
+def test_a_limit_of_which_a_part_has_gone_runs_with_the_rest_and_says_so(here: Scene) -> None:
+    here.write({"schedules/nightly.yml": "playbook: look\nlimit: box,gone\nwhen: daily at 02:00\n"})
+    warning = "warning: --limit 'box,gone': no host and no group matches 'gone'; that part is ignored\n"
+    run = here.run("schedule run nightly")
+    assert (run.code, warning in run.err) == (0, True)
+    shown = here.run("schedule show nightly")
+    assert (shown.code, warning in shown.err) == (0, True)
+    assert here.run("diagnose look -l box,gone").err.count(warning) == 1
 
 
 def test_an_end_is_told_where_it_matters(here: Scene) -> None:

@@ -118,9 +118,12 @@ def check(
     flags: Mapping[str, Any],
     now: datetime | None = None,
     credentials: Mapping[str, Path] | None = None,
+    *,
+    complete: bool = True,
 ) -> Checked:
     """Raise InputError for what cannot be run, with its place in the schedule's file.
 
+    `complete`: each part of its limit and of a play's hosts must name somebody; a run goes on with those that do.
     `credentials`: files that a service will be given, by their names for it.
     """
     vet(schedule, now or datetime.now(UTC))
@@ -135,7 +138,7 @@ def check(
             schedule.playbook,
             mode=_mode(schedule),
             flags=_flags(schedule, flags),
-            unattended=_unattended(schedule),
+            unattended=_unattended(schedule, complete=complete),
         )
     except InputError as error:
         if error.where is None:
@@ -216,9 +219,12 @@ def _flags(schedule: Schedule, flags: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _unattended(schedule: Schedule, began: Callable[[str], None] = lambda run: None) -> Unattended:
+def _unattended(
+    schedule: Schedule, began: Callable[[str], None] = lambda run: None, *, complete: bool = False
+) -> Unattended:
     return Unattended(
         approver=lambda hosts: Standing(schedule.name, schedule.permission, hosts),
         began=began,
         vars=schedule.vars,
+        complete=complete,
     )
