@@ -563,3 +563,23 @@ def test_what_is_covered_happens_unattended(
     done = permitted.run(permission)
     assert done.code == 0, done.out + done.err
     assert permitted.marked() == list(permitted.names)
+    # Who allowed this stands in the run, for whoever asks later.
+    (last,) = _show(permitted.scene, "heal")["last"]
+    kinds = {"restart": ("restart cron", "unit:cron.service", "R"), "remove": ("remove it", "file:/srv/wrong", "D")}
+    steps = [(name, *kinds[word]) for name, word in zip(permitted.names, wrong, strict=True) if word in kinds]
+    told = permitted.scene.run(f"history show {last['run']}").out
+    assert "\n  schedule   heal\n" in told
+    assert ("\n  approved   by anna@example.com: the permission of the schedule 'heal' for " in told) == bool(steps)
+    document = json.loads(permitted.scene.run(f"history show {last['run']} --format json").out)["run"]
+    assert document["schedule"] == "heal"
+    assert ("APPROVED: " in done.out) == bool(steps)
+    for name, task, thing, letter in steps:
+        assert f"\n      {name}: {task}: {thing} ({letter})\n" in told
+        assert f"\n    {name}: {task}: {thing} ({letter})\n" in done.out
+    if steps:
+        (approval,) = document["approvals"]
+        assert (approval["by"], approval["until"]) == ("anna@example.com", "2099-12-31")
+        said = [(each["host"], each["task"], each["object"], *each["kinds"]) for each in approval["steps"]]
+        assert sorted(said) == steps
+    else:
+        assert document["approvals"] == []

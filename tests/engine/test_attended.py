@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from msgspec.structs import replace
 
 from remedy.engine.guards import Guard, guarded, perhaps, together
 from remedy.errors import Refused
+from remedy.events import Approved, Changed
 from remedy.modules import find, names
 from remedy.playbook import Task, load
 from remedy.project import Project
+from remedy.report import Question
 from remedy.schedule.permission import Permission, Standing
 from tests.engine import test_doubtful
 from tests.engine.fake import play
@@ -187,3 +190,34 @@ def test_what_destroys_and_interrupts_needs_both(tmp_path: Path, kinds: str, way
     assert "destroys and interrupts " in refused.message
     assert "(D R)" in refused.message
     assert wrote == []
+
+
+def test_on_whose_word_it_happened_is_told_before_it_does(tmp_path: Path) -> None:
+    standing = Standing("nightly", EVERYTHING, 2)
+    tail = f"{LEFT_OUT}    - {{docker_prune: {{}}, when: looked.rc == 0}}\n"
+    played = play(tmp_path, HEAD + tail, hosts=2, behaviour=sweeping, yes=False, approver=standing)
+    assert played.code == 0
+    told = played.memory.of(Approved)
+    assert {(each.by, each.schedule, *each.kinds, each.at_most, each.until) for each in told} == {
+        ("anna@example.com", "nightly", "D", "R", "100%", "2099-12-31")
+    }
+    assert {each["host"] for each in told[0].steps if each["perhaps"]} == {"h1", "h2"}
+    assert all(each["kinds"] == ["D"] for event in told for each in event.steps)
+    # What could only be foreseen as perhaps is approved once more, when it comes to it.
+    assert {each["host"] for event in told[1:] for each in event.steps if not each["perhaps"]} == {"h1", "h2"}
+    events = [type(event) for event in played.memory.events]
+    assert events.index(Approved) < events.index(Changed)
+
+
+def test_whoever_is_asked_is_named(tmp_path: Path) -> None:
+    class Page:
+        def ask(self, text: str, stop: threading.Event) -> bool:
+            return True
+
+    asking = Question(Page(), threading.Event(), by="root@ops")
+    played = play(tmp_path, HEAD + WAYS["for sure"], behaviour=sweeping, yes=False, approver=asking)
+    assert played.code == 0
+    (told,) = played.memory.of(Approved)
+    assert (told.by, told.schedule, told.kinds, told.until) == ("root@ops", "", [], "")
+    assert [(each["host"], each["object"]) for each in told.steps] == [("h1", "docker:/run/docker.sock")]
+    assert play(tmp_path, HEAD + WAYS["for sure"], behaviour=sweeping, yes=True).memory.of(Approved) == []

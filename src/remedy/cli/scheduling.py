@@ -223,6 +223,7 @@ def _unattended(
     schedule: Schedule, began: Callable[[str], None] = lambda run: None, *, complete: bool = False
 ) -> Unattended:
     return Unattended(
+        schedule=schedule.name,
         approver=lambda hosts: Standing(schedule.name, schedule.permission, hosts),
         began=began,
         vars=schedule.vars,

@@ -83,12 +83,13 @@ class Login(Struct, frozen=True, kw_only=True):
 
 
 class Unattended(Struct, frozen=True, kw_only=True):
-    """A run that nobody watches: who answers for it, given the number of its hosts, and who is told its id.
+    """A run that nobody watches: whose, who answers for it, given the number of its hosts, and who is told its id.
 
     `vars` are extra variables that stand in a file. `complete`: a part of `limit` or `hosts` that names nobody is an
     error, not only a warning.
     """
 
+    schedule: str
     approver: Callable[[int], Approver]
     began: Callable[[str], None]
     vars: Map
@@ -235,8 +236,9 @@ class Session(Struct, frozen=True, kw_only=True):
             approver=(
                 self.unattended.approver(len(hosts))
                 if self.unattended
-                else Question(page if somebody_is_there() else None, stop, self.secrets.mask)
+                else Question(page if somebody_is_there() else None, stop, self.secrets.mask, by=me())
             ),
+            schedule=self.unattended.schedule if self.unattended else "",
             stop=stop,
             decrypt=self.vault.open if self.vault else None,
             sources=self.sources,

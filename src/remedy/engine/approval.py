@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from remedy.engine.guards import KINDS
 from remedy.errors import Refused, RemedyError, Unreachable
+from remedy.events import Approved
 
 PATIENCE = 30.0
 """Seconds after which hosts whose diagnose and check pass have not ended are left out."""
@@ -18,7 +19,8 @@ PATIENCE = 30.0
 
 class Planned(Struct, frozen=True, kw_only=True):
     """One step as the check pass foresaw it: `guarded` says that it destroys ("destructive"), interrupts ("disruptive")
-    or does both, empty that it does neither; `attended`, that it is marked ! and nothing that answers by itself may approve it.
+    or does both, empty that it does neither; `attended`, that it is marked ! and nothing that answers by itself may
+    approve it.
 
     The latter are shown beside the others, never asked about. `means` says what a step comes to where the object's id
     does not. `items` are what a Sweep would take, as {item, reason, size, perhaps count and noun}; `before` and
@@ -56,10 +58,34 @@ class Planned(Struct, frozen=True, kw_only=True):
 Plans = Mapping[str, Sequence[Planned]]
 """The host that is touched to steps, only hosts where something would be destroyed or interrupted."""
 
-Approver = Callable[[Plans], None]
+
+class Leave(Struct, frozen=True, kw_only=True):
+    """On whose word a plan happens; the rest only where that person had granted it ahead: see events.Approved."""
+
+    by: str
+    schedule: str = ""
+    kinds: tuple[str, ...] = ()
+    at_most: str = ""
+    until: str = ""
+
+    def event(self, play: str, plans: Plans) -> Approved:
+        """Return what the journal holds of it."""
+        return Approved(
+            play=play,
+            by=self.by,
+            steps=[_said_to(host, step) for host in plans for step in plans[host] if step.guarded],
+            schedule=self.schedule,
+            kinds=list(self.kinds),
+            at_most=self.at_most,
+            until=self.until,
+        )
+
+
+Approver = Callable[[Plans], Leave | None]
 """Shows plans to whoever may approve them, one call at a time; raises Refused where the answer is no.
 
-Of steps that are all unknown nobody need be asked yet: it raises Refused where nobody will be there later.
+Of steps that are all unknown nobody need be asked yet: it raises Refused where nobody will be there later, and returns
+None where somebody will.
 """
 
 
@@ -84,10 +110,13 @@ class Approval:
         approver: Approver,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
+        told: Callable[[Leave, Plans], None] = lambda leave, plans: None,
     ) -> None:
+        """`told` hears of each yes, before anything is done on it."""
         self._missing = set(hosts)
         self._plans: dict[str, Sequence[Planned]] = {}
         self._approver = approver
+        self._told = told
         self._patience = patience
         self._clock = clock
         self._until = clock() + patience
@@ -155,7 +184,7 @@ class Approval:
             return None
         with self._changed:
             try:
-                self._approver({host: (step,)})
+                self._approve({host: (step,)})
             except Refused as refused:
                 if self.later is None:
                     self.later = Refused(
@@ -164,6 +193,11 @@ class Approval:
                     )
                 return refused.message
         return None
+
+    def _approve(self, plans: Plans) -> None:
+        leave = self._approver(plans)
+        if leave is not None:
+            self._told(leave, plans)
 
     def _by_touched(self) -> dict[str, list[Planned]]:
         plans: dict[str, list[Planned]] = {}
@@ -177,7 +211,7 @@ class Approval:
         refusal: RemedyError | None = Refused("nobody approved it: the question could not be asked")
         try:
             if plans:
-                self._approver(plans)
+                self._approve(plans)
             refusal = None
         except RemedyError as error:
             refusal = error
@@ -186,6 +220,11 @@ class Approval:
                 self._refusal = refusal
                 self._answered = True
                 self._changed.notify_all()
+
+
+def _said_to(host: str, step: Planned) -> dict[str, Any]:
+    kinds = [letter for kind, letter in KINDS.items() if kind in step.guarded]
+    return {"host": host, "task": step.task, "object": step.object, "kinds": kinds, "perhaps": step.unknown}
 
 
 def _guarded(steps: Sequence[Planned]) -> bool:

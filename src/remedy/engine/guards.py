@@ -12,8 +12,8 @@ from remedy.modules.parameters import by_name, defaults, has_template
 from remedy.playbook import Include, Node, Play, Task, walk
 from remedy.template import UnknownValue
 
-KINDS = ("destructive", "disruptive")
-"""How a step may be guarded, in the order in which texts name it."""
+KINDS = {"destructive": "D", "disruptive": "R"}
+"""How a step may be guarded, and the letter for it, in the order in which texts name them."""
 
 Render = Callable[[Any], Any]
 """Renders a value of a task; raises UnknownValue where check mode cannot know it."""

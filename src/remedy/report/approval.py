@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from remedy.engine.approval import Planned, Plans
+from remedy.engine.approval import Leave, Planned, Plans
 from remedy.errors import Refused
 from remedy.report.states import amount, noun, states
 from remedy.report.text import count, safe, size, some
@@ -28,22 +28,25 @@ class Page(Protocol):
 class Question:
     """Asks the operator; without a `page` (no terminal) it refuses, with the same text. Called from any thread.
 
-    `mask` takes secrets out of the text: it shows the states of what changes, too.
+    `mask` takes secrets out of the text: it shows the states of what changes, too. `by` is who is asked.
     """
 
-    def __init__(self, page: Page | None, stop: threading.Event, mask: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, page: Page | None, stop: threading.Event, mask: Callable[[str], str] = str, by: str = "the operator"
+    ) -> None:
         self._page = page
         self._stop = stop
         self._mask = mask
+        self._by = by
         self._turn = threading.Lock()
 
-    def __call__(self, plans: Plans) -> None:
-        """Return where the plans are approved; raise Refused where they are not.
+    def __call__(self, plans: Plans) -> Leave | None:
+        """Return on whose word where the plans are approved; raise Refused where they are not.
 
         Of steps that are all unknown nobody is asked yet, if there is somebody to be asked when it comes to them.
         """
         if self._page is not None and all(step.unknown for host in plans for step in plans[host] if step.guarded):
-            return
+            return None
         text = self._mask(describe(plans))
         with self._turn:
             if self._page is None:
@@ -53,6 +56,7 @@ class Question:
                 )
             if not self._page.ask(text, self._stop):
                 raise Refused("not approved; nothing was destroyed or interrupted")
+        return Leave(by=self._by)
 
 
 def describe(plans: Plans) -> str:

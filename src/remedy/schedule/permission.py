@@ -7,11 +7,11 @@ from datetime import date, datetime, tzinfo
 
 from msgspec import Struct
 
-from remedy.engine.approval import Planned, Plans
+from remedy.engine.approval import Leave, Planned, Plans
+from remedy.engine.guards import KINDS as _LETTERS
 from remedy.errors import Refused
 
-KINDS = {"D": "destructive", "R": "disruptive"}
-_LETTERS = {name: letter for letter, name in KINDS.items()}
+KINDS = {letter: kind for kind, letter in _LETTERS.items()}
 _VERBS = {"destructive": "destroys", "disruptive": "interrupts"}
 _SHOWN = 8
 _GRANT = "grant it in its file (permission: {kinds, at_most, until, by}), or play it by hand"
@@ -69,11 +69,11 @@ class Standing:
         self._touched: set[str] = set()
         self._turn = threading.Lock()
 
-    def __call__(self, plans: Plans) -> None:
-        """Return where every step is covered; raise Refused naming those that are not."""
+    def __call__(self, plans: Plans) -> Leave | None:
+        """Return whose permission covers every step, None where no step needs one; raise Refused naming the others."""
         steps = [(host, step) for host in plans for step in plans[host] if step.guarded]
         if not steps:
-            return
+            return None
         if attended := [(host, step) for host, step in steps if step.attended]:
             raise self._refused("what is marked ! never runs unattended", attended, hint=_BY_HAND)
         permission = self._permission
@@ -93,6 +93,13 @@ class Standing:
                     steps,
                 )
             self._touched = touched
+        return Leave(
+            by=permission.by,
+            schedule=self._schedule,
+            kinds=tuple(sorted(permission.kinds)),
+            at_most=permission.at_most,
+            until=str(permission.until),
+        )
 
     def _refused(self, why: str, steps: list[tuple[str, Planned]], hint: str = _GRANT) -> Refused:
         lines = [
