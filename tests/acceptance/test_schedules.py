@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -324,6 +325,69 @@ def test_a_file_that_broke_is_a_failure_of_its_unit_and_hides_nothing(here: Scen
     assert (by_hand.code, "what is due" in by_hand.err) == (5, False)
     gone = here.run("schedule run nigthly --due now")
     assert (gone.code, "what is due" in gone.err) == (5, False)
+
+
+REMOVE = """\
+- hosts: all
+  gather_facts: false
+  runbook: {severity: P2}
+  diagnose:
+    - stat: {path: "{{ precious }}"}
+      register: seen
+    - finding: {id: there, severity: P2, title: it is there}
+      when: seen.stat.exists
+  tasks:
+    - file: {path: "{{ precious }}", state: absent}
+  verify:
+    - assert: {that: true}
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "state", "reason"),
+    [
+        ("pause", 0, "skipped", "paused: since "),
+        ("remove", 0, "skipped", "its file was removed meanwhile"),
+        ("break", 5, "skipped", "its file could not be used: schedules/nightly.yml:3:7: when: "),
+        ("revoke", 3, "refused", "the schedule 'nightly' may not do this: its permission is for R only"),
+        ("withdraw", 3, "refused", "the schedule 'nightly' may not do this: it has no permission"),
+        ("nothing", 0, "done", None),
+    ],
+)
+def test_what_is_done_to_a_schedule_that_waits_for_its_moment_counts(
+    here: Scene, monkeypatch: pytest.MonkeyPatch, does: str, code: int, state: str, reason: str | None
+) -> None:
+    precious = here.folder / "precious"
+    precious.write_text("x")
+    permission = "permission: {kinds: [D], at_most: 1, until: 2099-12-31, by: anna}\n"
+    text = "playbook: gone\nmode: play\nwhen: every 1 minute\njitter: 20h\n"
+    text += f"vars: {{precious: {precious}}}\n"
+    here.write({"playbooks/gone.yml": REMOVE, "schedules/nightly.yml": text + permission})
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if does in ("pause", "remove"):
+            assert here.run(f"schedule {does} nightly").code == 0
+        elif does == "break":
+            here.write({"schedules/nightly.yml": text.replace("every 1 minute", "x") + permission})
+        elif does != "nothing":
+            less = permission.replace("[D]", "[R]") if does == "revoke" else ""
+            here.write({"schedules/nightly.yml": text + less})
+
+    monkeypatch.setattr("remedy.cli.scheduling.time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("remedy.schedule.turn.written_at", lambda path: None)  # long before what is due
+    done = here.run("schedule run nightly --due now")
+    assert len(waited) == 1, done.err
+    assert done.code == code, done.err
+    assert precious.exists() == (does != "nothing")
+    if reason is not None:
+        assert reason in done.err
+    if does in ("remove", "break"):
+        here.write({"schedules/nightly.yml": text + permission})
+    last = _show(here)["last"][0]
+    assert (last["state"], last["exit_code"]) == (state, None if does in ("pause", "remove") else code)
+    assert reason is None or reason in last["reason"]
 
 
 def test_a_file_from_elsewhere_is_added_whole_or_not_at_all(here: Scene) -> None:

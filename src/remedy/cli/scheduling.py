@@ -183,13 +183,19 @@ def world(
     project: Project, database: Database, schedule: Schedule, flags: Mapping[str, Any], *, by_hand: bool
 ) -> World:
     """Return what a turn of a schedule needs: its run is that of `remedy play` or `remedy diagnose`."""
+    name, now = schedule.name, schedule
+
+    def again() -> Schedule:
+        nonlocal now
+        now = named(project, name)
+        return now
 
     def play(began: Callable[[str], None]) -> int:
         return play_named(
-            schedule.playbook,
-            mode=_mode(schedule),
-            flags=_flags(schedule, flags),
-            unattended=_unattended(schedule, began),
+            now.playbook,
+            mode=_mode(now),
+            flags=_flags(now, flags),
+            unattended=_unattended(now, began),
         )
 
     # As in a run: what is told to end while it waits says so, and its due time is not left open.
@@ -202,7 +208,8 @@ def world(
         play=play,
         say=say,
         sleep=time.sleep,
-        ended=teller(schedule, project, flags, say),
+        again=again,
+        ended=lambda ending: teller(now, project, flags, say)(ending),
     )
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from remedy.errors import InputError, Interrupted, Refused, RemedyError
+from remedy.errors import InputError, Interrupted, Refused, RemedyError, first_of
 from remedy.history import Database, HistoryError
 from remedy.schedule import clock
 from remedy.schedule.book import BY_HAND, DONE, REFUSED, RUNNING, Book, Entry
-from remedy.schedule.broken import Broken
+from remedy.schedule.broken import Broken, note
 from remedy.schedule.decide import SKIPPED, Decision, decide, span
 from remedy.schedule.file import written_at
 from remedy.schedule.lease import Lease
@@ -51,6 +51,8 @@ class World(Struct, frozen=True, kw_only=True):
     play: Play
     say: Callable[[str], None]
     sleep: Callable[[float], None]
+    again: Callable[[], Schedule] | None = None
+    """Reads the schedule's file once more; what is played and told from then on is what it says."""
     ended: Callable[[Ending], None] = lambda ending: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -63,6 +65,8 @@ class Turn:
         self._world = world
         self._book = Book(world.database, schedule, world.holder, world.now)
         self._lease = Lease(world.database, f"schedule:{schedule.key}", world.holder)
+        self._by_hand = self._anyway = False
+        self._over = False  # nothing more may start: the file is not what it was, or somebody ends this process
 
     def due(self, at: datetime | None = None) -> int:
         """Run what is due now, or at a due time; return the exit code, 0 where nothing is to be done."""
@@ -78,6 +82,9 @@ class Turn:
         passed = self._book.open(between(schedule.rules, schedule.zone, begun, upto))
         if at is None and not passed and (soon := self._soon(now)) is not None:
             world.sleep(soon)
+            if why := self._reread():
+                world.say(f"{schedule.name}: {why}")
+                return 0
             passed = self._book.open(between(schedule.rules, schedule.zone, begun, world.now()))
         if at is not None and (not passed or passed[-1].at != upto):
             self._handled(upto)
@@ -88,7 +95,7 @@ class Turn:
         code = 0
         while passed:
             decision = decide(
-                schedule,
+                self._schedule,
                 passed,
                 world.now(),
                 lambda due: broken.why(due) or story.why(due),
@@ -98,8 +105,15 @@ class Turn:
             broken.over()
             if decision.start is None:
                 return code
-            ended = self._start(decision.start, decision.late)
-            code = code or ended
+            try:
+                code = first_of(code, self._start(decision.start, decision.late))
+            except RemedyError as error:
+                if first_of(code, error.exit_code) == error.exit_code:
+                    raise
+                world.say(f"{schedule.name}: {error}")  # an earlier run of this turn ended worse
+                return code
+            if self._over:
+                return code
             # What came while it was at work: nobody else may have been there to start it.
             since = self._book.begin(world.now())
             passed = self._book.open(between(schedule.rules, schedule.zone, since, world.now()))
@@ -115,6 +129,7 @@ class Turn:
                 f"the schedule '{schedule.name}' does not run now: {closed}",
                 hint="--anyway runs it all the same; its permission holds in any case",
             )
+        self._by_hand, self._anyway = True, anyway
         self._book.begin(now)
         # Never a due time's moment, nor that at which the plan was first seen.
         at = now.replace(microsecond=max(now.microsecond, 1)) + timedelta(microseconds=1)
@@ -186,14 +201,10 @@ class Turn:
                     f"{schedule.name}: due at {due.at:%H:%M:%S} UTC, starts {span(start - due.at)} later (jitter)"
                 )
                 world.sleep(left)
-            closed = schedule.opening.closed(world.now())
         except KeyboardInterrupt:
             self._book.tell(due.at, SKIPPED, reason="interrupted before it began", exit_code=99)
             raise
-        if closed is not None:
-            self._book.tell(due.at, SKIPPED, reason=closed)
-            world.ended(Ending(due=due.at, reason=closed))
-            world.say(f"{schedule.name}: {due.at:%Y-%m-%dT%H:%M:%SZ} {SKIPPED}: {closed}")
+        if not self._still(due.at):
             return 0
         following = next(schedule.dues(due.at), None)
         return self._run(due.at, due.at + timedelta(days=1) if following is None else following.at)
@@ -212,6 +223,52 @@ class Turn:
             for entry in self._book.cut_off():
                 self._cut_off(entry)
             return self._play(at)
+
+    def _still(self, at: datetime) -> bool:
+        """Read the file again, and say whether a claimed time may still start: who waits may wait for a day.
+
+        What it says now counts, its permission too. Why it may not is recorded and told; raises InputError where the
+        file cannot be used, Refused where somebody has started it by hand.
+        """
+        try:
+            why = self._reread()
+        except InputError as error:
+            self._leave(at, f"its file could not be used: {error.where}: {error.message}", error.exit_code)
+            raise
+        schedule = self._schedule
+        if why is None and not self._anyway:
+            why = None if schedule.paused is None else f"paused: {schedule.paused}"
+            why = why or schedule.opening.closed(self._world.now())
+        return why is None or self._leave(at, why)
+
+    def _reread(self) -> str | None:
+        """Read the file again; return why nothing of it may start any more. Raises InputError where it is broken."""
+        world, before = self._world, self._schedule
+        if world.again is None:
+            return None
+        try:
+            self._schedule = world.again()
+        except InputError as error:
+            self._over = True
+            if not before.path.exists():
+                return "its file was removed meanwhile"
+            note(world.state, before.path, f"{error.where}: {error.message}")
+            raise
+        if self._schedule.planned != before.planned and not self._by_hand:
+            self._over = True  # the next turn sees to its new due times
+            return f"its times were changed meanwhile: {self._schedule.planned}"
+        return None
+
+    def _leave(self, at: datetime, reason: str, code: int | None = None) -> bool:
+        """Record and tell that a claimed time does not run after all; return False."""
+        world, name = self._world, self._schedule.name
+        code = Refused.exit_code if code is None and self._by_hand else code
+        self._tell(at, SKIPPED, reason=reason, exit_code=code)
+        world.ended(Ending(due=at, reason=reason, exit_code=code))
+        world.say(f"{name}: {at:%Y-%m-%dT%H:%M:%SZ} {SKIPPED}: {reason}")
+        if code == Refused.exit_code:
+            raise Refused(f"the schedule '{name}' does not run now: {reason}")
+        return False
 
     def _cut_off(self, entry: Entry) -> None:
         world, run = self._world, f"the run {entry.run}" if entry.run else "it"
@@ -251,9 +308,17 @@ class Turn:
             except HistoryError as error:  # the run is what it is, and its journal tells of it
                 self._world.say(f"{schedule.name}: how it ended is not in the history: {error.message}")
             run = began[-1] if began else None
-            self._world.ended(Ending(due=at, run=run, reason=reason, exit_code=code))
+            try:
+                self._world.ended(Ending(due=at, run=run, reason=reason, exit_code=code))
+            except KeyboardInterrupt:
+                # The run is over and recorded: whoever ends this process now ends the telling, and no other run begins.
+                self._over = True
+                self._world.say(f"{schedule.name}: told to end while it told how the run ended; not all may know")
 
         self._tell(at, RUNNING)
+        if not self._still(at):
+            return 0
+        schedule = self._schedule
         try:
             refuse_expired(schedule, self._world.now())
             code = self._world.play(begin)
