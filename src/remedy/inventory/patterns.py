@@ -85,8 +85,12 @@ def unmatched(parts: Iterable[str], hosts: Iterable[str], groups: Mapping[str, G
 
     `select` leaves them aside where another part finds somebody, as Ansible does.
     """
-    known = list(hosts)
-    return [part for part in parts if _match(part.lstrip("!&") or part, known, groups) is None]
+    known = dict.fromkeys(hosts)
+    return [
+        part
+        for part in parts
+        if (bare := part.lstrip("!&") or part) not in known and _match(bare, list(known), groups) is None
+    ]
 
 
 def nobody(part: str, hosts: Iterable[str], groups: Mapping[str, Group]) -> InputError:
