@@ -45,6 +45,15 @@ REASONS = {
 """Why a host could not be worked on: the machine-readable word, and what it means."""
 
 
+EXIT_CODES = (1, 5, 99, 3, 4, 2, 11, 10, 0)
+"""Of several that apply the first one counts."""
+
+
+def first_of(*codes: int) -> int:
+    """Return the exit code of what has ended with all of these; one that is not known is a fault of remedy's own."""
+    return min(codes, key=lambda code: EXIT_CODES.index(code) if code in EXIT_CODES else 0)
+
+
 class Position(Struct, frozen=True):
     """A place in a file the user wrote; line and column count from 1, 0 where unknown."""
 

@@ -26,7 +26,8 @@ class RunStarted(Event, frozen=True, kw_only=True):
     """A run begins; `mode` is apply, check, diagnose or rollback; `hosts` in inventory order.
 
     `inventory` is as it was named; `sources` are the same inventories as absolute paths, or as lists of hosts.
-    `started_in` is the folder that a relative `playbook` is seen from.
+    `started_in` is the folder that a relative `playbook` is seen from. `schedule` is whose run it is, "" where it is
+    nobody's but the user's.
     """
 
     run: str
@@ -38,6 +39,7 @@ class RunStarted(Event, frozen=True, kw_only=True):
     arguments: list[str]
     sources: list[str] = field(default_factory=list)
     started_in: str = ""
+    schedule: str = ""
 
 
 class PlayStarted(Event, frozen=True, kw_only=True):
@@ -82,6 +84,23 @@ class RoundTrips(Event, frozen=True, kw_only=True):
     host: str
     setup_trips: int
     round_trips: int
+
+
+class Approved(Event, frozen=True, kw_only=True):
+    """Somebody has said yes to what is destroyed (D) or interrupted (R) next: who was asked, or who had granted it.
+
+    `by` is that person. `schedule` names the schedule whose permission it was, which is for these `kinds` (D, R), for
+    `at_most` so many hosts and `until` that day; "" and empty where somebody was asked. `steps` are what it was said
+    to, as {host, task, object, kinds, perhaps}; `perhaps`: the check pass could not tell whether it would happen.
+    """
+
+    play: str
+    by: str
+    steps: list[dict[str, Any]]
+    schedule: str = ""
+    kinds: list[str] = field(default_factory=list)
+    at_most: str = ""
+    until: str = ""
 
 
 class TaskStarted(Event, frozen=True, kw_only=True):

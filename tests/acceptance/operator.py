@@ -142,12 +142,13 @@ class Operator:
                 code = int(str(ended.code))
         return finished(code, out.getvalue(), err.getvalue())
 
-    def scheduled(self, playbook: str, limit: str, **variables: Any) -> Result:
-        """Run a schedule now whose permission is for everything that one can be for."""
-        permission = {"kinds": ["D", "R"], "at_most": "100%", "until": "2099-12-31", "by": "anna@example.com"}
+    def scheduled(self, playbook: str, limit: str, kinds: Sequence[str] = ("D", "R"), **variables: Any) -> Result:
+        """Run a schedule now whose permission is for these kinds of step, mostly for all that one can be for."""
+        granted = {"kinds": [*kinds], "at_most": "100%", "until": "2099-12-31", "by": "anna@example.com"}
+        permission = {"permission": granted} if kinds else {}
         words = {"playbook": playbook, "inventory": "hosts", "limit": limit, "mode": "play", "when": "@daily"}
         given = {"vars": variables} if variables else {}
-        written = {**words, **given, "permission": permission}
+        written = {**words, **given, **permission}
         self.write(f"schedules/{playbook}.yml", yaml.safe_dump(written, sort_keys=False))
         return self.here("schedule", "run", playbook)
 
@@ -181,6 +182,10 @@ class Operator:
         finally:
             if terminal:
                 os.close(terminal.inside)
+
+    def named(self, plays: list[dict[str, Any]]) -> str:
+        """Write a playbook and return its path."""
+        return self._named(f"{yaml.safe_dump(plays, sort_keys=False)}\n")
 
     def journal(self) -> bytes:
         """Return every byte that the runs have kept on this machine."""

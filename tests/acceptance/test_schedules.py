@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -183,7 +184,9 @@ def test_a_schedule_hands_its_variables_on_and_findings_are_its_exit_code(here: 
         ("playbook: loook\nwhen: daily at 02:00\n",
          "schedules/bad.yml:1:11: no playbook 'loook'\n  did you mean 'look'?"),
         ("playbook: look\ninventory: prd\nwhen: daily at 02:00\n", "schedules/bad.yml:2:12: no inventory 'prd'"),
-        ("playbook: look\nlimit: db1\nwhen: daily at 02:00\n", "schedules/bad.yml:2:8: "),
+        ("playbook: look\nlimit: db1\nwhen: daily at 02:00\n",
+         "schedules/bad.yml:2:8: no host and no group matches 'db1'\n  groups: all, ungrouped; 1 hosts, of which the "
+         "first is box"),
         ("playbook: look\nvars: {limti: 3}\nwhen: daily at 02:00\n",
          "schedules/bad.yml:2:7: 'limti' is no variable of 'look'\n  did you mean 'limit'?"),
         ("playbook: look\nwhen: 0 0 31 2 *\n", "schedules/bad.yml:2:7: '0 0 31 2 *' names days that never come"),
@@ -203,6 +206,41 @@ def test_bad_input_is_refused_when_added(here: Scene, text: str, expected: str) 
     assert expected in done.err
     assert here.run("schedule show bad").code == 5
     assert not list((here.folder / "state").glob("runs/*"))
+
+
+def test_hosts_of_a_play_that_nobody_has(here: Scene) -> None:
+    text = LOOK.replace("hosts: all", "hosts: box:dbz:!lab")
+    here.write({"playbooks/odd.yml": text, "schedules/odd.yml": "playbook: odd\nwhen: daily at 02:00\n"})
+    done = here.run("schedule add odd")
+    assert done.code == 5
+    assert "playbooks/odd.yml:1:10: no host and no group matches 'dbz'\n" in done.err
+    run = here.run("schedule run odd")
+    assert run.code == 0
+    assert "odd.yml:1:10: 'box:dbz:!lab': no host and no group matches 'dbz'; that part is ignored\n" in run.err
+    assert "no host and no group matches 'lab'; nobody is left out for it\n" in run.err
+    here.write({"playbooks/odd.yml": text.replace(":dbz", "")})
+    added = here.run("schedule add odd")
+    assert (added.code, "'lab'; nobody is left out for it" in added.err) == (0, True)
+
+
+@pytest.mark.parametrize("limit", ["box,bxo", "box:!bxo", "box:bxo", "box:&bxo"])
+def test_a_part_of_a_limit_that_nobody_has_is_refused_when_added(here: Scene, limit: str) -> None:
+    here.write({"schedules/bad.yml": f"playbook: look\nwhen: daily at 02:00\nlimit: {limit}\n"})
+    done = here.run("schedule add bad")
+    assert done.code == 5
+    refused = "schedules/bad.yml:3:8: no host and no group matches 'bxo'\n  did you mean 'box'?\n"
+    assert done.err == f"error: {refused}"
+    assert refused in here.run("schedule export bad --cron").err
+
+
+def test_a_limit_of_which_a_part_has_gone_runs_with_the_rest_and_says_so(here: Scene) -> None:
+    here.write({"schedules/nightly.yml": "playbook: look\nlimit: box,gone\nwhen: daily at 02:00\n"})
+    warning = "warning: --limit 'box,gone': no host and no group matches 'gone'; that part is ignored\n"
+    run = here.run("schedule run nightly")
+    assert (run.code, warning in run.err) == (0, True)
+    shown = here.run("schedule show nightly")
+    assert (shown.code, warning in shown.err) == (0, True)
+    assert here.run("diagnose look -l box,gone").err.count(warning) == 1
 
 
 def test_an_end_is_told_where_it_matters(here: Scene) -> None:
@@ -287,6 +325,69 @@ def test_a_file_that_broke_is_a_failure_of_its_unit_and_hides_nothing(here: Scen
     assert (by_hand.code, "what is due" in by_hand.err) == (5, False)
     gone = here.run("schedule run nigthly --due now")
     assert (gone.code, "what is due" in gone.err) == (5, False)
+
+
+REMOVE = """\
+- hosts: all
+  gather_facts: false
+  runbook: {severity: P2}
+  diagnose:
+    - stat: {path: "{{ precious }}"}
+      register: seen
+    - finding: {id: there, severity: P2, title: it is there}
+      when: seen.stat.exists
+  tasks:
+    - file: {path: "{{ precious }}", state: absent}
+  verify:
+    - assert: {that: true}
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "state", "reason"),
+    [
+        ("pause", 0, "skipped", "paused: since "),
+        ("remove", 0, "skipped", "its file was removed meanwhile"),
+        ("break", 5, "skipped", "its file could not be used: schedules/nightly.yml:3:7: when: "),
+        ("revoke", 3, "refused", "the schedule 'nightly' may not do this: its permission is for R only"),
+        ("withdraw", 3, "refused", "the schedule 'nightly' may not do this: it has no permission"),
+        ("nothing", 0, "done", None),
+    ],
+)
+def test_what_is_done_to_a_schedule_that_waits_for_its_moment_counts(
+    here: Scene, monkeypatch: pytest.MonkeyPatch, does: str, code: int, state: str, reason: str | None
+) -> None:
+    precious = here.folder / "precious"
+    precious.write_text("x")
+    permission = "permission: {kinds: [D], at_most: 1, until: 2099-12-31, by: anna}\n"
+    text = "playbook: gone\nmode: play\nwhen: every 1 minute\njitter: 20h\n"
+    text += f"vars: {{precious: {precious}}}\n"
+    here.write({"playbooks/gone.yml": REMOVE, "schedules/nightly.yml": text + permission})
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if does in ("pause", "remove"):
+            assert here.run(f"schedule {does} nightly").code == 0
+        elif does == "break":
+            here.write({"schedules/nightly.yml": text.replace("every 1 minute", "x") + permission})
+        elif does != "nothing":
+            less = permission.replace("[D]", "[R]") if does == "revoke" else ""
+            here.write({"schedules/nightly.yml": text + less})
+
+    monkeypatch.setattr("remedy.cli.scheduling.time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("remedy.schedule.turn.written_at", lambda path: None)  # long before what is due
+    done = here.run("schedule run nightly --due now")
+    assert len(waited) == 1, done.err
+    assert done.code == code, done.err
+    assert precious.exists() == (does != "nothing")
+    if reason is not None:
+        assert reason in done.err
+    if does in ("remove", "break"):
+        here.write({"schedules/nightly.yml": text + permission})
+    last = _show(here)["last"][0]
+    assert (last["state"], last["exit_code"]) == (state, None if does in ("pause", "remove") else code)
+    assert reason is None or reason in last["reason"]
 
 
 def test_a_file_from_elsewhere_is_added_whole_or_not_at_all(here: Scene) -> None:
@@ -421,6 +522,13 @@ HEAL = """\
     - name: remove it
       file: {path: /srv/wrong, state: absent}
       when: "'remove' in seen.stdout"
+    - name: look again
+      command: echo full
+      register: again
+      when: "'purge' in seen.stdout"
+    - name: purge it
+      mysql_binlog_purge: {end_writers: true}
+      when: "'purge' in seen.stdout and again.stdout == 'full'"
   verify:
     - command: test -e /srv/mark
       args: {reads: true}
@@ -477,6 +585,11 @@ def _permission(kinds: str = "D, R", most: str = "100%", until: str = "2099-12-3
         (("restart", "remove"), _permission("R"),
          ["its permission is for R only", "perm2: destroys", "[remove it] (D)"]),
         (("restart", "restart"), _permission("D"), ["its permission is for D only", "[restart cron] (R)"]),
+        # It frees space, and ends the sessions that wait for some: both must be permitted.
+        (("purge", "remove"), _permission("D"),
+         ["its permission is for D only",
+          "perm1: perhaps destroys and interrupts mysql_binlog_purge  [purge it] (D R)"]),
+        (("purge", "restart"), _permission("R"), ["its permission is for R only", "[purge it] (D R)"]),
         (("restart", "remove"), _permission(most="50%"),
          ["for at most 50% of 2 hosts, which is 1, and this concerns 2"]),
         (("restart", "remove"), _permission(most="1"), ["for at most 1 of 2 hosts, which is 1, and this concerns 2"]),
@@ -514,3 +627,23 @@ def test_what_is_covered_happens_unattended(
     done = permitted.run(permission)
     assert done.code == 0, done.out + done.err
     assert permitted.marked() == list(permitted.names)
+    # Who allowed this stands in the run, for whoever asks later.
+    (last,) = _show(permitted.scene, "heal")["last"]
+    kinds = {"restart": ("restart cron", "unit:cron.service", "R"), "remove": ("remove it", "file:/srv/wrong", "D")}
+    steps = [(name, *kinds[word]) for name, word in zip(permitted.names, wrong, strict=True) if word in kinds]
+    told = permitted.scene.run(f"history show {last['run']}").out
+    assert "\n  schedule   heal\n" in told
+    assert ("\n  approved   by anna@example.com: the permission of the schedule 'heal' for " in told) == bool(steps)
+    document = json.loads(permitted.scene.run(f"history show {last['run']} --format json").out)["run"]
+    assert document["schedule"] == "heal"
+    assert ("APPROVED: " in done.out) == bool(steps)
+    for name, task, thing, letter in steps:
+        assert f"\n      {name}: {task}: {thing} ({letter})\n" in told
+        assert f"\n    {name}: {task}: {thing} ({letter})\n" in done.out
+    if steps:
+        (approval,) = document["approvals"]
+        assert (approval["by"], approval["until"]) == ("anna@example.com", "2099-12-31")
+        said = [(each["host"], each["task"], each["object"], *each["kinds"]) for each in approval["steps"]]
+        assert sorted(said) == steps
+    else:
+        assert document["approvals"] == []

@@ -13,7 +13,7 @@ from remedy.errors import Refused, RemedyError
 from tests.engine.fake import play
 from tests.engine.test_gate import removing
 
-STEP = Planned(task="t", guarded="destructive", object="file:/precious")
+STEP = Planned(task="t", guarded=frozenset({"destructive"}), object="file:/precious")
 
 
 class Clock:
@@ -103,13 +103,13 @@ def test_a_check_pass_that_ends_early_on_one_host_holds_up_no_other(tmp_path: Pa
 def test_what_was_shown_for_one_task_is_no_leave_for_another() -> None:
     asked: list[Plans] = []
     gate = Approval(["a"], asked.append)
-    shown = Planned(task="restart it", guarded="disruptive", object="service:web")
+    shown = Planned(task="restart it", guarded=frozenset({"disruptive"}), object="service:web")
     gate.plan("a", [shown])
     gate.answer("a")
     assert gate.beyond("a", shown) is None
     assert len(asked) == 1
-    gate.beyond("a", Planned(task="stop it", guarded="disruptive", object="service:web"))
-    gate.beyond("a", Planned(task="restart it", guarded="destructive", object="service:web"))
+    gate.beyond("a", Planned(task="stop it", guarded=frozenset({"disruptive"}), object="service:web"))
+    gate.beyond("a", Planned(task="restart it", guarded=frozenset({"destructive"}), object="service:web"))
     assert len(asked) == 3
 
 
@@ -124,7 +124,8 @@ def test_a_no_to_a_later_question_refuses_the_run_and_says_to_what() -> None:
     gate.plan("a", [STEP])
     gate.answer("a")
     assert gate.later is None
-    newer = Planned(task="end them", guarded="destructive", object="sessions", items=({"item": "session 7"},))
+    items = ({"item": "session 7"},)
+    newer = Planned(task="end them", guarded=frozenset({"destructive"}), object="sessions", items=items)
     assert gate.beyond("a", newer) == "not approved; nothing was destroyed or interrupted"
     assert gate.later is not None
     assert gate.later.exit_code == 3
@@ -134,7 +135,7 @@ def test_a_no_to_a_later_question_refuses_the_run_and_says_to_what() -> None:
 def test_what_needs_no_approval_is_shown_beside_the_rest_and_never_asked_about() -> None:
     asked: list[Plans] = []
     gate = Approval(["a", "b"], asked.append)
-    other = Planned(task="raise it", guarded="", object="mysql:max_connections")
+    other = Planned(task="raise it", guarded=frozenset(), object="mysql:max_connections")
     gate.plan("a", [STEP, other])
     gate.plan("b", [other])
     fates: dict[str, Any] = {}

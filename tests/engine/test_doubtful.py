@@ -106,9 +106,9 @@ def test_a_no_to_a_later_question_ends_the_run_as_a_refusal(tmp_path: Path) -> N
 
 
 def test_the_question_tells_apart_what_is_certain_and_what_is_not() -> None:
-    sure = Planned(task="restart it", guarded="disruptive", object="service:web")
+    sure = Planned(task="restart it", guarded=frozenset({"disruptive"}), object="service:web")
     open_ = Planned(
-        task="drop it", guarded="destructive", object="file /x", unknown=True, reason="hangs on 'look'"
+        task="drop it", guarded=frozenset({"destructive"}), object="file /x", unknown=True, reason="hangs on 'look'"
     )
     assert describe({"a": (sure, open_)}).splitlines() == [
         "  would interrupt 1 item and perhaps more: 1 step that nobody can tell before on 1 host:",
@@ -124,7 +124,7 @@ def test_only_who_will_be_there_later_is_not_asked_of_what_is_unknown() -> None:
         def ask(self, text: str, stop: threading.Event) -> bool:
             raise AssertionError(text)
 
-    doubt = {"a": (Planned(task="t", guarded="destructive", object="file /x", unknown=True, reason="r"),)}
+    doubt = {"a": (Planned(task="t", guarded=frozenset({"destructive"}), object="file /x", unknown=True, reason="r"),)}
     Question(Page(), threading.Event())(doubt)
     with pytest.raises(Refused):
         Question(None, threading.Event())(doubt)

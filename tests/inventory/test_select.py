@@ -111,3 +111,15 @@ def test_an_ipv6_address_is_one_name(make: Make) -> None:
 def test_an_unknown_host_is_an_error(inventory: Inventory) -> None:
     with pytest.raises(InputError, match="the inventory has no host 'web4'\n  did you mean 'web"):
         inventory.host("web4")
+
+
+def test_parts_that_name_nobody_are_told_exclusions_too(inventory: Inventory) -> None:
+    found = inventory.unmatched("web:nope:&wbe:!dbs:db1")
+    assert [(part, error.message) for part, error in found] == [
+        ("nope", "no host and no group matches 'nope'"),
+        ("&wbe", "no host and no group matches 'wbe'"),
+        ("!dbs", "no host and no group matches 'dbs'"),
+    ]
+    assert "did you mean 'web'?" in str(found[1][1])
+    assert inventory.unmatched("all:!db:&prod:empty:web[0]:~db.:*.com:localhost") == []
+    assert [part for part, _ in inventory.unmatched("web1,wbe2", limit=True)] == ["wbe2"]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from remedy.errors import RemedyError
-from remedy.events import Intent, Warned
+from remedy.events import Intent, RunStarted, Warned
 from remedy.journal import Journal, disk, is_active, read_run
 from tests.journal import telling
 
@@ -40,6 +40,18 @@ def test_what_was_committed_is_in_the_file_in_order(folder: Path) -> None:
     at, size, name = found[1]["blob"]
     assert sha256((folder / "undo.bin").read_bytes()[at : at + size]).hexdigest() == name
     journal.close()
+
+
+def test_a_journal_from_before_schedules_were_named_is_read(folder: Path) -> None:
+    journal = Journal(folder)
+    journal(telling.started(folder.name, schedule="nightly"))
+    journal.close()
+    assert isinstance(begun := read_run(folder).events[0], RunStarted)
+    assert begun.schedule == "nightly"
+    path = folder / "journal.jsonl"
+    path.write_text(path.read_text().replace(',"schedule":"nightly"', ""))
+    assert isinstance(begun := read_run(folder).events[0], RunStarted)
+    assert begun.schedule == ""
 
 
 def test_only_the_operator_can_read_it(folder: Path) -> None:

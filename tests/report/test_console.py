@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from remedy.events import Event, FindingRaised, HostLeftOut, Message, RunEnded, RunStarted, Warned
+from remedy.events import Approved, Event, FindingRaised, HostLeftOut, Message, RunEnded, RunStarted, Warned
 from remedy.report import Console
 from tests.report import night
 
@@ -183,6 +183,28 @@ def test_the_question_wraps_at_words(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         "        (open by app)\n"
         "Go on? [y/N]: "
     )
+
+
+def test_on_whose_word_it_was() -> None:
+    steps = [
+        {"host": "db1", "task": f"Purge {n}", "object": "binary logs", "kinds": ["D", "R"], "perhaps": n == 2}
+        for n in range(3)
+    ]
+    asked = Approved(play="p", by="root@ops", steps=steps[:1])
+    granted = Approved(
+        play="p", by="anna", steps=steps, schedule="nightly", kinds=["D", "R"], at_most="50%", until="2099-12-31"
+    )
+    lines = told(run(asked, granted, granted, hosts=["db1"]), width=120).splitlines()
+    at = lines.index("APPROVED: 7 steps")
+    assert lines[at + 1 : at + 6] == [
+        "  by root@ops, who was asked",
+        "    db1: Purge 0: binary logs (D R)",
+        "  by anna: the permission of the schedule 'nightly' for D and R, on at most 50% of the hosts, until "
+        "2099-12-31",
+        "    db1: Purge 0: binary logs (D R)",
+        "    db1: Purge 1: binary logs (D R)",
+    ]
+    assert "    db1: perhaps Purge 2: binary logs (D R)" in lines
 
 
 def test_the_way_back() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from remedy.events import FindingRaised
+from msgspec.structs import replace
+
+from remedy.events import Approved, FindingRaised
 from remedy.report import JsonReport
 from tests.report import night
 
@@ -32,6 +34,8 @@ def test_the_shape_is_the_promised_one() -> None:
         "seconds": 42.4,
         "outcome": "unreachable",
         "exit_code": 4,
+        "schedule": None,
+        "approvals": [],
     }
     assert list(made["hosts"]) == night.HOSTS
     assert made["hosts"][night.DB[1]] == {
@@ -52,6 +56,21 @@ def test_the_shape_is_the_promised_one() -> None:
             "delegated_to",
     }  # fmt: skip
     assert {task["status"] for task in made["tasks"]} == {"ok", "changed", "failed", "skipped", "not_run"}
+
+
+def test_on_whose_word_it_was() -> None:
+    report = JsonReport()
+    step = {"host": "db1", "task": "Purge", "object": "binary logs", "kinds": ["D", "R"], "perhaps": False}
+    asked = Approved(time=night.START, play=night.PLAY, by="root@ops", steps=[step])
+    report(asked)
+    report(replace(asked, by="anna", schedule="nightly", kinds=["D", "R"], at_most="50%", until="2099-12-31"))
+    first, second = report.document()["run"]["approvals"]
+    assert first == {
+        "time": "2025-03-14T03:15:12.000Z", "play": night.PLAY, "by": "root@ops", "schedule": None, "kinds": None,
+        "at_most": None, "until": None, "steps": [step],
+    }  # fmt: skip
+    assert (second["schedule"], second["kinds"], second["at_most"]) == ("nightly", ["D", "R"], "50%")
+    assert (second["by"], second["until"], second["steps"]) == ("anna", "2099-12-31", [step])
 
 
 def test_findings_say_whether_they_are_healed() -> None:

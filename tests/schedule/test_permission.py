@@ -17,7 +17,7 @@ def _permission(kinds: str = "DR", most: float = 0.5, share: bool = True) -> Per
 
 def _step(kind: str, *, unknown: bool = False, attended: bool = False) -> Planned:
     return Planned(
-        task="restart it", guarded=kind, object="service:nginx", unknown=unknown, attended=attended
+        task="restart it", guarded=frozenset(kind.split()), object="service:nginx", unknown=unknown, attended=attended
     )
 
 
@@ -43,6 +43,20 @@ def test_a_kind_that_is_not_covered_is_named(unknown: bool) -> None:
     assert "its permission is for R only" in caught.value.message
     assert f"web1: {'perhaps ' if unknown else ''}destroys service:nginx" in caught.value.message
     assert "interrupts" not in caught.value.message
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.parametrize("kinds", ["D", "R"])
+def test_what_does_both_needs_both(kinds: str, unknown: bool) -> None:
+    both = _step("destructive disruptive", unknown=unknown)
+    with pytest.raises(Refused) as caught:
+        Standing("nightly", _permission(kinds), 4)({"db1": [both]})
+    assert caught.value.exit_code == 3
+    assert caught.value.message == (
+        f"the schedule 'nightly' may not do this: its permission is for {kinds} only\n"
+        f"    db1: {'perhaps ' if unknown else ''}destroys and interrupts service:nginx  [restart it] (D R)"
+    )
+    Standing("nightly", _permission("DR"), 4)({"db1": [both]})
 
 
 @pytest.mark.parametrize("unknown", [False, True])

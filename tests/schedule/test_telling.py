@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -133,3 +138,48 @@ def test_who_is_to_be_told_must_be_known_when_a_schedule_is_added(project: Path)
     wrong = remedy("schedule", "add", "nightly")
     assert str(wrong.exception).startswith(f"{project}/schedules/nightly.yml:4:")
     assert "did you mean 'oncall'?" in str(wrong.exception)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("s3cret"), ImportError("s3cret"), KeyError("s3cret"), RecursionError()])
+@pytest.mark.parametrize(
+    "broken",
+    ["remedy.notify.of_run", "remedy.cli.past.run_as_document", "remedy.notify.Targets.get", "remedy.notify.send"],
+)
+def test_whatever_goes_wrong_with_the_telling_is_no_fault_of_the_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch, broken: str, error: Exception
+) -> None:
+    schedule(project)
+    (project / "notifications.yml").write_text("ops: {url: 'json://127.0.0.1:9/'}\n")
+
+    def fails(*words: Any, **more: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(broken, fails)
+    done = remedy("schedule", "run", "nightly")
+    assert done.return_value == 10, done.exception
+    line = f"told: internal error: {type(error).__name__}"
+    assert [each.endswith(line) for each in done.output.splitlines() if "internal error" in each] == [True]
+    assert "s3cret" not in done.output
+
+
+def test_a_run_that_is_told_to_end_while_it_tells_has_ended_as_it_has(project: Path) -> None:
+    """As by systemctl stop, or by Ctrl-C."""
+    schedule(project)
+    with web_server(waits=120) as (web, port):
+        (project / "notifications.yml").write_text(f"ops: {{url: 'json://127.0.0.1:{port}/'}}\n")
+        words = [sys.executable, "-m", "remedy.cli", "schedule", "run", "nightly"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+            deadline = time.monotonic() + 60
+            while not web.bodies and running.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            running.send_signal(signal.SIGTERM)
+            try:
+                out, _ = running.communicate(timeout=20)
+            finally:
+                running.kill()
+    assert running.returncode == 10, out
+    assert "nightly: told to end while it told how the run ended; not all may know" in out
+    assert "Traceback" not in out
+    shown = remedy("schedule", "show", "nightly", "--format", "json")
+    (last,) = json.loads(shown.output)["last"]
+    assert (last["state"], last["exit_code"]) == ("done", 10)

@@ -204,7 +204,7 @@ def test_not_a_byte_left(lab: Lab, db: Database, tmp_path: Path) -> None:
     db.shell(f"tune2fs -r {reserve} $(findmnt -no SOURCE {FOLDER}); rm {FOLDER}/.spare")
     refused = operator.play("disk-full")
     assert refused.code == 3, refused
-    assert "db1: destroy binary logs of MySQL (may end sessions that wait for space)" in refused.stderr
+    assert "db1: destroy and interrupt binary logs of MySQL (may end sessions that wait for space)" in refused.stderr
     assert db.binlogs() == files
     healed = heal(operator)
     assert healed.code == 0, why(healed)

@@ -12,6 +12,7 @@ from remedy.lab import Lab
 from tests.acceptance.healing import why
 from tests.conftest_lab import HostFactory
 from tests.modules.mariadb import Database, spec
+from tests.services_lab.drilled import drilled, told
 from tests.services_lab.mysql_bench import Bench, changes
 
 pytestmark = pytest.mark.lab
@@ -154,3 +155,29 @@ def test_who_is_not_let_in_is_told_and_nothing_fails(bench: Bench) -> None:
     assert "Access denied" in str(
         {each["id"]: each for each in done.report["findings"]}["mysql-unknown"]["evidence"]
     )
+
+
+def test_a_schedule_does_it_by_night_where_it_may(bench: Bench) -> None:
+    """The state of the drill; a purge that may end sessions interrupts, too, and D alone is no leave for it."""
+
+    def logs() -> list[str]:
+        return [line.split()[0] for line in bench.db.sql("SHOW BINARY LOGS").splitlines()]
+
+    with drilled(bench.operator, BOOK) as drill:
+        before = logs()
+        for kinds, given, says in (
+            (["R"], {}, "destroys binary logs of MySQL  "),
+            (["D"], {"binlog_end_writers": True}, "destroys and interrupts binary logs of MySQL "),
+        ):
+            refused = bench.operator.scheduled(BOOK, bench.name, kinds, **{**drill["vars"], **given})
+            assert refused.code == 3, why(refused)
+            assert f"its permission is for {kinds[0]} only" in refused.stderr
+            assert says in refused.stderr
+            assert (" (D R)" in refused.stderr) == bool(given)
+            assert changes(refused) == []
+            assert logs()[: len(before)] == before
+        done = bench.operator.scheduled(BOOK, bench.name, ["D"], **drill["vars"])
+        assert done.code == 0, why(done)
+        assert told(done) == {name: name not in drill["remain"] for name in drill["expect"]["db1"]}
+        assert 0 < len(logs()) < len(before)
+        assert [each["kinds"] for each in done.report["run"]["approvals"][0]["steps"]][:1] == [["D"]]

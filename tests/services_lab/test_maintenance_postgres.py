@@ -83,6 +83,18 @@ def test_dead_rows_go_without_asking_and_once(bench: Bench, primary: Postgres) -
     assert primary.sql("SELECT count(*) FROM orders", "app") == "12000"
 
 
+def test_a_schedule_needs_no_permission_for_it(bench: Bench, primary: Postgres) -> None:
+    """VACUUM and ANALYZE neither destroy nor interrupt."""
+    primary.sql(ORDERS + "; DELETE FROM orders WHERE n > 12000; SELECT pg_sleep(1)", "app")
+    primary.until(SEEN, "t")
+    done = bench.operator.scheduled(BOOK, "pgm1", [], postgres_dead_rows=1000)
+    assert done.code == 0, (done.stderr, done.report["tasks"])
+    assert findings(done)["postgres-dead-rows"]["resolved"]
+    assert [each["module"] for each in done.report["changes"]] == ["postgresql_vacuum"]
+    assert done.report["run"]["approvals"] == []
+    assert primary.sql("SELECT count(*) FROM orders", "app") == "12000"
+
+
 def test_rows_that_somebody_may_still_see_are_told_and_fail_nothing(bench: Bench, primary: Postgres) -> None:
     primary.sql(ORDERS, "app")
     with primary.held(1, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM orders") as (pid,):

@@ -11,6 +11,7 @@ from remedy.lab import Disk, Lab
 from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
 from tests.modules.running import in_lab, step
+from tests.services_lab.drilled import drilled, told
 
 pytestmark = pytest.mark.lab
 
@@ -162,3 +163,27 @@ def test_what_is_renewed_and_not_read_what_restarts_and_what_may_fail(
     finally:
         back = "rm /etc/nginx/shop.* /etc/nginx/sites-enabled/shop; systemctl reload nginx; userdel ends"
         sh(lab, host, f"systemctl stop loops; systemctl reset-failed; {back}")
+
+
+def test_a_schedule_does_it_by_night_where_it_may(operator: Operator, lab: Lab, host: str) -> None:
+    """The week of the drill: what goes is deleted, and nothing is restarted, so D is what it takes."""
+
+    def seen() -> str:
+        return sh(lab, host, "find /var/log /etc /tmp /run/reboot* ! -name 'wtmp*' ! -path '*journal*' -type f | sort")
+
+    operator.place(host, ansible_host=lab.host(host).address, drill=True)
+    with drilled(operator, "maintenance-weekly") as drill:
+        before = seen()
+        for kinds, says in ((["R"], "its permission is for R only"), ([], "it has no permission for what")):
+            refused = operator.scheduled("maintenance-weekly", host, kinds, **drill["vars"])
+            assert refused.code == 3, refused.stderr
+            assert says in refused.stderr
+            assert f"{host}: destroys old files in /var/log  [Delete old logs] (D)" in refused.stderr
+            assert refused.report["changes"] == []
+            assert seen() == before
+        done = operator.scheduled("maintenance-weekly", host, ["D"], **drill["vars"])
+        assert done.code == 0, (done.stderr, done.report["tasks"])
+        assert told(done) == {name: name not in drill["remain"] for name in drill["expect"]["app1"]}
+        (approval,) = done.report["run"]["approvals"]
+        assert (approval["by"], approval["kinds"]) == ("anna@example.com", ["D"])
+        assert sh(lab, host, "ls /var/log/remedy-drill-kept").split() == ["app.log.1", "book"]

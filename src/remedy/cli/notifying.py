@@ -56,23 +56,32 @@ def teller(
     def ended(ending: Ending) -> None:
         if not schedule.notify:
             return
+        try:
+            tell(ending)
+        except Exception as error:  # whatever it is: the run has ended as it has
+            say(f"{schedule.name}: nobody could be told: {_why(error)}")
+
+    def tell(ending: Ending) -> None:
         from remedy.notify import send
 
-        try:
-            known, secrets = known_targets(project, flags)
-            message = _message(schedule, project.state, ending)
-        except (RemedyError, OSError) as error:
-            say(f"{schedule.name}: nobody could be told: {error}")
-            return
+        known, secrets = known_targets(project, flags)
+        message = _message(schedule, project.state, ending)
         wanted = []
         for name, where in schedule.notify:
             try:
                 wanted.append(known.get(name, where))
-            except RemedyError as error:
-                say(f"{schedule.name}: '{name}' was not told: {error}")
+            except Exception as error:  # the others are told all the same
+                say(secrets.mask(f"{schedule.name}: '{name}' was not told: {_why(error)}"))
         send(message, dict.fromkeys(wanted), say, mask=secrets.mask)
 
     return ended
+
+
+def _why(error: Exception) -> str:
+    """Return an error in one line; of one that nobody foresaw only its kind, for its text may hold anything."""
+    if isinstance(error, RemedyError | OSError):
+        return "; ".join(line.strip() for line in str(error).splitlines())
+    return f"internal error: {type(error).__name__}"
 
 
 def _message(schedule: Schedule, state: Path, ending: Ending) -> Message:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remedy.cli.telling import as_json
-from remedy.events import Changed, Intent, RunStarted, TaskDone
+from remedy.events import Approved, Changed, Intent, RunStarted, TaskDone
 from remedy.journal import RunRecord, RunSummary
 from remedy.report import JsonReport
+from remedy.report.sections import by_whom
 from remedy.report.text import count, duration, pad, safe, size
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def run_as_text(record: RunRecord, *, every: bool) -> str:
     `every`: all items of a sweep, not the largest 20.
     """
     run = record.summary
-    hosts = next((event.hosts for event in record.events if isinstance(event, RunStarted)), [])
+    started = next((event for event in record.events if isinstance(event, RunStarted)), None)
     took = "" if run.seconds is None else f" after {duration(run.seconds)}"
     lines = [
         f"{record.id}: {run.mode}, {_outcome(run)}{took}, {_changes(run)}",
@@ -93,8 +94,10 @@ def run_as_text(record: RunRecord, *, every: bool) -> str:
         f"  inventory  {run.inventory}",
         *([f"  project    {run.project}"] if run.project else []),
         f"  by         {run.user}, {_when(run.started)}",
-        f"  hosts      {', '.join(hosts)}",
+        *([f"  schedule   {started.schedule}"] if started is not None and started.schedule else []),
+        f"  hosts      {', '.join(started.hosts if started is not None else ())}",
         f"  journal    {record.folder}",
+        *_approved(record, every=every),
         *_troubles(run_as_document(record)),
         *_objects(record, every=every),
     ]
@@ -113,6 +116,8 @@ def kept_as_json(kept: Kept) -> str:
                 "started": _instant(run.started),
                 "finished": None if ended is None else _instant(ended),
                 **{name: getattr(run, name) for name in ("seconds", "outcome", "exit_code", "user")},
+                "schedule": None,
+                "approvals": None,
                 "journal": None,
                 "origin": kept.past.origin,
                 "gone": kept.past.gone and kept.past.gone.isoformat(),
@@ -153,6 +158,17 @@ def _kept_change(row: Mapping[str, Any]) -> str:
     foreseen = "would change " if row["predicted"] else ""
     freed = f", {size(row['bytes_freed'])} freed" if row["bytes_freed"] and not row["predicted"] else ""
     return f"  {foreseen}{row['host']}: {row['task']}: {row['object']}{freed}"
+
+
+def _approved(record: RunRecord, *, every: bool) -> Iterator[str]:
+    """Yield on whose word what was destroyed or interrupted, where that needed one."""
+    given = by_whom([event for event in record.events if isinstance(event, Approved)])
+    for leave, steps in given.items():
+        yield f"  approved   {leave}"
+        shown = steps if every else steps[:_ITEMS]
+        yield from (f"      {step}" for step in shown)
+        if len(shown) < len(steps):
+            yield f"      ... and {len(steps) - len(shown)} more (-v lists them)"
 
 
 def _troubles(document: Mapping[str, Any]) -> Iterator[str]:

@@ -57,7 +57,7 @@ def prepare(
             ),
         )
     _warn_of_tags(session.options, playbook)
-    hosts = session.hosts(str(play.hosts) for play in playbook.plays)
+    hosts = session.hosts(play.hosts for play in playbook.plays)
     look_for_slips(session.extra, playbook, session.inventory, hosts, session.project)
     return session, playbook, hosts
 

@@ -195,7 +195,7 @@ def show(name: str, number: int, shape: str, **flags: Any) -> int:
     now, timers = datetime.now(UTC), installed(project, one)
     hosts, trouble, code = None, "", 0
     try:
-        hosts = scheduling.check(one, flags, now).hosts
+        hosts = scheduling.check(one, flags, now, complete=False).hosts
     except RemedyError as error:
         trouble, code = "; ".join(map(str.strip, str(error).splitlines())), error.exit_code
     with scheduling.pasts(project) as past_of:

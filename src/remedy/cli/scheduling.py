@@ -159,9 +159,12 @@ def check(
     flags: Mapping[str, Any],
     now: datetime | None = None,
     credentials: Mapping[str, Path] | None = None,
+    *,
+    complete: bool = True,
 ) -> Checked:
     """Raise InputError for what cannot be run, with its place in the schedule's file.
 
+    `complete`: each part of its limit and of a play's hosts must name somebody; a run goes on with those that do.
     `credentials`: files that a service will be given, by their names for it.
     """
     vet(schedule, now or datetime.now(UTC))
@@ -176,7 +179,7 @@ def check(
             schedule.playbook,
             mode=_mode(schedule),
             flags=_flags(schedule, flags),
-            unattended=_unattended(schedule),
+            unattended=_unattended(schedule, complete=complete),
         )
     except InputError as error:
         if error.where is None:
@@ -221,13 +224,19 @@ def world(
     project: Project, database: Database, schedule: Schedule, flags: Mapping[str, Any], *, by_hand: bool
 ) -> World:
     """Return what a turn of a schedule needs: its run is that of `remedy play` or `remedy diagnose`."""
+    name, now = schedule.name, schedule
+
+    def again() -> Schedule:
+        nonlocal now
+        now = named(project, name)
+        return now
 
     def play(began: Callable[[str], None]) -> int:
         return play_named(
-            schedule.playbook,
-            mode=_mode(schedule),
-            flags=_flags(schedule, flags),
-            unattended=_unattended(schedule, began),
+            now.playbook,
+            mode=_mode(now),
+            flags=_flags(now, flags),
+            unattended=_unattended(now, began),
         )
 
     # As in a run: what is told to end while it waits says so, and its due time is not left open.
@@ -240,7 +249,8 @@ def world(
         play=play,
         say=say,
         sleep=time.sleep,
-        ended=teller(schedule, project, flags, say),
+        again=again,
+        ended=lambda ending: teller(now, project, flags, say)(ending),
     )
 
 
@@ -257,9 +267,13 @@ def _flags(schedule: Schedule, flags: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _unattended(schedule: Schedule, began: Callable[[str], None] = lambda run: None) -> Unattended:
+def _unattended(
+    schedule: Schedule, began: Callable[[str], None] = lambda run: None, *, complete: bool = False
+) -> Unattended:
     return Unattended(
+        schedule=schedule.name,
         approver=lambda hosts: Standing(schedule.name, schedule.permission, hosts),
         began=began,
         vars=schedule.vars,
+        complete=complete,
     )

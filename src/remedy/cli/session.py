@@ -83,14 +83,17 @@ class Login(Struct, frozen=True, kw_only=True):
 
 
 class Unattended(Struct, frozen=True, kw_only=True):
-    """A run that nobody watches: who answers for it, given the number of its hosts, and who is told its id.
+    """A run that nobody watches: whose, who answers for it, given the number of its hosts, and who is told its id.
 
-    `vars` are extra variables that stand in a file.
+    `vars` are extra variables that stand in a file. `complete`: a part of `limit` or `hosts` that names nobody is an
+    error, not only a warning.
     """
 
+    schedule: str
     approver: Callable[[int], Approver]
     began: Callable[[str], None]
     vars: Map
+    complete: bool = False
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -153,8 +156,9 @@ class Session(Struct, frozen=True, kw_only=True):
         for pattern in patterns:
             for host in self.inventory.select(pattern):
                 chosen[host.name] = host
-        if self.limit is not None:
-            limited = {host.name for host in self.inventory.select("all", self.limit)}
+        limited = None if self.limit is None else {host.name for host in self.inventory.select("all", self.limit)}
+        self._look_for_nobody(patterns)
+        if limited is not None:
             chosen = {name: host for name, host in chosen.items() if name in limited}
             if not chosen:
                 raise InputError(
@@ -167,6 +171,24 @@ class Session(Struct, frozen=True, kw_only=True):
                 hint=f"the inventory '{self.named}' has: {_some(self.inventory.hosts) or 'no hosts'}",
             )
         return list(chosen.values())
+
+    def _look_for_nobody(self, patterns: Iterable[str]) -> None:
+        """Tell of each part of a pattern that names neither host nor group: what it was to choose is left out."""
+        complete = self.unattended is not None and self.unattended.complete
+        if self.limit is not None:
+            for part, error in self.inventory.unmatched(self.limit, limit=True):
+                if complete:
+                    raise error
+                click.echo(f"warning: --limit '{self.limit}': {_ignored(error, part)}", err=True)
+        for pattern in dict.fromkeys(patterns):
+            where = getattr(pattern, "position", None)
+            for part, error in self.inventory.unmatched(pattern):
+                # A playbook may leave out a group (all:!lab) that some inventories do not have.
+                if complete and not part.startswith("!"):
+                    error.where = where
+                    raise error
+                place = "" if where is None else f"{where}: "
+                click.echo(f"warning: {place}'{pattern}': {_ignored(error, part)}", err=True)
 
     def run(self, playbook: Playbook, hosts: list[Host], *, answers: bool = False) -> int:
         """Run a playbook and report; return the exit code. `answers`: show what each task returned."""
@@ -214,8 +236,9 @@ class Session(Struct, frozen=True, kw_only=True):
             approver=(
                 self.unattended.approver(len(hosts))
                 if self.unattended
-                else Question(page if somebody_is_there() else None, stop, self.secrets.mask)
+                else Question(page if somebody_is_there() else None, stop, self.secrets.mask, by=me())
             ),
+            schedule=self.unattended.schedule if self.unattended else "",
             stop=stop,
             decrypt=self.vault.open if self.vault else None,
             sources=self.sources,
@@ -303,6 +326,10 @@ def _tags(flag: str, given: Sequence[str]) -> tuple[str, ...]:
             f"{flag} '{','.join(given)}' names no tag", hint=f"expected names such as {flag} logs,users"
         )
     return words
+
+
+def _ignored(error: InputError, part: str) -> str:
+    return f"{error.message}; {'nobody is left out for it' if part.startswith('!') else 'that part is ignored'}"
 
 
 def _some(hosts: Iterable[Host]) -> str:

@@ -9,15 +9,18 @@ from typing import Any
 
 from msgspec import Struct
 
+from remedy.engine.guards import KINDS
 from remedy.errors import Refused, RemedyError, Unreachable
+from remedy.events import Approved
 
 PATIENCE = 30.0
 """Seconds after which hosts whose diagnose and check pass have not ended are left out."""
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """One step as the check pass foresaw it: `guarded` says that it destroys or interrupts, "" that it does neither;
-    `attended`, that it is marked ! and nothing that answers by itself may approve it.
+    """One step as the check pass foresaw it: `guarded` says that it destroys ("destructive"), interrupts ("disruptive")
+    or does both, empty that it does neither; `attended`, that it is marked ! and nothing that answers by itself may
+    approve it.
 
     The latter are shown beside the others, never asked about. `means` says what a step comes to where the object's id
     does not. `items` are what a Sweep would take, as {item, reason, size, perhaps count and noun}; `before` and
@@ -28,7 +31,7 @@ class Planned(Struct, frozen=True, kw_only=True):
     """
 
     task: str
-    guarded: str
+    guarded: frozenset[str]
     object: str
     attended: bool = False
     means: str = ""
@@ -47,21 +50,49 @@ class Planned(Struct, frozen=True, kw_only=True):
         """Return what the texts of an approval add to it."""
         return " (!)" if self.attended else ""
 
+    def told(self, words: Mapping[str, str], between: str = " and ") -> str:
+        """Return how it is guarded, in these words."""
+        return between.join(words[kind] for kind in KINDS if kind in self.guarded)
+
 
 Plans = Mapping[str, Sequence[Planned]]
 """The host that is touched to steps, only hosts where something would be destroyed or interrupted."""
 
-Approver = Callable[[Plans], None]
+
+class Leave(Struct, frozen=True, kw_only=True):
+    """On whose word a plan happens; the rest only where that person had granted it ahead: see events.Approved."""
+
+    by: str
+    schedule: str = ""
+    kinds: tuple[str, ...] = ()
+    at_most: str = ""
+    until: str = ""
+
+    def event(self, play: str, plans: Plans) -> Approved:
+        """Return what the journal holds of it."""
+        return Approved(
+            play=play,
+            by=self.by,
+            steps=[_said_to(host, step) for host in plans for step in plans[host] if step.guarded],
+            schedule=self.schedule,
+            kinds=list(self.kinds),
+            at_most=self.at_most,
+            until=self.until,
+        )
+
+
+Approver = Callable[[Plans], Leave | None]
 """Shows plans to whoever may approve them, one call at a time; raises Refused where the answer is no.
 
-Of steps that are all unknown nobody need be asked yet: it raises Refused where nobody will be there later.
+Of steps that are all unknown nobody need be asked yet: it raises Refused where nobody will be there later, and returns
+None where somebody will.
 """
 
 
 def nobody(plans: Plans) -> None:
     """Refuse: nobody is there to be asked."""
     steps = [
-        f"    {host}: {each.task}: {each.guarded}: {each.object}{each.mark}"
+        f"    {host}: {each.task}: {each.told({kind: kind for kind in KINDS})}: {each.object}{each.mark}"
         for host in plans
         for each in plans[host]
         if each.guarded
@@ -79,10 +110,13 @@ class Approval:
         approver: Approver,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
+        told: Callable[[Leave, Plans], None] = lambda leave, plans: None,
     ) -> None:
+        """`told` hears of each yes, before anything is done on it."""
         self._missing = set(hosts)
         self._plans: dict[str, Sequence[Planned]] = {}
         self._approver = approver
+        self._told = told
         self._patience = patience
         self._clock = clock
         self._until = clock() + patience
@@ -150,7 +184,7 @@ class Approval:
             return None
         with self._changed:
             try:
-                self._approver({host: (step,)})
+                self._approve({host: (step,)})
             except Refused as refused:
                 if self.later is None:
                     self.later = Refused(
@@ -159,6 +193,11 @@ class Approval:
                     )
                 return refused.message
         return None
+
+    def _approve(self, plans: Plans) -> None:
+        leave = self._approver(plans)
+        if leave is not None:
+            self._told(leave, plans)
 
     def _by_touched(self) -> dict[str, list[Planned]]:
         plans: dict[str, list[Planned]] = {}
@@ -172,7 +211,7 @@ class Approval:
         refusal: RemedyError | None = Refused("nobody approved it: the question could not be asked")
         try:
             if plans:
-                self._approver(plans)
+                self._approve(plans)
             refusal = None
         except RemedyError as error:
             refusal = error
@@ -181,6 +220,11 @@ class Approval:
                 self._refusal = refusal
                 self._answered = True
                 self._changed.notify_all()
+
+
+def _said_to(host: str, step: Planned) -> dict[str, Any]:
+    kinds = [letter for kind, letter in KINDS.items() if kind in step.guarded]
+    return {"host": host, "task": step.task, "object": step.object, "kinds": kinds, "perhaps": step.unknown}
 
 
 def _guarded(steps: Sequence[Planned]) -> bool:

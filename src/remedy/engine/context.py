@@ -160,6 +160,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
     decrypt: Any = None
     sources: tuple[str, ...] = ()
     approver: Approver = nobody
+    schedule: str = ""
     extra_vars: Layer = field(default_factory=lambda: Layer("extra vars", {}))
     contents: Contents = field(default_factory=Contents)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -208,7 +209,11 @@ class PlayContext:
         )
         asks = not run.options.yes and run.options.changes and any(may_ask(play, node) for node, _ in nodes)
         if asks:
-            self.gate = Approval(batch, run.approver)
+            self.gate = Approval(
+                batch,
+                run.approver,
+                told=lambda leave, plans: run.bus.emit(leave.event(play.title, plans)),
+            )
 
     @property
     def asks(self) -> bool:

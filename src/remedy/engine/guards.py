@@ -12,6 +12,9 @@ from remedy.modules.parameters import by_name, defaults, has_template
 from remedy.playbook import Include, Node, Play, Task, walk
 from remedy.template import UnknownValue
 
+KINDS = {"destructive": "D", "disruptive": "R"}
+"""How a step may be guarded, and the letter for it, in the order in which texts name them."""
+
 Render = Callable[[Any], Any]
 """Renders a value of a task; raises UnknownValue where check mode cannot know it."""
 
@@ -20,9 +23,9 @@ Read = Callable[[Include, str], tuple[Node, ...]]
 
 
 class Guard(NamedTuple):
-    """How a step is guarded: "destructive" or "disruptive"; `attended`: no schedule may do it (!)."""
+    """How a step is guarded: "destructive", "disruptive" or both; `attended`: no schedule may do it (!)."""
 
-    kind: str
+    kinds: frozenset[str]
     attended: bool = False
 
 
@@ -40,14 +43,14 @@ def guarded(play: Play, spec: ModuleSpec, module: type[Module]) -> Guard | None:
     """Return how a step of this class is guarded where it asks in a play, else None."""
     if not (spec.own or play.runbook or play.diagnose):
         return None
-    kind = "destructive" if module.destructive else "disruptive" if module.disruptive else None
-    return None if kind is None else Guard(kind, module.attended)
+    kinds = frozenset(kind for kind in KINDS if getattr(module, kind))
+    return Guard(kinds, module.attended) if kinds else None
 
 
 def perhaps(play: Play, task: Task, render: Render) -> Guard | None:
     """Return how a task is guarded of which check mode cannot tell what it would do.
 
-    What its parameters leave open counts as the worst that they may make of it.
+    What its parameters leave open counts as all that they may make of it.
     """
     spec = task.spec
     if not asks(play, spec):
@@ -63,13 +66,13 @@ def perhaps(play: Play, task: Task, render: Render) -> Guard | None:
     try:
         return guarded(play, spec, spec.kind(_Known(known, unknown)))
     except Exception:  # a module's own code, that looks at what is not checked yet, or not known
-        return worst(guarded(play, spec, each) for each in spec.classes)
+        return together(guarded(play, spec, each) for each in spec.classes)
 
 
 def perhaps_within(play: Play, include: Include, read: Read, render: Render) -> Guard | None:
     """Return how an include is guarded of which check mode cannot tell what it would do.
 
-    `read` gives an include's tasks. Of those that nobody can name the worst is to be expected.
+    `read` gives an include's tasks. Of those that nobody can name all is to be expected.
     """
     return _within(play, include, read, render, set())
 
@@ -82,9 +85,9 @@ def _within(play: Play, include: Include, read: Read, render: Render, seen: set[
             return None
         nodes = [node for node, _ in walk(read(include, name))]
     except (UnknownValue, InputError):
-        return Guard("disruptive", attended=True)
+        return Guard(frozenset(KINDS), attended=True)
     inside = seen | {mark}
-    return worst(
+    return together(
         perhaps(play, node, _written)
         if isinstance(node, Task)
         # What the includes around it have set meanwhile may be part of its name.
@@ -94,12 +97,11 @@ def _within(play: Play, include: Include, read: Read, render: Render, seen: set[
     )
 
 
-def worst(found: Iterable[Guard | None]) -> Guard | None:
-    """Return the worst of all in one."""
+def together(found: Iterable[Guard | None]) -> Guard | None:
+    """Return all of them in one: who may destroy is not thereby allowed to interrupt, nor the other way round."""
     guards = [each for each in found if each is not None]
-    kinds = {each.kind for each in guards}
-    attended = any(each.attended for each in guards)
-    return next((Guard(each, attended) for each in ("destructive", "disruptive") if each in kinds), None)
+    kinds = frozenset(kind for each in guards for kind in each.kinds)
+    return Guard(kinds, any(each.attended for each in guards)) if kinds else None
 
 
 def _written(value: Any) -> Any:

@@ -286,7 +286,7 @@ def planned(entry: Entry, item: Item, change: Mapping[str, Any]) -> Planned:
     hidden = entry.no_log or entry.secret
     return Planned(
         task=entry.task.title,
-        guarded=item.guard.kind if item.guard else "",
+        guarded=item.guard.kinds if item.guard else frozenset(),
         attended=item.guard is not None and item.guard.attended,
         object=str(change.get("object", "")),
         means=str(change.get("means") or ""),
@@ -304,7 +304,7 @@ def doubtful(entry: Entry, item: Item) -> Planned:
     """Return a guarded step of which check mode could not tell what it would do."""
     return Planned(
         task=entry.task.title,
-        guarded=item.guard.kind if item.guard else "",
+        guarded=item.guard.kinds if item.guard else frozenset(),
         attended=item.guard is not None and item.guard.attended,
         object=" ".join(dict.fromkeys((entry.task.module, *item.about.split()))),
         unknown=True,

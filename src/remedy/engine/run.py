@@ -128,6 +128,7 @@ class Run:
                 arguments=arguments,
                 sources=list(run.sources),
                 started_in=str(Path.cwd()),
+                schedule=run.schedule,
             )
         )
         code = 1

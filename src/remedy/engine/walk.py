@@ -30,7 +30,7 @@ from remedy.engine.flight import (
     Item,
     Request,
 )
-from remedy.engine.guards import worst
+from remedy.engine.guards import together
 from remedy.engine.keywords import Keywords, list_of
 from remedy.engine.ledger import Ledger
 from remedy.engine.one_by_one import one_by_one
@@ -205,7 +205,7 @@ class Walk:
                 name for item in entry.items for name in names_in((item.message or {}).get("params", {}))
             )
             reason = "notified by a task that check mode cannot tell"
-            guard = worst(item.guard for item in entry.items)
+            guard = together(item.guard for item in entry.items)
             entry.items = [Item(0, status=UNKNOWN, reason=reason, about=about, guard=guard)]
         if task.until is not None or task.loop_control.pause or task.loop_control.break_when:
             landed = yield from self._land(cursor)

@@ -10,7 +10,7 @@ from typing import Any
 from remedy.document import Map
 from remedy.errors import InputError, nearest
 from remedy.inventory.model import ALL, Group, Host, overlay, put
-from remedy.inventory.patterns import LOCALHOST, limit_parts, select, split
+from remedy.inventory.patterns import LOCALHOST, limit_parts, nobody, select, split, unmatched
 from remedy.inventory.varfiles import VarFiles
 from remedy.template import Layer
 
@@ -54,6 +54,15 @@ class Inventory:
             limited = set(select(limit_parts(limit), self._by_name, self.groups))
             names = [name for name in names if name in limited]
         return [self.host(name) for name in names]
+
+    def unmatched(self, pattern: str, *, limit: bool = False) -> list[tuple[str, InputError]]:
+        """Return each part of a pattern, or of a `--limit`, that names neither host nor group, and the error for it.
+
+        `select` leaves such a part aside where others find somebody.
+        """
+        parts = limit_parts(pattern) if limit else split(pattern)
+        lost = unmatched(parts, self._by_name, self.groups)
+        return [(part, nobody(part.lstrip("!&"), self._by_name, self.groups)) for part in lost]
 
     def layers(self, host: Host, playbook_dir: Path | None = None) -> list[Layer]:
         """Return the layers of Ansible's precedence from group to host variables, low to high, none empty."""

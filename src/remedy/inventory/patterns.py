@@ -58,7 +58,7 @@ def select(parts: Iterable[str], hosts: Iterable[str], groups: Mapping[str, Grou
     InputError with the nearest name where a part matches neither host nor group, and nothing else was selected.
     """
     found: dict[str, None] = {}
-    unmatched: list[str] = []
+    lost: list[str] = []
     known = list(hosts)
     ordered = sorted(parts, key=lambda part: {"!": 2, "&": 1}.get(part[0], 0))
     if not ordered or ordered[0][0] in "!&":
@@ -74,13 +74,32 @@ def select(parts: Iterable[str], hosts: Iterable[str], groups: Mapping[str, Grou
         else:
             found |= dict.fromkeys(names)
         if matched is None and part[0] != "!":
-            unmatched.append(bare)
-    if unmatched and not found:
-        hint = nearest(unmatched[0], {*known, *groups})
-        if not hint.startswith("did you mean"):
-            hint = f"groups: {', '.join(groups)}; {len(known)} hosts, of which the first is {(known or ['-'])[0]}"
-        raise InputError(f"no host and no group matches '{unmatched[0]}'", hint=hint)
+            lost.append(bare)
+    if lost and not found:
+        raise nobody(lost[0], known, groups)
     return list(found)
+
+
+def unmatched(parts: Iterable[str], hosts: Iterable[str], groups: Mapping[str, Group]) -> list[str]:
+    """Return the parts that name neither host nor group, exclusions too, as they are written.
+
+    `select` leaves them aside where another part finds somebody, as Ansible does.
+    """
+    known = dict.fromkeys(hosts)
+    return [
+        part
+        for part in parts
+        if (bare := part.lstrip("!&") or part) not in known and _match(bare, list(known), groups) is None
+    ]
+
+
+def nobody(part: str, hosts: Iterable[str], groups: Mapping[str, Group]) -> InputError:
+    """Return the error for a part that names neither host nor group."""
+    known = list(hosts)
+    hint = nearest(part, {*known, *groups})
+    if not hint.startswith("did you mean"):
+        hint = f"groups: {', '.join(groups)}; {len(known)} hosts, of which the first is {(known or ['-'])[0]}"
+    return InputError(f"no host and no group matches '{part}'", hint=hint)
 
 
 def _match(pattern: str, hosts: list[str], groups: Mapping[str, Group]) -> list[str] | None:

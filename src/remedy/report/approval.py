@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from remedy.engine.approval import Planned, Plans
+from remedy.engine.approval import Leave, Planned, Plans
 from remedy.errors import Refused
 from remedy.report.states import amount, noun, states
 from remedy.report.text import count, safe, size, some
@@ -28,22 +28,25 @@ class Page(Protocol):
 class Question:
     """Asks the operator; without a `page` (no terminal) it refuses, with the same text. Called from any thread.
 
-    `mask` takes secrets out of the text: it shows the states of what changes, too.
+    `mask` takes secrets out of the text: it shows the states of what changes, too. `by` is who is asked.
     """
 
-    def __init__(self, page: Page | None, stop: threading.Event, mask: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, page: Page | None, stop: threading.Event, mask: Callable[[str], str] = str, by: str = "the operator"
+    ) -> None:
         self._page = page
         self._stop = stop
         self._mask = mask
+        self._by = by
         self._turn = threading.Lock()
 
-    def __call__(self, plans: Plans) -> None:
-        """Return where the plans are approved; raise Refused where they are not.
+    def __call__(self, plans: Plans) -> Leave | None:
+        """Return on whose word where the plans are approved; raise Refused where they are not.
 
         Of steps that are all unknown nobody is asked yet, if there is somebody to be asked when it comes to them.
         """
         if self._page is not None and all(step.unknown for host in plans for step in plans[host] if step.guarded):
-            return
+            return None
         text = self._mask(describe(plans))
         with self._turn:
             if self._page is None:
@@ -53,6 +56,7 @@ class Question:
                 )
             if not self._page.ask(text, self._stop):
                 raise Refused("not approved; nothing was destroyed or interrupted")
+        return Leave(by=self._by)
 
 
 def describe(plans: Plans) -> str:
@@ -69,10 +73,14 @@ def _sum(plans: Plans) -> str:
     steps = [step for host in plans for step in plans[host]]
     parts = []
     for kind, verb in _VERBS.items():
-        of_kind = [step for step in steps if step.guarded == kind and not step.unknown]
-        items = sum(amount(step.items) if step.items else 1 for step in of_kind)
-        every = [item for step in of_kind for item in step.items or ({},)]
-        freed = sum(step.bytes or 0 for step in of_kind)
+        of_kind = [step for step in steps if kind in step.guarded and not step.unknown]
+        # The list of a step that does both is of what it destroys: whom it may interrupt nobody has counted.
+        own = [step for step in of_kind if kind == "destructive" or "destructive" not in step.guarded]
+        lists = [step.items for step in own]
+        lists += [()] * (len(of_kind) - len(own))
+        items = sum(amount(each) if each else 1 for each in lists)
+        every = [item for each in lists for item in each or ({},)]
+        freed = sum(step.bytes or 0 for step in own)
         if of_kind:
             parts.append(f"{verb} {count(items, noun(every))}" + (f" ({size(freed)})" if freed else ""))
     doubtful = sum(step.unknown for step in steps)
@@ -99,11 +107,11 @@ def _about(step: Planned) -> str:
 
 def _step(host: str, step: Planned) -> list[str]:
     if step.unknown:
-        perhaps = f"  {host}: perhaps {_VERBS[step.guarded]}: {step.object}  [{step.task}]{step.mark}"
+        perhaps = f"  {host}: perhaps {step.told(_VERBS)}: {step.object}  [{step.task}]{step.mark}"
         return [perhaps, f"      not known yet: {step.reason}"]
     what = f": {count(amount(step.items), noun(step.items))}" if step.items else ""
     freed = f", {size(step.bytes)}" if step.bytes else ""
-    lines = [f"  {host}: {_VERBS[step.guarded]} {step.object}{what}{freed}  [{step.task}]{step.mark}"]
+    lines = [f"  {host}: {step.told(_VERBS)} {step.object}{what}{freed}  [{step.task}]{step.mark}"]
     lines += [f"      {step.means}"] if step.means else []
     largest = sorted(step.items, key=lambda item: -(item.get("size") or 0))
     lines += [f"      {_item(item)}" for item in largest[:_ITEMS]]

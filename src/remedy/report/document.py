@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from remedy.events import Changed, Event, TaskDone
+from remedy.events import Approved, Changed, Event, TaskDone
 from remedy.report.disks import NUMBERS, FileSystem, Room
 from remedy.report.recap import Counts
 from remedy.report.story import Finding, Story
@@ -56,6 +56,8 @@ class JsonReport:
             "seconds": None if ended is None else ended.seconds,
             "outcome": None if ended is None else ended.outcome,
             "exit_code": None if ended is None else ended.exit_code,
+            "schedule": None if started is None else started.schedule or None,
+            "approvals": [_approval(each) for each in self._story.approved],
         }
 
     def _host(self, name: str, counts: Counts) -> dict[str, Any]:
@@ -94,6 +96,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
     raised = finding.raised
     names = ("host", "id", "severity", "title", "evidence", "advice")
     return {**{name: getattr(raised, name) for name in names}, "resolved": finding.resolved}
+
+
+def _approval(approved: Approved) -> dict[str, Any]:
+    said = {name: getattr(approved, name) or None for name in ("schedule", "kinds", "at_most", "until")}
+    return {"time": _instant(approved.time), "play": approved.play, "by": approved.by, **said, "steps": approved.steps}
 
 
 def _change(change: Changed) -> dict[str, Any]:

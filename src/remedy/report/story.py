@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from remedy.events import (
+    Approved,
     Changed,
     Event,
     FindingRaised,
@@ -62,6 +63,7 @@ class Story:
         self.trusted: dict[str, None] = {}
         self.warnings: dict[str, list[str | None]] = {}
         self.left_out: dict[str, HostLeftOut] = {}
+        self.approved: list[Approved] = []
         self.trips: dict[str, RoundTrips] = {}
         self._freed: dict[tuple[str, bool], int] = {}  # (host, whether it is predicted) → bytes
 
@@ -116,6 +118,8 @@ class Story:
                 hosts = self.warnings.setdefault(event.message, [])
                 if event.host not in hosts:
                     hosts.append(event.host)
+            case Approved():
+                self.approved.append(event)
             case HostLeftOut():
                 self.left_out[event.host] = event
             case RoundTrips():

@@ -7,11 +7,11 @@ from datetime import date, datetime, tzinfo
 
 from msgspec import Struct
 
-from remedy.engine.approval import Planned, Plans
+from remedy.engine.approval import Leave, Planned, Plans
+from remedy.engine.guards import KINDS as _LETTERS
 from remedy.errors import Refused
 
-KINDS = {"D": "destructive", "R": "disruptive"}
-_LETTERS = {name: letter for letter, name in KINDS.items()}
+KINDS = {letter: kind for kind, letter in _LETTERS.items()}
 _VERBS = {"destructive": "destroys", "disruptive": "interrupts"}
 _SHOWN = 8
 _GRANT = "grant it in its file (permission: {kinds, at_most, until, by}), or play it by hand"
@@ -36,6 +36,10 @@ class Permission(Struct, frozen=True):
     def expired(self, now: datetime, zone: tzinfo) -> bool:
         """Say whether its last day is over, in the schedule's zone."""
         return now.astimezone(zone).date() > self.until
+
+    def covers(self, step: Planned) -> bool:
+        """Say whether it is for all that a step does: one that destroys and interrupts needs both."""
+        return step.guarded <= {KINDS[letter] for letter in self.kinds}
 
     def hosts(self, of: int) -> int:
         """Return on how many hosts of a run's: a share is rounded down."""
@@ -65,17 +69,17 @@ class Standing:
         self._touched: set[str] = set()
         self._turn = threading.Lock()
 
-    def __call__(self, plans: Plans) -> None:
-        """Return where every step is covered; raise Refused naming those that are not."""
+    def __call__(self, plans: Plans) -> Leave | None:
+        """Return whose permission covers every step, None where no step needs one; raise Refused naming the others."""
         steps = [(host, step) for host in plans for step in plans[host] if step.guarded]
         if not steps:
-            return
+            return None
         if attended := [(host, step) for host, step in steps if step.attended]:
             raise self._refused("what is marked ! never runs unattended", attended, hint=_BY_HAND)
         permission = self._permission
         if permission is None:
             raise self._refused("it has no permission for what nobody is there to approve", steps)
-        missing = [(host, step) for host, step in steps if _LETTERS.get(step.guarded) not in permission.kinds]
+        missing = [(host, step) for host, step in steps if not permission.covers(step)]
         if missing:
             has = " and ".join(sorted(permission.kinds))
             raise self._refused(f"its permission is for {has} only", missing)
@@ -89,12 +93,19 @@ class Standing:
                     steps,
                 )
             self._touched = touched
+        return Leave(
+            by=permission.by,
+            schedule=self._schedule,
+            kinds=tuple(sorted(permission.kinds)),
+            at_most=permission.at_most,
+            until=str(permission.until),
+        )
 
     def _refused(self, why: str, steps: list[tuple[str, Planned]], hint: str = _GRANT) -> Refused:
         lines = [
-            f"    {host}: {'perhaps ' if step.unknown else ''}{_VERBS.get(step.guarded, step.guarded)} "
+            f"    {host}: {'perhaps ' if step.unknown else ''}{step.told(_VERBS)} "
             f"{step.object}  [{step.task}] "
-            f"({_LETTERS.get(step.guarded, '?')}{'!' if step.attended else ''})"
+            f"({step.told(_LETTERS, ' ')}{'!' if step.attended else ''})"
             for host, step in steps[:_SHOWN]
         ]
         lines += [f"    ... and {len(steps) - _SHOWN} more"] if len(steps) > _SHOWN else []

@@ -12,12 +12,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from remedy.errors import InputError, Interrupted, Refused, RemedyError
+from remedy.errors import InputError, Interrupted, Refused, RemedyError, first_of
 from remedy.history import Database, HistoryError
 from remedy.schedule import clock
 from remedy.schedule.away import Away, note_and_tell
 from remedy.schedule.book import BY_HAND, DONE, ENDED_SILENTLY, REFUSED, RUNNING, Book, Entry
-from remedy.schedule.broken import Broken
+from remedy.schedule.broken import Broken, note
 from remedy.schedule.decide import SKIPPED, Decision, decide, span
 from remedy.schedule.file import written_at
 from remedy.schedule.lease import Lease, runs_lease
@@ -56,6 +56,8 @@ class World(Struct, frozen=True, kw_only=True):
     play: Play
     say: Callable[[str], None]
     sleep: Callable[[float], None]
+    again: Callable[[], Schedule] | None = None
+    """Reads the schedule's file once more; what is played and told from then on is what it says."""
     ended: Callable[[Ending], None] = lambda ending: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -68,6 +70,8 @@ class Turn:
         self._world = world
         self._book = Book(world.database, schedule, world.holder, world.now)
         self._lease = Lease(world.database, runs_lease(schedule), world.holder)
+        self._by_hand = self._anyway = False
+        self._over = False  # nothing more may start: the file is not what it was, or somebody ends this process
         self._claimed: datetime | None = None
         self._told = False  # of the claimed time: its run is, or was, at work
 
@@ -102,6 +106,9 @@ class Turn:
         passed = self._book.open(between(schedule.rules, schedule.zone, begun, upto))
         if at is None and not passed and (soon := self._soon(now)) is not None:
             world.sleep(soon)
+            if why := self._reread():
+                world.say(f"{schedule.name}: {why}")
+                return 0
             passed = self._book.open(between(schedule.rules, schedule.zone, begun, world.now()))
         if at is not None and (not passed or passed[-1].at != upto):
             self._handled(upto)
@@ -112,7 +119,7 @@ class Turn:
         code = 0
         while passed:
             decision = decide(
-                schedule,
+                self._schedule,
                 passed,
                 world.now(),
                 lambda due: broken.why(due) or away.why(due.at) or story.why(due),
@@ -126,8 +133,18 @@ class Turn:
             claimed = self._book.claim(decision.start.at, decision.late or None)
             self._claimed, self._told = decision.start.at, not claimed
             settle()
-            ended = self._start(decision.start) if claimed else self._handled(decision.start.at)
-            code = code or ended
+            try:
+                ended = self._start(decision.start) if claimed else self._handled(decision.start.at)
+                code = first_of(code, ended)
+            except HistoryError:
+                raise
+            except RemedyError as error:
+                if first_of(code, error.exit_code) == error.exit_code:
+                    raise
+                world.say(f"{schedule.name}: {error}")  # an earlier run of this turn ended worse
+                return code
+            if self._over:
+                return code
             # What came while it was at work: nobody else may have been there to start it.
             since = self._book.begin(world.now())
             passed = self._book.open(between(schedule.rules, schedule.zone, since, world.now()))
@@ -143,12 +160,13 @@ class Turn:
                 f"the schedule '{schedule.name}' does not run now: {closed}",
                 hint="--anyway runs it all the same; its permission holds in any case",
             )
+        self._by_hand, self._anyway = True, anyway
         self._book.begin(now)
         # Never a due time's moment, nor that at which the plan was first seen.
         at = now.replace(microsecond=max(now.microsecond, 1)) + timedelta(microseconds=1)
         if not self._book.claim(at, BY_HAND if closed is None else f"{BY_HAND}, although {closed}"):
             raise Refused(f"the schedule '{schedule.name}' was started at this very moment by somebody else")
-        return self._run(at, at + timedelta(days=1), anyway=anyway)
+        return self._run(at, at + timedelta(days=1))
 
     def _soon(self, now: datetime) -> float | None:
         """Return the seconds until a due time that comes while this process ends: no timer starts it a second time."""
@@ -212,23 +230,15 @@ class Turn:
                     f"{schedule.name}: due at {due.at:%H:%M:%S} UTC, starts {span(start - due.at)} later (jitter)"
                 )
                 world.sleep(left)
-            closed = schedule.opening.closed(world.now())
         except KeyboardInterrupt:
             self._book.tell(due.at, SKIPPED, reason="interrupted before it began", exit_code=99)
             raise
-        if closed is not None:
-            self._closed(due.at, closed)
+        if not self._still(due.at):
             return 0
         following = next(schedule.dues(due.at), None)
         return self._run(due.at, due.at + timedelta(days=1) if following is None else following.at)
 
-    def _closed(self, at: datetime, closed: str) -> None:
-        """Record a claimed time whose window is closed by now."""
-        self._book.tell(at, SKIPPED, reason=closed)
-        self._world.ended(Ending(due=at, reason=closed))
-        self._world.say(f"{self._schedule.name}: {at:%Y-%m-%dT%H:%M:%SZ} {SKIPPED}: {closed}")
-
-    def _run(self, at: datetime, until: datetime, *, anyway: bool = False) -> int:
+    def _run(self, at: datetime, until: datetime) -> int:
         """Run a claimed time; `until`: where overlaps wait, no longer than that, nor than the window is open."""
         try:
             if trouble := self._wait(until):
@@ -241,7 +251,7 @@ class Turn:
         with self._lease.kept(self._lost, self._book.tell_again):
             for entry in self._book.cut_off():
                 self._cut_off(entry)
-            return self._play(at, anyway)
+            return self._play(at)
 
     def _lost(self, holder: str) -> None:
         self._world.say(f"{self._schedule.name}: another one may begin a run beside this one: {holder}")
@@ -255,6 +265,52 @@ class Turn:
                 world.ended(Ending(due=due, reason=reason, exit_code=error.exit_code))
 
         note_and_tell(world.state, schedule, error.message, world.now(), self._claimed or at, tell)
+
+    def _still(self, at: datetime) -> bool:
+        """Read the file again, and say whether a claimed time may still start: who waits may wait for a day.
+
+        What it says now counts, its permission too. Why it may not is recorded and told; raises InputError where the
+        file cannot be used, Refused where somebody has started it by hand.
+        """
+        try:
+            why = self._reread()
+        except InputError as error:
+            self._leave(at, f"its file could not be used: {error.where}: {error.message}", error.exit_code)
+            raise
+        schedule = self._schedule
+        if why is None and not self._anyway:
+            why = None if schedule.paused is None else f"paused: {schedule.paused}"
+            why = why or schedule.opening.closed(self._world.now())
+        return why is None or self._leave(at, why)
+
+    def _reread(self) -> str | None:
+        """Read the file again; return why nothing of it may start any more. Raises InputError where it is broken."""
+        world, before = self._world, self._schedule
+        if world.again is None:
+            return None
+        try:
+            self._schedule = world.again()
+        except InputError as error:
+            self._over = True
+            if not before.path.exists():
+                return "its file was removed meanwhile"
+            note(world.state, before.path, f"{error.where}: {error.message}")
+            raise
+        if self._schedule.planned != before.planned and not self._by_hand:
+            self._over = True  # the next turn sees to its new due times
+            return f"its times were changed meanwhile: {self._schedule.planned}"
+        return None
+
+    def _leave(self, at: datetime, reason: str, code: int | None = None) -> bool:
+        """Record and tell that a claimed time does not run after all; return False."""
+        world, name = self._world, self._schedule.name
+        code = Refused.exit_code if code is None and self._by_hand else code
+        self._tell(at, SKIPPED, reason=reason, exit_code=code)
+        world.ended(Ending(due=at, reason=reason, exit_code=code))
+        world.say(f"{name}: {at:%Y-%m-%dT%H:%M:%SZ} {SKIPPED}: {reason}")
+        if code == Refused.exit_code:
+            raise Refused(f"the schedule '{name}' does not run now: {reason}")
+        return False
 
     def _cut_off(self, entry: Entry, why: str | None = None) -> None:
         world, run = self._world, f"the run {entry.run}" if entry.run else "it"
@@ -280,19 +336,17 @@ class Turn:
             world.sleep(_POLL)
         return None
 
-    def _play(self, at: datetime, anyway: bool) -> int:
+    def _play(self, at: datetime) -> int:
         schedule = self._schedule
         began: list[str] = []
-
-        def look() -> None:
-            closed = None if anyway else schedule.opening.closed(self._world.now())
-            if closed is not None:
-                raise _Closed(closed)
 
         def begin(run: str) -> None:
             began.append(run)
             self._tell(at, RUNNING, run=run)
-            look()  # to have all that noted may have taken minutes
+            # To have all that noted may have taken minutes.
+            closed = None if self._anyway else self._schedule.opening.closed(self._world.now())
+            if closed is not None:
+                raise _Closed(closed)
             self._told = True
 
         def end(state: str, code: int, reason: str | None = None) -> None:
@@ -302,14 +356,22 @@ class Turn:
             except HistoryError as error:  # the run is what it is, and its journal tells of it
                 self._world.say(f"{schedule.name}: how it ended is not in the history: {error.message}")
             run = began[-1] if began else None
-            self._world.ended(Ending(due=at, run=run, reason=reason, exit_code=code))
+            try:
+                self._world.ended(Ending(due=at, run=run, reason=reason, exit_code=code))
+            except KeyboardInterrupt:
+                # The run is over and recorded: whoever ends this process now ends the telling, and no other run begins.
+                self._over = True
+                self._world.say(f"{schedule.name}: told to end while it told how the run ended; not all may know")
 
         self._tell(at, RUNNING)
+        if not self._still(at):
+            return 0
+        schedule = self._schedule
         try:
             refuse_expired(schedule, self._world.now())
             code = self._world.play(begin)
         except _Closed as error:
-            self._closed(at, error.message)
+            self._leave(at, error.message)
             return 0
         except RemedyError as error:
             end(REFUSED if isinstance(error, Refused) else DONE, error.exit_code, error.message)
