@@ -153,6 +153,16 @@ def test_an_index_is_there_by_whatever_name_it_is_called(
         server.sql("DROP SCHEMA attic CASCADE", "app")
 
 
+def test_an_index_that_somebody_builds_is_not_missing(bench: Bench, server: Postgres) -> None:
+    with server.held(1, "BEGIN; INSERT INTO orders VALUES (1, 'open')"):
+        build = "CREATE INDEX CONCURRENTLY orders_n ON orders (n)"
+        server.shell(f"setsid runuser -u postgres -- psql -qc '{build}' app > /dev/null 2>&1 &")
+        server.until("SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('orders_n')", "f", db="app")
+        assert bench.one("postgresql_index", **INDEX, reads=True)["result"]["missing"] is False
+    server.until("SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('orders_n')", "t", db="app")
+    assert bench.one("postgresql_index", **INDEX, reads=True)["result"]["missing"] is False
+
+
 def test_indexes_that_cannot_be_made_are_refused_in_words(bench: Bench, server: Postgres) -> None:
     server.sql("DROP TABLE IF EXISTS others; CREATE TABLE others (n int); CREATE INDEX others_n ON others (n); "
                "CREATE SCHEMA attic; DELETE FROM orders WHERE n > 10", "app")  # fmt: skip
