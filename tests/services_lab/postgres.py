@@ -82,10 +82,10 @@ class Postgres:
         position = primary.sql("SELECT pg_current_wal_lsn()")
         self.until(f"SELECT pg_last_wal_replay_lsn() >= '{position}'", "t", seconds)
 
-    def until(self, sql: str, answer: str, seconds: float = 30) -> None:
+    def until(self, sql: str, answer: str, seconds: float = 30, db: str = "postgres") -> None:
         """Wait until a query answers so."""
         end = time.monotonic() + seconds
-        while (said := self.sql(sql)) != answer:
+        while (said := self.sql(sql, db)) != answer:
             assert time.monotonic() < end, f"{sql}: {said}, expected {answer}"
             time.sleep(0.1)
 

@@ -44,3 +44,7 @@ def test_a_disk_that_grew_for_a_week_is_found_before_it_is_full(
     assert 2.0 < short["days_left"] < 7.0
     assert short["limit"] < 64 * MIB  # what the host has, not what was told of it earlier
     assert f"{short['days_left']:.1f} days" in finding["title"]  # type: ignore[operator]
+    # What is soon has a unit, too.
+    for soon, severity in (("1w", "P2"), ("168h", "P2"), ("7d", "P2"), ("24h", "P3"), ("1d", "P3")):
+        [finding] = operator.diagnose("capacity-report", "-e", f"capacity_soon={soon}").report["findings"]
+        assert finding["severity"] == severity, soon

@@ -127,9 +127,23 @@ def test_slots_without_a_user_are_told_and_stay(bench: Bench, primary: Postgres)
         assert done.code == 0
         assert "slot gone is not used" in findings(done)["postgres-idle-slots"]["title"]
         assert play(bench, "-e", '{"postgres_known_slots": ["gone"]}').report["findings"] == []
+        # A text is one name, not every name that stands in it.
+        assert play(bench, "-e", "postgres_known_slots=gone").report["findings"] == []
+        assert list(findings(play(bench, "-e", "postgres_known_slots=long_gone"))) == ["postgres-idle-slots"]
         assert primary.sql("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'gone'") == "1"
     finally:
         primary.sql("SELECT pg_drop_replication_slot('gone')")
+
+
+def test_passwords_are_told_in_days_or_weeks(bench: Bench, primary: Postgres) -> None:
+    primary.sql("ALTER ROLE app VALID UNTIL 'infinity'")
+    primary.shell("psql -qc \"ALTER ROLE app VALID UNTIL '$(date -d '10 days' +%F)'\"", user="postgres")
+    try:
+        for days, told in (("2w", True), ("14", True), ("1w", False), ("72h", False), ("3", False)):
+            found = findings(play(bench, "-e", f"postgres_password_days={days}"))
+            assert ("postgres-passwords" in found) is told, days
+    finally:
+        primary.sql("ALTER ROLE app VALID UNTIL 'infinity'")
 
 
 def test_a_standby_is_left_to_its_primary(

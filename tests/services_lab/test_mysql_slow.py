@@ -127,6 +127,42 @@ def test_a_missing_index_is_resolved_when_the_plan_uses_one(bench: Bench) -> Non
     assert shown.split("\t")[4] == "customer"
 
 
+def test_an_index_that_is_named_is_made_on_a_quiet_server_and_once(bench: Bench) -> None:
+    bench.db.sql("CREATE OR REPLACE TABLE shop.sold (id INT PRIMARY KEY, customer INT, made DATE)")
+    named = {"mysql_index_table": "shop.sold", "mysql_index_columns": ["customer", "made"]}
+    flags = ("-e", json.dumps(named))
+    found = bench.diagnose("mysql-slow", *flags)
+    assert set(found) == {"mysql-named-index"}
+    assert found["mysql-named-index"]["title"] == "shop.sold has no index on customer, made"
+    done = bench.runbook("mysql-slow", *flags)
+    assert done.code == 0, why(done)
+    assert changes(done) == [("Create the index that was named", "mysql:index:shop.sold.sold_customer_made")]
+    assert finding(done, "mysql-named-index")["resolved"]
+    shown = bench.db.sql("SHOW INDEX FROM shop.sold WHERE Key_name = 'sold_customer_made'")
+    assert [line.split("\t")[4] for line in shown.splitlines()] == ["customer", "made"]
+    again = bench.runbook("mysql-slow", *flags)
+    assert (again.code, again.report["findings"], changes(again)) == (0, [], [])
+    # Another index that begins with those columns serves as well.
+    fewer = bench.runbook("mysql-slow", "-e", json.dumps({**named, "mysql_index_columns": ["customer"]}))
+    assert (fewer.code, fewer.report["findings"], changes(fewer)) == (0, [], [])
+
+
+@pytest.mark.parametrize(
+    ("named", "text"),
+    [
+        ({"mysql_index_table": "shop.nowhere", "mysql_index_columns": ["id"]}, "there is no table shop.nowhere"),
+        ({"mysql_index_table": "shop.kv"}, "table needs columns"),
+        ({"mysql_index_table": "shop.kv; DROP", "mysql_index_columns": ["id"]}, "expected TABLE or DB.TABLE"),
+    ],
+)
+def test_an_index_that_cannot_be_made_is_told_before_anything_is_done(
+    bench: Bench, named: dict[str, Any], text: str
+) -> None:
+    done = bench.runbook("mysql-slow", "-e", json.dumps(named))
+    assert (done.code, changes(done)) == (2, [])
+    assert text in why(done)
+
+
 def test_what_is_stuck_by_the_operators_own_question(bench: Bench) -> None:
     bench.db.sql("CREATE OR REPLACE TABLE shop.report_tasks (id INT PRIMARY KEY, state TEXT); "
                  "INSERT INTO shop.report_tasks VALUES (1, 'running'), (2, 'done')")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from remedy.lab import Lab
+from tests.acceptance.healing import why
+from tests.acceptance.operator import Result
 from tests.conftest_lab import HostFactory
 from tests.services_lab.postgres import Bench, Postgres
 
@@ -96,6 +99,91 @@ def test_constraints_and_tables_that_are_not_there(bench: Bench, server: Postgre
     assert "belongs to a constraint" in done["reason"]
     assert "there is no table nowhere" in bench.one("postgresql_index", **{**INDEX, "table": "nowhere"})["reason"]
     assert "there is no table nowhere" in bench.one("postgresql_vacuum", table="nowhere", login_db="app")["reason"]
+
+
+def slow(bench: Bench, *indexes: dict[str, Any], command: str = "play") -> Result:
+    yes = ("--yes",) if command == "play" else ()
+    given = json.dumps({"postgres_indexes": list(indexes), "postgres_databases": ["app"]})
+    return bench.operator.here(command, "postgres-slow", *yes, "-e", given)
+
+
+def test_an_index_of_that_name_elsewhere_hides_none(bench: Bench, server: Postgres) -> None:
+    server.sql("ANALYZE orders; CREATE SCHEMA attic; CREATE TABLE attic.orders (n int); "
+               "CREATE INDEX orders_n ON attic.orders (n)", "app")  # fmt: skip
+    server.sql("DROP TABLE IF EXISTS orders; CREATE TABLE orders (n int); CREATE INDEX orders_n ON orders (n)")
+    index = {"database": "app", "table": "public.orders", "name": "orders_n", "columns": ["n"]}
+    try:
+        done = slow(bench, index)
+        assert done.code == 0, (done.report["findings"], why(done))
+        assert [each["id"] for each in done.report["findings"]] == ["postgres-missing-indexes"]
+        assert done.report["findings"][0]["resolved"]
+        assert server.sql("SELECT count(*) FROM pg_indexes WHERE indexname = 'orders_n'", "app") == "2"
+        again = slow(bench, index)
+        assert (again.code, again.report["findings"], again.report["changes"]) == (0, [], []), why(again)
+    finally:
+        server.sql("DROP SCHEMA attic CASCADE", "app")
+        server.sql("DROP TABLE orders")
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "made"),
+    [
+        ("public.orders_x", "orders", "orders_x"),
+        ("Orders_X", "public.orders", "orders_x"),
+        ('"Orders of. X"', "public.orders", "Orders of. X"),
+        ('attic."X 2"', 'attic."Old Orders"', "X 2"),
+        ("orders_y", 'attic."Old Orders"', "orders_y"),
+    ],
+)
+def test_an_index_is_there_by_whatever_name_it_is_called(
+    bench: Bench, server: Postgres, name: str, table: str, made: str
+) -> None:
+    server.sql('ANALYZE orders; CREATE SCHEMA attic; CREATE TABLE attic."Old Orders" (n int)', "app")
+    index = {"database": "app", "table": table, "name": name, "columns": ["n"]}
+    try:
+        done = slow(bench, index)
+        assert done.code == 0, (done.report["findings"], why(done))
+        assert len(done.report["changes"]) == 1
+        assert server.sql(f"SELECT count(*) FROM pg_indexes WHERE indexname = '{made}'", "app") == "1"
+        again = slow(bench, index)
+        assert (again.code, again.report["findings"], again.report["changes"]) == (0, [], []), why(again)
+        assert bench.operator.here("rollback", done.report["run"]["id"], "--yes").code == 0
+        assert server.sql(f"SELECT count(*) FROM pg_indexes WHERE indexname = '{made}'", "app") == "0"
+    finally:
+        server.sql("DROP SCHEMA attic CASCADE", "app")
+
+
+def test_an_index_that_somebody_builds_is_not_missing(bench: Bench, server: Postgres) -> None:
+    with server.held(1, "BEGIN; INSERT INTO orders VALUES (1, 'open')"):
+        build = "CREATE INDEX CONCURRENTLY orders_n ON orders (n)"
+        server.shell(f"setsid runuser -u postgres -- psql -qc '{build}' app > /dev/null 2>&1 &")
+        server.until("SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('orders_n')", "f", db="app")
+        assert bench.one("postgresql_index", **INDEX, reads=True)["result"]["missing"] is False
+    server.until("SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('orders_n')", "t", db="app")
+    assert bench.one("postgresql_index", **INDEX, reads=True)["result"]["missing"] is False
+
+
+def test_indexes_that_cannot_be_made_are_refused_in_words(bench: Bench, server: Postgres) -> None:
+    server.sql("DROP TABLE IF EXISTS others; CREATE TABLE others (n int); CREATE INDEX others_n ON others (n); "
+               "CREATE SCHEMA attic; DELETE FROM orders WHERE n > 10", "app")  # fmt: skip
+    index = {"database": "app", "table": "orders", "name": "orders_n", "columns": ["n"]}
+    more = {"database": "nowhere", "name": "others_n"}
+    try:
+        for wrong, text in (
+            ({"database": "nowhere"}, "names a database that this server does not have: nowhere; it has app, postgres"),
+            ({"table": "nothing"}, "there is no table nothing in this database"),
+            ({"name": "others_n"}, 'there is an index "public"."others_n" already, of the table others'),
+            ({"name": "attic.orders_n"}, "attic.orders_n cannot be an index of orders"),
+            ({"name": "a.b.c"}, "a.b.c is no name of an index: expected NAME or SCHEMA.NAME"),
+            ({"name": "orders n"}, "orders n is no name of an index: expected NAME or SCHEMA.NAME"),
+        ):
+            done = slow(bench, {**index, **wrong})
+            assert (done.code, done.report["changes"]) == (2, []), (wrong, why(done))
+            assert text in why(done), why(done)
+        both = slow(bench, index, {**index, **more}, command="diagnose")
+        assert both.code == 2
+    finally:
+        server.sql("DROP TABLE others; DROP SCHEMA attic", "app")
 
 
 def test_a_vacuum_cleans_and_proves_it(bench: Bench, server: Postgres) -> None:

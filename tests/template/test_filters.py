@@ -28,6 +28,10 @@ TEMPLAR = Templar(Secrets())
         ("{{ '1 parsec' | human_to_bytes }}", "human_to_bytes: the unit 'parsec' is not known"),
         ("{{ '1 Kb' | human_to_bytes }}", "human_to_bytes: 'Kb' is bits"),
         ("{{ 'abc%' | percent }}", "percent: 'abc%' is not a percentage from 0 to 100, such as 85%"),
+        ("{{ 'soon' | duration }}", "duration: 'soon' is not a duration such as 90s, 15m"),
+        ("{{ '1 parsec' | size }}", "size: '1 parsec' is not a size in bytes, such as 512, 10K"),
+        ("{{ 'soon' | days }}", "days: 'soon' is not a number of days, such as 14, or a duration such as 2w"),
+        ("{{ 1 | misread('colour') }}", "misread: 'colour' is no type; expected bool, "),
         ("{{ 'x' | human_readable }}", "human_readable: 'x' is no number"),
         ("{{ 'a' | b64decode }}", "b64decode: no base 64"),
         ("{{ 'x' | hash('nope') }}", "hash: 'nope' is not known"),
@@ -86,3 +90,53 @@ def test_quoted_text_survives_a_round_trip(text: str) -> None:
 def test_a_percentage_is_a_number(share: Any) -> None:
     scope = TEMPLAR.scope([Layer("task", {"share": share})])
     assert TEMPLAR.render(Text("{{ share | percent }}"), scope) == 85
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("{{ '60s' | duration }}", 60),
+        ("{{ '1d12h' | duration }}", 129600),
+        ("{{ 7 | duration }}", 7),
+        ("{{ '500ms' | duration }}", 0.5),
+        ("{{ '1GB' | size }}", 1 << 30),
+        ("{{ '1.5 KiB' | size }}", 1536),
+        ("{{ 512 | size }}", 512),
+        ("{{ 14 | days }}", 14),
+        ("{{ '0.5' | days }}", 0.5),
+        ("{{ '72h' | days }}", 3),
+        ("{{ '2w' | days }}", 14),
+    ],
+)
+def test_what_has_a_unit_is_a_number(template: str, value: float, render: Any) -> None:
+    assert render(template) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "wrong"),
+    [
+        ("60s", "duration", ""),
+        ("0s", "duration", ""),
+        ("0s", "duration above 0", "more than 0"),
+        ("1ms", "duration above 0", ""),
+        ("-5m", "duration", "0 or more"),
+        ("long", "duration", "a duration such as 90s, 15m, 12h, 3d, 2w or 1d12h; a bare number is seconds"),
+        (None, "duration", "a duration such as 90s, 15m, 12h, 3d, 2w or 1d12h; a bare number is seconds"),
+        ("1GB", "size", ""),
+        ("-1GB", "size", "0 or more"),
+        ("abc", "int", "a whole number"),
+        (True, "int", "a whole number"),
+        ("-3", "days", "0 or more"),
+        ("yes", "bool", ""),
+        (False, "bool", ""),
+        ("perhaps", "bool", "yes or no (true, on and 1, or false, off and 0)"),
+        ("app", "names", ""),
+        (["app", "shop"], "names", ""),
+        ([], "names", ""),
+        ([7], "names", "a list of names"),
+        ({"app": 1}, "names", "a list of names"),
+    ],
+)
+def test_what_a_variable_should_have_been(value: Any, kind: str, wrong: str) -> None:
+    scope = TEMPLAR.scope([Layer("task", {"value": value, "kind": kind})])
+    assert TEMPLAR.render(Text("{{ value | misread(kind) }}"), scope) == wrong

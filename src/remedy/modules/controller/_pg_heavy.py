@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -27,7 +28,7 @@ def alone(server: Session, lock_timeout: float) -> Iterator[None]:
     if not server.rows(f"SELECT pg_try_advisory_lock({_LOCK}) AS mine")[0]["mine"]:
         raise Failed("another run of remedy works in this database: one heavy operation at a time")
     try:
-        server.rows(f"SET lock_timeout = {int(lock_timeout * 1000)}")
+        server.rows(f"SET lock_timeout = {math.ceil(lock_timeout * 1000)}")
         yield
     finally:
         with suppress(Failed):  # where the session has ended both are gone

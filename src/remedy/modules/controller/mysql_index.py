@@ -10,6 +10,8 @@ table is read and written meanwhile (ALGORITHM=INPLACE LOCK=NONE): a server that
 `online` is false. The statement waits for the table's lock for at most `lock_wait` (behind one that waits everybody
 else would), and a second session ends it by KILL QUERY after `deadline`; where no connection is free for that one, it
 is not begun. A disk without room for another copy of the table's data is refused. A rollback drops the index.
+With `reads: true` beside them it only looks: `missing` says whether it would create one, `name`, `table` and `columns`
+which.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ PARAMS = (
     Param("table", help="The table that gets an index: TABLE or DB.TABLE."),
     Param("columns", "list", elements="str", help="Its columns in order; NAME(10) takes the first 10 characters."),
     Param("name", help="The index's name; else TABLE_COLUMNS."),
+    Param("reads", "bool", default=False, help="Only look whether the index is missing: allowed in diagnose."),
     Param("login_db", help="The database, where neither table nor explain names one."),
     Param("online", "bool", default=True, help="Only if the table can be written meanwhile."),
     Param("lock_wait", "duration", default=5, help="How long to wait for the table's lock."),
@@ -66,7 +69,9 @@ def check_params(params: dict[str, Any]) -> str | None:
 
 
 def kind(params: dict[str, Any]) -> type[Probe] | type[Resource]:
-    return Explain if params.get("table") is None else Index
+    if params.get("table") is None:
+        return Explain
+    return Look if params.get("reads") is True else Index
 
 
 class Explain(Probe):
@@ -233,3 +238,13 @@ class Index(Resource):
         offline = ": this server cannot do it online; online: false does it while nobody writes"
         lock = f": the table's lock was not to be had within {self.params['lock_wait']:g} s, a transaction holds it"
         return {1205: lock, 1845: offline, 1846: offline}.get(number, "")
+
+
+class Look(Probe):
+    """Looks whether the index is there."""
+
+    def read(self) -> dict[str, Any]:
+        """Return whether it is missing; raises Failed where it cannot be made."""
+        index = Index(self.params, self.host)  # type: ignore[no-untyped-call]
+        have = index.read()
+        return {"missing": index.wanted(have) != have, **index.returns(have, have)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from remedy.agent.kinds import Param, Probe
+from remedy.agent.kinds import Failed, Param, Probe
 from remedy.modules.controller import _pg_sessions
 from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, opened
 
@@ -24,6 +24,8 @@ EXAMPLES = """
   register: activity
 """
 
+_SEES = "SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS all"  # a superuser has every role
+
 
 def kind(params: dict[str, Any]) -> type[Probe]:
     return Activity
@@ -33,6 +35,13 @@ class Activity(Probe):
     def read(self) -> dict[str, Any]:
         """Return who is at what."""
         server = opened(self.host, self.params)
+        if not server.rows(_SEES)[0]["all"]:
+            # What others are at would be hidden from it: nobody would seem to wait.
+            raise Failed(
+                "the role sees what its own sessions are at alone: GRANT pg_read_all_stats (or pg_monitor) TO it",
+                "permission",
+                sqlstate="42501",
+            )
         clients = {each.pid: each for each in _pg_sessions.clients(server)}
         # Asked only of those that wait: for each it takes the lock manager's own locks.
         rows = server.rows(

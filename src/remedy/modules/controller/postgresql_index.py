@@ -1,19 +1,22 @@
 """Make or drop an index of PostgreSQL without stopping who writes (CONCURRENTLY).
 
 `present` makes it of `columns` (names or expressions) of `table`; an index of this name that is there and valid is
-left alone, whatever its columns are. One that is invalid, the leftover of a build that failed, is dropped first. What
-a build that fails here leaves is dropped; where that cannot be done either (whoever kept the build waiting keeps the
-drop waiting, too), the error says so, and how to drop it. `invalid_only` with `absent` drops it only where it is such
-a leftover. Where another heavy operation runs nothing is begun; a lock is waited for `lock_timeout` at most. A build
-takes about the table's size on the disk; refused where that is not free. Indexes of constraints are not dropped. Undo
-drops what was made, and makes again what was dropped. Returns `name`, `valid`, `definition`.
+left alone, whatever its columns are; one of this name on another table is refused. Names are read as SQL reads them
+(Orders is orders, "Orders" is not), and an index lies in the schema of its table. One that is invalid, the leftover of
+a build that failed, is dropped first. What a build that fails here leaves is dropped; where that cannot be done either
+(whoever kept the build waiting keeps the drop waiting, too), the error says so, and how to drop it. `invalid_only` with
+`absent` drops it only where it is such a leftover. Where another heavy operation runs nothing is begun; a lock is
+waited for `lock_timeout` at most. A build takes about the table's size on the disk; refused where that is not free.
+Indexes of constraints are not dropped. Undo drops what was made, and makes again what was dropped. Returns `name`,
+`valid`, `definition`. With `reads: true` it only looks: `missing` says whether it would make the index; one that
+somebody builds just now is not missing.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Resource
+from remedy.agent.kinds import REQUIRED, Failed, Irreversible, Param, Probe, Resource
 from remedy.modules.controller._pg_heavy import alone, need_room, size_of, table_of
 from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, quoted
 
@@ -28,6 +31,7 @@ PARAMS = (
     Param("cond", help="Only rows for which this holds."),
     Param("state", default="present", choices=("present", "absent"), help="Whether it should be there."),
     Param("invalid_only", "bool", default=False, help="Drop it only where it is invalid."),
+    Param("reads", "bool", default=False, help="Only look whether it is missing: allowed in diagnose."),
     Param("lock_timeout", "duration", default=10, help="How long to wait for locks, and for older transactions."),
     *LOGIN_PARAMS,
 )  # fmt: skip
@@ -44,11 +48,13 @@ def check_params(params: dict[str, Any]) -> str | None:
         return "an index that should be present needs a table and columns"
     if params["invalid_only"] and params["state"] != "absent":
         return "invalid_only is for state: absent"
+    if params["reads"] is True and params["state"] == "absent":
+        return "reads asks whether an index is missing: it goes with state: present"
     return None
 
 
-def kind(params: dict[str, Any]) -> type[Resource]:
-    return Index
+def kind(params: dict[str, Any]) -> type[Probe] | type[Resource]:
+    return Look if params.get("reads") is True else Index
 
 
 class Index(Resource):
@@ -73,10 +79,15 @@ class Index(Resource):
         """Return whether it is there, and valid."""
         rows = self.server.rows(
             "SELECT i.indisvalid AS valid, pg_get_indexdef(i.indexrelid) AS definition, EXISTS (SELECT FROM "
-            "pg_constraint WHERE conindid = i.indexrelid) AS constraint FROM pg_index i "
-            "WHERE i.indexrelid = to_regclass(%s)",
-            [self.params["idxname"]],
+            "pg_constraint WHERE conindid = i.indexrelid) AS constraint, i.indrelid AS table, "
+            "i.indrelid::regclass::text AS of FROM pg_index i WHERE i.indexrelid = to_regclass(%s)",
+            [self._qualified()],
         )
+        if rows and self.params["table"] and rows[0]["table"] != self._table()["oid"]:
+            raise Failed(
+                f"there is an index {self._qualified()} already, of the table {rows[0]['of']}: give another name than "
+                f"{self.params['idxname']}; nothing was changed"
+            )
         self._definition = rows[0]["definition"] if rows else None
         self._constraint = bool(rows and rows[0]["constraint"])
         return {"valid": bool(rows[0]["valid"])} if rows else None
@@ -133,9 +144,9 @@ class Index(Resource):
         }
 
     def _statement(self) -> str:
-        table = table_of(self.server, str(self.params["table"]))
+        table = self._table()
         # The index lies in its table's schema, and may not be named with one.
-        name = str(self.params["idxname"]).rpartition(".")[2]
+        name = self._parts()[-1]
         columns = ", ".join(
             quoted(column) if column.replace("_", "a").isalnum() else f"({column})"
             for column in self.params["columns"]
@@ -148,7 +159,7 @@ class Index(Resource):
 
     def _make(self, statement: str) -> None:
         if self.params["table"]:
-            table = table_of(self.server, str(self.params["table"]))
+            table = self._table()
             if table["kind"] == "p":
                 raise Failed(
                     f"{self.params['table']} is partitioned: make the index on each partition (CONCURRENTLY)"
@@ -186,17 +197,58 @@ class Index(Resource):
         return self.server.rows(
             "SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid "
             "AND indexrelid = to_regclass(%s)",
-            [self._built()],
+            [self._qualified()],
         )
 
-    def _built(self) -> str:
-        """Return the name of the index that is built, with its table's schema: that need not be on the path."""
-        name = str(self.params["idxname"])
-        if not self.params["table"] or "." in name:
-            return name
-        return f"{quoted(table_of(self.server, str(self.params['table']))['schema'])}.{quoted(name)}"
+    def building(self) -> bool:
+        """Return whether somebody builds it just now: an index of a build under way is invalid, too."""
+        rows = self.server.rows(
+            "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_locks k ON k.relation = i.indrelid JOIN pg_stat_activity a "
+            "USING (pid) WHERE i.indexrelid = to_regclass(%s) AND k.granted AND k.mode = 'ShareUpdateExclusiveLock' "
+            "AND a.query ~* '(create|reindex).*(index|table|concurrently)') AS now",
+            [self._qualified()],
+        )
+        return bool(rows[0]["now"])
+
+    def _table(self) -> dict[str, Any]:
+        return table_of(self.server, str(self.params["table"]))
+
+    def _parts(self) -> list[str]:
+        """Return the schema, where one is given, and the name, as SQL reads them; raises Failed for what is no name."""
+        try:
+            rows = self.server.rows("SELECT parse_ident(%s) AS parts", [self.params["idxname"]])
+        except Failed as failed:
+            if failed.result.get("sqlstate") != "22023":  # invalid_parameter_value
+                raise
+            rows = []
+        if not rows or len(rows[0]["parts"]) > 2:
+            raise Failed(f"{self.params['idxname']} is no name of an index: expected NAME or SCHEMA.NAME")
+        return list(rows[0]["parts"])
+
+    def _qualified(self) -> str:
+        """Return the index's name with its table's schema, which need not be on the path."""
+        if not self.params["table"]:
+            return str(self.params["idxname"])
+        *schema, name = self._parts()
+        table = self._table()
+        if schema and schema[0] != table["schema"]:
+            raise Failed(
+                f"{self.params['idxname']} cannot be an index of {self.params['table']}: an index lies in its table's "
+                f"schema, which is {table['schema']}"
+            )
+        return f"{quoted(table['schema'])}.{quoted(name)}"
 
     def _drop(self) -> None:
-        rows = self.server.rows("SELECT to_regclass(%s)::text AS name", [self.params["idxname"]])
+        rows = self.server.rows("SELECT to_regclass(%s)::text AS name", [self._qualified()])
         if rows[0]["name"]:
             self.server.rows(f"DROP INDEX CONCURRENTLY IF EXISTS {rows[0]['name']}", seconds=600)
+
+
+class Look(Probe):
+    """Looks whether it is missing."""
+
+    def read(self) -> dict[str, Any]:
+        """Return whether it is missing; raises Failed where it cannot be made."""
+        index = Index(self.params, self.host)  # type: ignore[no-untyped-call]
+        have = index.read()
+        return {"missing": index.wanted(have) != have and not index.building(), **index.returns(have, have)}

@@ -96,7 +96,8 @@ class Info(Probe):
     def _room(self, server: Session) -> dict[str, Any]:
         data = server.data_folder()
         if data is None:
-            raise Failed("room takes a superuser, or membership in pg_read_all_settings")
+            what = "room takes a superuser, or membership in pg_read_all_settings"
+            raise Failed(what, "permission", sqlstate="42501")
         can = capacity(server, self.host.ask(HOST, data=data), float(self.params["memory_share"]))
         now = can.settings["max_connections"]
         return {**can.told(), "most": can.most, "target": max(now, min(-(-now * 3 // 2), can.most))}

@@ -52,10 +52,66 @@ def human_to_bytes(size: Any, default_unit: str | None = None, isbits: bool = Fa
 
 def percent(share: Any) -> float:
     """Return a share such as "85%" or 85 as a number from 0 to 100, as modules take it (Ansible has no such filter)."""
+    return float(_of_type("percent", share))
+
+
+def duration(time: Any) -> float:
+    """Return a time such as "90s", "1d12h" or 90 as seconds, as modules take it (Ansible has no such filter)."""
+    seconds: float = _of_type("duration", time)
+    return seconds
+
+
+def size(amount: Any) -> int:
+    """Return a size such as "1.5G" or 512 as bytes, as modules take it, powers of 1024 (Ansible has no such filter)."""
+    return int(_of_type("size", amount))
+
+
+def _of_type(name: str, value: Any) -> Any:
     try:
-        return float(TYPES["percent"](share))
+        return TYPES[name](value)
     except ValueError as error:
-        raise FilterError(f"percent: '{share}' is not {error}") from None
+        raise FilterError(f"{name}: '{value}' is not {error}") from None
+
+
+def misread(value: Any, kind: str) -> str:
+    """Return what a value of a type should be and is not, in words; "" where it is (Ansible has no such filter).
+
+    `kind` is the name of a parameter's type (bool, duration, int, percent, size, ...), `names` (a text, or a list of
+    texts) or `days` (a whole number of days, or a duration with its unit). What is counted is never less than 0; with
+    "above 0" behind its type never 0 either.
+    """
+    name, _, above = kind.partition(" above ")
+    if name == "names":
+        listed = value if isinstance(value, list) else [value]
+        return "" if all(isinstance(each, str) for each in listed) else "a list of names"
+    if name != "days" and name not in TYPES:
+        raise FilterError(f"misread: '{name}' is no type; expected {', '.join(sorted([*TYPES, 'days', 'names']))}")
+    try:
+        number = _days(value) if name == "days" else TYPES[name](value)
+    except ValueError as error:
+        return str(error)
+    if not isinstance(number, int | float) or isinstance(number, bool):
+        return ""
+    if above and not number > float(above):
+        return f"more than {above}"
+    return "" if number >= 0 else "0 or more"
+
+
+def days(time: Any) -> float:
+    """Return a number of days, or a duration with its unit, as days (Ansible has no such filter)."""
+    try:
+        return _days(time)
+    except ValueError as error:
+        raise FilterError(f"days: '{time}' is not {error}") from None
+
+
+def _days(time: Any) -> float:
+    text = str(time).strip()
+    bare = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) is not None
+    try:
+        return float(TYPES["duration"](f"{text}d" if bare else text)) / 86400
+    except ValueError:
+        raise ValueError("a number of days, such as 14, or a duration such as 2w") from None
 
 
 @pass_context  # a context keeps Jinja from drawing while it compiles
@@ -89,6 +145,10 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "human_readable": human_readable,
     "human_to_bytes": human_to_bytes,
     "percent": percent,
+    "duration": duration,
+    "size": size,
+    "days": days,
+    "misread": misread,
     "random": random,
     "shuffle": shuffle,
     "log": logarithm,
