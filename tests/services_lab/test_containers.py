@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,9 @@ PLACES = (
     ("beside", ("--network", "container:cache"), ("--port", "7001"), None),
     ("init", ("--init",), (), None),
 )
-# Every connection that it allows, each of which asks once and then nothing.
-SLEEPERS = b"""import socket, sys, time
-held = [socket.create_connection((sys.argv[1], 6379)) for _ in range(10)]
+# Connections that ask once and then nothing.
+SLEEPERS = """import socket, sys, time
+held = [socket.create_connection((sys.argv[1], 6379)) for _ in range(int(sys.argv[3]))]
 for each in held:
     each.sendall(b"PING\\r\\n")
     each.recv(100)
@@ -330,6 +330,56 @@ def test_mysql_connections_works_where_it_is_told_the_container(bench: Bench, do
     docks.docker("stop", "sql")
     assert list(findings(bench.runbook("mysql-connections", command="diagnose", **at))) == ["mysql-down"]
     assert MARIADB_ACCOUNT[1] not in json.dumps(bench.one("mysql_info", **LOGIN))
+
+
+@contextmanager
+def sleepers(docks: Docks, unit: str, address: str, count: int) -> Iterator[None]:
+    """Hold connections to a Redis that ask nothing more."""
+    docks.shell(f"rm -f /run/{unit}")
+    words = ("systemd-run", "-q", "--collect", f"--unit={unit}", "python3", "-c", SLEEPERS, address, unit, str(count))
+    docks.lab.run(docks.host, words)
+    docks.shell(f"for k in $(seq 100); do [ -e /run/{unit} ] && exit 0; sleep .1; done; exit 1")
+    try:
+        yield
+    finally:
+        docks.shell(f"systemctl stop {unit}")
+
+
+@contextmanager
+def own_redis(docks: Docks, address: str) -> Iterator[str]:
+    """Run the host's own Redis on port 6379 of an address; give the command that asks it for its clients."""
+    docks.docker("create", "--name", "tree", REDIS, "true")
+    docks.shell("mkdir -p /srv/redis; docker export tree | tar -x -C /srv/redis; docker rm tree > /dev/null")
+    libraries = docks.shell("find /srv/redis -name '*.so*' -type f -printf '%h\\n' | sort -u | paste -sd:")
+    serve = f"/srv/redis/usr/bin/redis-server --bind {address} --port 6379 --protected-mode no"
+    docks.shell(f"systemd-run -q --collect --unit=own-redis --setenv=LD_LIBRARY_PATH={libraries} {serve}")
+    ask = f"LD_LIBRARY_PATH={libraries} /srv/redis/usr/bin/redis-cli -h {address}"
+    docks.shell(f"for k in $(seq 100); do {ask} ping > /dev/null && exit 0; sleep .1; done; exit 1")
+    try:
+        yield f"{ask} client list type normal"
+    finally:
+        docks.shell("systemctl stop own-redis; rm -r /srv/redis")
+
+
+@pytest.mark.parametrize("published", [False, True], ids=["own address", "published"])
+def test_a_full_one_costs_no_client_of_the_hosts_own(published: bool, bench: Bench, docks: Docks) -> None:
+    """Both have port 6379: only where it was reached tells whose clients are looked at."""
+    places = ("-p", "172.17.0.1:6379:6379") if published else ()
+    docks.redis("full", *places, serve=(*OPEN, "--maxclients", "10"))
+    address = "172.17.0.1" if published else docks.address("full")
+    with own_redis(docks, "127.0.0.1") as asked, sleepers(docks, "quiet", "127.0.0.1", 3):
+        docks.shell("sleep 1.2")  # they are the longest idle ones of all
+        with sleepers(docks, "taking", address, 10):
+            docks.shell("sleep 1.2")
+            done = bench.runbook("redis-down", redis_container="full", redis_client_idle="1s")
+            assert "redis-full" in findings(done)
+            if not published:
+                assert done.code == 2
+                assert f"nobody on this host takes connections at {address}:6379 and has port 6379" in reason(done)
+                assert "connections to port 6379 of this host are another server's, and none is ended" in reason(done)
+            ended = [each["module"] for each in done.report["changes"]]
+            assert done.code == (0 if "connection_close" in ended else 2), reason(done)
+        assert docks.shell(asked).count("cmd=ping") == 3
 
 
 KEEPER = dict(zip(("login_user", "login_password"), POSTGRES_ACCOUNT, strict=True))

@@ -13,7 +13,7 @@ from typing import Any
 from remedy.agent.kinds import Failed, Unknown
 from remedy.agent.relay import shown
 from remedy.modules.controller._kept_slot import admitted
-from remedy.modules.controller._mysql import SOCKETS, Login, Session, is_mariadb, login_of, number_of
+from remedy.modules.controller._mysql import HOST, SOCKETS, Login, Session, is_mariadb, login_of, number_of
 from remedy.modules.controller._site import Site
 from remedy.transport.reach import Address
 
@@ -66,7 +66,9 @@ def enter(site: Site, login: Login) -> Session:
         return session
     beside = f"; beside it: {'; '.join(tried)}" if tried else ", and the server listens nowhere else"
     raise Failed(
-        f"{said.message}: the session kept for administrators is taken, too{beside}", mysql_error=FULL
+        f"{said.message}: the session kept for administrators is taken, too{beside}",
+        mysql_error=FULL,
+        address=said.result.get("address"),
     )
 
 
@@ -76,12 +78,15 @@ def is_full(failed: Failed) -> bool:
 
 
 def doors(site: Site, usual: str) -> list[Address]:
-    """Return where else the server listens that was asked at `usual`: TCP alone, for an account with a password."""
+    """Return where else the server listens that was asked at `usual`: TCP alone, for an account with a password.
+
+    Of another host's server none is known: the host's own may have the same port.
+    """
     with suppress(Failed):  # nobody may look there: then there is no other door
-        for server in site.ask("mysql_servers")["servers"]:
+        pid = site.ask(HOST, datadir=None, options=[], reached=usual)["pid"] if usual else None
+        for server in site.ask("mysql_servers")["servers"] if pid is not None else ():
             places = [each if isinstance(each, str) else (each[0], each[1]) for each in server["listens"]]
-            names = [shown(place) for place in places]
-            if server["container"] or not (usual in names or _everywhere(usual, places)):
+            if server["container"] or server["pid"] != pid:
                 continue
             other = [_inside(place) for place in places if not isinstance(place, str)]
             return [
@@ -111,15 +116,6 @@ def supported(session: Session) -> Session:
     session.close()
     raise Failed(
         f"the server is {session.version}; expected MySQL 5.7 or newer, or MariaDB 10.3 or newer: nothing was changed"
-    )
-
-
-def _everywhere(usual: str, places: list[Address]) -> bool:
-    """Say whether an address is covered by one that listens on all of the host's."""
-    port = usual.rpartition(":")[2]
-    return any(
-        not isinstance(place, str) and place[0] in ("0.0.0.0", "::") and str(place[1]) == port
-        for place in places
     )
 
 

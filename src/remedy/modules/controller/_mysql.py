@@ -15,6 +15,7 @@ from remedy.modules.controller._mysql_tls import TLS_PARAMS, Tls, tls_of
 from remedy.modules.controller._site import NotLetIn, Site, not_known
 from remedy.transport.reach import Address
 
+HOST = "remedy.modules.target._mysql_host"
 FILES = "remedy.modules.target._mysql_files"
 SOCKETS: tuple[Address, ...] = (
     "/run/mysqld/mysqld.sock",

@@ -282,7 +282,9 @@ class Session:
         return [self._renamed.get(str(first).upper(), first), *rest]
 
     def _refused(self, text: str, words: Words) -> Failed:
-        return refusal(text, str(words[0]).upper(), self._where)
+        failed = refusal(text, str(words[0]).upper(), self._where)
+        failed.result["address"] = self.reached
+        return failed
 
 
 def session(site: Site, params: Mapping[str, Any]) -> Session:
