@@ -159,6 +159,16 @@ class Session:
         return not (self._client.closed or self._expired or self._door.line is None or self._door.line.ended)
 
     @property
+    def reached(self) -> str:
+        """Return where it was reached, as seen from the host: HOST:PORT, or the path of a socket."""
+        return str(self._door.line.address) if self._door.line is not None else ""
+
+    def ask_host(self, site: Site | None = None) -> dict[str, Any]:
+        """Return what the host knows of the server: memory, limits, disk, unit; why it is none of the host's own."""
+        found: dict[str, Any] = (site or self.site).ask(HOST, data=self.data_folder(), reached=self.reached or None)
+        return found
+
+    @property
     def major(self) -> int:
         """Return the major version, such as 15."""
         return self.version // 10000
@@ -255,9 +265,10 @@ class Session:
         )
         place = f"{login.user} at {line.address if line is not None else _shown(login)} of {self.site.name}"
         message = f"PostgreSQL lets {place} not in: {text}{'; ' if hint else ''}{hint}"
+        told: dict[str, Any] = {"sqlstate": state, "address": str(line.address) if line is not None else None}
         if state in _REFUSED:
-            return NotLetIn(message, wholly=state == "28P01", sqlstate=state)
-        return Failed(message, sqlstate=state)
+            return NotLetIn(message, wholly=state == "28P01", **told)
+        return Failed(message, **told)
 
 
 def session(site: Site, login: Login) -> Session:
