@@ -51,7 +51,7 @@ def running_sql(major: int) -> str:
 def need_room(site: Site, server: Session, needed: int, what: str) -> None:
     """Raise Failed where the data folder's file system has less than `needed` bytes free and a tenth beside."""
     told = server.ask_host(site)
-    data, disk = server.data_folder(), told.get("disk")
+    data, disk = server.data_folder(), told.get("disk") or told.get("perhaps")
     if disk and disk["free"] < needed * 1.1:
         raise Failed(
             f"{what} takes about {size(needed)}, and {data} has {size(disk['free'])} free: make room first",

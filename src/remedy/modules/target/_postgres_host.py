@@ -2,14 +2,15 @@
 
 Of a server that was `reached` elsewhere than at a process of this host's own nothing is told of this host: it
 may have a data folder of the same name. `elsewhere` says so (None: it is one, or nobody can tell); `memory` is then
-that of its container, if it is seen to be in one of this host, else 0; `unit` is None.
+that of its container, if it is seen to be in one of this host, else 0; `unit` is None. `perhaps` is the disk of a
+server of this host's own with that folder, where a pool or proxy of this host was reached that may lead to it.
 """
 
 import os
 import re
 
 from remedy.agent.kinds import Param, Probe
-from remedy.modules.target import _cgroups, _postmasters
+from remedy.modules.target import _cgroups, _listening, _postmasters
 
 _LARGEST = 1 << 20  # bytes of a file that are read
 
@@ -52,6 +53,9 @@ class PostgresHost(Probe):
             "control": {},
             "disk": _disk("/proc/%d/cwd" % pid if server else data) if data and (server or not elsewhere) else None,
         }
+        found["perhaps"] = None
+        if elsewhere and not server and data and (reached.startswith("/") or _listening.own(reached)):
+            found["perhaps"] = _disk(data) if _by_folder(data) else None
         if server and not elsewhere and data:
             found["control"] = self._control(pid, data)
         return found
