@@ -43,9 +43,23 @@ def opened(
 
 
 def enter(site: Site, login: Login) -> Session:
-    """Log in by the usual way, else by another door of the same server."""
+    """Log in by the usual way, else by another door of the same server; raises Failed, where all is taken with `taken`:
+    ordinary (the account is none for which a session is kept), else all.
+    """
+    asked = False
+
+    def log_in() -> Session:
+        nonlocal asked
+        try:
+            return Session(site, login)
+        except Failed as failed:
+            # A server that has no session left at all says so to whoever comes. One that asks first who that is had
+            # the kept one free, and gives it to no account without the privilege.
+            asked = asked or bool(is_full(failed) and failed.result.get("greeted"))
+            raise
+
     try:
-        return supported(admitted(lambda: Session(site, login), is_full))
+        return supported(admitted(log_in, is_full))
     except Failed as failed:
         if "mysql_error" not in failed.result and "no service answers" in failed.message:
             elsewhere = _listening(site) if login.addresses == SOCKETS else ()
@@ -65,10 +79,17 @@ def enter(site: Site, login: Login) -> Session:
         session.door = shown(address)
         return session
     beside = f"; beside it: {'; '.join(tried)}" if tried else ", and the server listens nowhere else"
+    whose = (
+        f"{login.user} has neither SUPER nor CONNECTION ADMIN, for which a session is kept (or a proxy in between has "
+        "none left)"
+        if asked
+        else "the session kept for administrators is taken, too"
+    )
     raise Failed(
-        f"{said.message}: the session kept for administrators is taken, too{beside}",
+        f"{said.message}: {whose}{beside}",
         mysql_error=FULL,
         address=said.result.get("address"),
+        taken="ordinary" if asked else "all",
     )
 
 
