@@ -17,6 +17,7 @@ from tests.services_lab import containers
 from tests.services_lab.containers import (
     BUSYBOX,
     MARIADB_ACCOUNT,
+    POSTGRES,
     POSTGRES_ACCOUNT,
     PSQL,
     REDIS,
@@ -345,12 +346,17 @@ def sleepers(docks: Docks, unit: str, address: str, count: int) -> Iterator[None
         docks.shell(f"systemctl stop {unit}")
 
 
+def unpacked(docks: Docks, image: str, folder: str) -> str:
+    """Unpack an image into a folder of the host; return where its libraries are, as LD_LIBRARY_PATH has them."""
+    docks.docker("create", "--name", "tree", image, "true")
+    docks.shell("mkdir -p $1; docker export tree | tar -x -C $1; docker rm tree > /dev/null", folder)
+    return docks.shell("find $1 -name '*.so*' -type f -printf '%h\\n' | sort -u | paste -sd:", folder)
+
+
 @contextmanager
 def own_redis(docks: Docks, address: str) -> Iterator[str]:
     """Run the host's own Redis on port 6379 of an address; give the command that asks it for its clients."""
-    docks.docker("create", "--name", "tree", REDIS, "true")
-    docks.shell("mkdir -p /srv/redis; docker export tree | tar -x -C /srv/redis; docker rm tree > /dev/null")
-    libraries = docks.shell("find /srv/redis -name '*.so*' -type f -printf '%h\\n' | sort -u | paste -sd:")
+    libraries = unpacked(docks, REDIS, "/srv/redis")
     serve = f"/srv/redis/usr/bin/redis-server --bind {address} --port 6379 --protected-mode no"
     docks.shell(f"systemd-run -q --collect --unit=own-redis --setenv=LD_LIBRARY_PATH={libraries} {serve}")
     ask = f"LD_LIBRARY_PATH={libraries} /srv/redis/usr/bin/redis-cli -h {address}"
@@ -451,3 +457,61 @@ def test_postgres_connections_works_where_it_is_told_the_container(bench: Bench,
     docks.docker("stop", "shop")
     gone = bench.runbook("postgres-connections", command="diagnose", **at)
     assert list(findings(gone)) == ["postgres-down"]
+
+
+@contextmanager
+def own_postgres(docks: Docks) -> Iterator[str]:
+    """Run the host's own PostgreSQL on port 5432; give the command by which its role app comes in."""
+    libraries = unpacked(docks, POSTGRES, "/srv/pg")
+    data, programs = "/srv/pg/var/lib/postgresql/15/main", "/srv/pg/usr/lib/postgresql/15/bin"
+    docks.shell("echo 'local all all trust' > /srv/pg/hba; : > /srv/pg/conf; chown -R nobody /srv/pg")
+    settings = {"config_file": "/srv/pg/conf", "hba_file": "/srv/pg/hba", "unix_socket_directories": "/srv/pg"}
+    words = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    run = f"systemd-run -q --collect --uid=nobody --setenv=LD_LIBRARY_PATH={libraries}"
+    docks.shell(f"{run} --unit=own-postgres {programs}/postgres -D {data} {words}")
+    ask = f"LD_LIBRARY_PATH={libraries} {programs}/psql -h /srv/pg -X"
+    docks.shell(f"for k in $(seq 100); do {ask} -U postgres -c 'SELECT 1' postgres && exit 0; sleep .1; done"
+                " > /dev/null 2>&1; exit 1")  # fmt: skip
+    docks.shell(f"{ask} -q -U postgres -c 'CREATE ROLE app LOGIN' postgres")
+    try:
+        yield f"{ask} -U app postgres"
+    finally:
+        docks.shell("systemctl stop own-postgres; rm -r /srv/pg")
+
+
+@pytest.mark.parametrize("published", [False, True], ids=["own address", "published"])
+def test_a_full_postgres_costs_no_session_of_the_hosts_own(published: bool, bench: Bench, docks: Docks) -> None:
+    """Both have port 5432: only where it was reached tells whose sessions are looked at."""
+    idle = "/root/idle.sql"
+    docks.shell("echo 'SELECT 1 \\watch 300' > $1", idle)
+    places = ("-p", "172.17.0.1:5432:5432") if published else ()
+    docks.postgres("full", "-v", f"{idle}:/idle.sql:ro", *places)
+    at = {"postgres_login_host": "172.17.0.1" if published else docks.address("full"), "postgres_end_client": True,
+          **{f"postgres_{name}": value for name, value in KEEPER.items()}}  # fmt: skip
+    with own_postgres(docks) as app:
+        docks.shell(f"systemd-run -q --collect --unit=idle-app sh -c '{app} -f {idle}'")
+        there = "pgrep -f 'postgres: app postgres .* idle$'"
+        docks.shell(f"for k in $(seq 100); do {there} && exit 0; sleep .1; done; exit 1")
+        docks.shell("for k in $(seq 17); do docker exec -d full $1 -U app -f /idle.sql app; done", PSQL)
+        docks.shell("for k in 1 2 3; do docker exec -d full $1 -U postgres -f /idle.sql postgres; done", PSQL)
+        docks.shell("for k in $(seq 100); do docker exec full $1 -U postgres -c 'SELECT 1' postgres 2>&1 "
+                    "| grep -q 'too many clients' && exit 0; sleep .1; done; exit 1", PSQL)  # fmt: skip
+        done = bench.runbook("postgres-connections", **at)
+        assert done.code == 2
+        assert list(findings(done)) == ["postgres-locked-out"]
+        assert f"the server at {at['postgres_login_host']}:5432 is no process of this host's own" in reason(done)
+        assert "no session of another server is ended in its place; end one where it runs" in reason(done)
+        assert done.report["changes"] == []
+        docks.shell(f"{there}; systemctl stop idle-app")
+
+
+def test_the_memory_of_its_container_bounds_the_connections_of_postgres(bench: Bench, docks: Docks) -> None:
+    docks.postgres("own", "-m", "400m")
+    docks.postgres("shop", "-m", "500m", "-p", "5433:5432")
+    own, shop = {"login_host": docks.address("own")}, {"login_host": "127.0.0.1", "login_port": 5433}
+    for at, limit in ((own, 400), (shop, 500)):
+        room = bench.one("postgresql_info", filter=["room"], **at, **KEEPER)["result"]["room"]
+        assert room["memory_bytes"] == limit << 20
+        assert "is no process of this host's own (it is in a container" in room["elsewhere"]
+        refused = bench.one("postgresql_set", name="max_connections", value=900, **at, **KEEPER)
+        assert f"of {limit} MiB the server may have 80%" in refused["reason"]
