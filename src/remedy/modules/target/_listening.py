@@ -64,21 +64,28 @@ def doors(reached):
     """Return the (address, port) that those listen on who take connections where a client on this host got to.
 
     Empty: nobody in this network, or none whom this user may see. What passes it on counts: a port that a container has
-    published is its proxy's.
+    published is its proxy's. The tables are read once: a full server has thousands of lines in them.
     """
+    listens = list(_tcp("self"))
+    if reached.startswith("/"):
+        wanted = {inode for inode, path in _unix("self") if _same(path, reached)}
+    else:
+        places, port = {here for _, here in listens}, reached.rpartition(":")[2]
+        meant = {door(address, int(port), places) for address in own(reached)} if port.isdigit() else set()
+        wanted = {inode for inode, here in listens if here in meant}
     found = set()
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc") if wanted else ():
         try:
-            if name.isdigit() and serves(name, reached):
-                found |= {tuple(place) for place in places(name) if not isinstance(place, str)}
+            mine = set(descriptors(name).values()) if name.isdigit() else set()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended, or only root may look
+        if wanted & mine:
+            found |= {here for inode, here in listens if inode in mine}
     return found
 
 
-def door(address, port):
-    """Return the (address, port) by which a connection to an address of this host came in, None: nobody listens."""
-    listens = every()
+def door(address, port, listens):
+    """Return by which (address, port) of `listens` a connection to an address of this host came in; None: none."""
     wild = _ANY if ":" not in address else _ANY[1:]
     return next(((each, port) for each in (address,) + wild if (each, port) in listens), None)
 

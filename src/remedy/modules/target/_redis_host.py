@@ -9,7 +9,7 @@ import os
 import re
 
 from remedy.agent.kinds import Param, Probe
-from remedy.modules.target import _cgroups, _containers, _mounts, _sockets
+from remedy.modules.target import _cgroups, _containers, _listening, _mounts, _sockets
 
 PORT = 6379
 PROGRAMS = ("redis-server", "valkey-server", "keydb-server")
@@ -63,9 +63,19 @@ class RedisHost(Probe):
         return here[0] if len(here) == 1 and local else None
 
 
-def connections(port):
-    """Return [address, quiet seconds] of who is connected, the longest first; where no one can ask the server."""
+def connections(port, pid=None):
+    """Return [address, quiet seconds] of who is connected, the longest first; where no one can ask the server.
+
+    With `pid` to this server alone: another one may have the same port, at another address.
+    """
     known = [each for each in _sockets.established(port) if each.quiet is not None]
+    if pid is not None:
+        try:
+            mine = {tuple(place) for place in _listening.places(pid) if not isinstance(place, str)}
+            listens = set(_listening.every())
+            known = [each for each in known if _listening.door(each.local.strip("[]"), port, listens) in mine]
+        except OSError:
+            pass  # only root may look, or it has ended
     return sorted(([each.shown, int(each.quiet)] for each in known), key=lambda each: (-each[1], each[0]))
 
 

@@ -108,7 +108,8 @@ class Close(Sweep):
                 "host): connections to port %d of this host are another server's, and none is ended; end one where "
                 "that server runs, or close a client of it" % (reached, port, port)
             )
-        return [each for each in found if _listening.door(each.local.strip("[]"), port) in meant]
+        listens = set(_listening.every())
+        return [each for each in found if _listening.door(each.local.strip("[]"), port, listens) in meant]
 
 
 def steady(connections):

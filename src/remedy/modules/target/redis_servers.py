@@ -220,7 +220,7 @@ class Servers(Probe):
         if found["state"] in ("stopped", "failed", "starting"):
             found["port_owner"] = _ports.owner(found["port"])
         if pid and not root:
-            clients = _redis_host.connections(found["port"])
+            clients = _redis_host.connections(found["port"], pid)
             found["connected"] = len(clients)
             counts = collections.Counter(place.rpartition(":")[0] for place, _ in clients)
             found["by_address"] = dict(counts.most_common(20))
