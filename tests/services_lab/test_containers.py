@@ -346,6 +346,26 @@ def sleepers(docks: Docks, unit: str, address: str, count: int) -> Iterator[None
         docks.shell(f"systemctl stop {unit}")
 
 
+def test_one_that_hangs_costs_the_hosts_own_no_restart(bench: Bench, docks: Docks) -> None:
+    """A login that leads to a container, which is not named: the unit of the host with its port is another server's."""
+    docks.redis("asleep", serve=OPEN)
+    address = docks.address("asleep")
+    with own_redis(docks, "127.0.0.1"):
+        begun = docks.shell("systemctl show -p MainPID --value own-redis")
+        docks.docker("pause", "asleep")
+        done = bench.runbook("redis-down", redis_login_host=address, redis_lose_data=True)
+        assert (done.code, done.report["changes"]) == (2, []), reason(done)
+        assert list(findings(done)) == ["redis-elsewhere"]
+        title = f"the server at {address}:6379 does not answer, and it is not own-redis.service"
+        assert findings(done)["redis-elsewhere"]["title"] == title
+        assert docks.shell("systemctl show -p MainPID --value own-redis") == begun
+        # Its own one hangs: that it is.
+        docks.shell("kill -STOP $1", begun)
+        found = findings(bench.runbook("redis-down", command="diagnose"))
+        assert list(found) == ["redis-down", "redis-hung"]
+        docks.shell("kill -CONT $1", begun)
+
+
 def unpacked(docks: Docks, image: str, folder: str) -> str:
     """Unpack an image into a folder of the host; return where its libraries are, as LD_LIBRARY_PATH has them."""
     docks.docker("create", "--name", "tree", image, "true")

@@ -176,6 +176,7 @@ class Session:
                     f"{self._where} gave no answer within {seconds:g} s; {not_known(asked)}",
                     cause="timeout",
                     redis_error="TIMEOUT",
+                    address=self.reached,
                 ) from None
             if isinstance(error, redis.InvalidResponse):
                 raise Failed(
