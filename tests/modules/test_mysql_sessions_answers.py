@@ -389,11 +389,22 @@ def test_values_that_mean_the_same(one: str | None, other: str | None, equal: bo
 
 
 def test_another_door_is_one_of_the_same_server() -> None:
-    first = {"listens": ["/run/mysqld/mysqld.sock", ["0.0.0.0", 3306], ["::1", 33062], ["0.0.0.0", 33060]]}
-    other = {"listens": ["/run/other.sock", ["0.0.0.0", 3400]]}
-    inside = {"listens": ["/run/mysqld/mysqld.sock", ["0.0.0.0", 3500]], "container": True}
+    first = {"pid": 7, "listens": ["/run/mysqld/mysqld.sock", ["0.0.0.0", 3306], ["::1", 33062], ["0.0.0.0", 33060]]}
+    other = {"pid": 8, "listens": ["/run/other.sock", ["0.0.0.0", 3400]]}
+    inside = {"pid": 9, "listens": ["/run/mysqld/mysqld.sock", ["0.0.0.0", 3500]], "container": True}
     servers = [inside, {**other, "container": False}, {**first, "container": False}]
-    site: Any = Site({"mysql_servers": {"servers": servers}})
+    here = ("/run/mysqld/mysqld.sock", "10.0.0.1:3306")
+
+    class Host(Site):
+        """The host, whose own addresses are known there alone."""
+
+        def ask(self, module: str, **params: Any) -> Any:
+            if module == _variables.HOST:
+                return {"pid": 7 if params["reached"] in here else None}
+            return super().ask(module, **params)
+
+    site: Any = Host({"mysql_servers": {"servers": servers}})
+    assert doors(site, "10.0.0.2:3306") == [], "another host's server, of the same port"
     assert doors(site, "/run/mysqld/mysqld.sock") == [("127.0.0.1", 3306), ("::1", 33062)]
     assert doors(site, "10.0.0.1:3306") == [("::1", 33062)]
     assert doors(site, "127.0.0.1:3999") == []

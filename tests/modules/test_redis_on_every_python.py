@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -75,3 +77,42 @@ def test_an_idle_connection_is_ended_and_one_at_work_is_not() -> None:
             near.settimeout(5)
             with pytest.raises(ConnectionError):
                 near.recv(1)
+
+
+SECOND = """
+import socket, sys
+with socket.create_server(("127.0.0.2", int(sys.argv[1]))) as server:
+    print("there", flush=True)
+    held = [server.accept()[0], sys.stdin.read()]
+"""
+
+
+def test_of_two_servers_with_one_port_only_the_one_that_was_reached_is_meant() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        argv = [sys.executable, "-c", SECOND, str(port)]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as second:
+            assert second.stdout is not None
+            assert second.stdout.readline() == "there\n"
+            with (
+                socket.create_connection(("127.0.0.1", port)),
+                socket.create_connection(("127.0.0.1", port)),
+                socket.create_connection(("127.0.0.2", port)),
+            ):
+                held = [first.accept()[0] for _ in range(2)]
+                for interpreter in interpreters():
+                    at = {"port": port, "idle": 3600}
+                    here, there, both, nowhere = in_python(
+                        interpreter,
+                        step("connection_close", **at, reached=f"127.0.0.1:{port}"),
+                        step("connection_close", **at, reached=f"127.0.0.2:{port}"),
+                        step("connection_close", **at),
+                        step("connection_close", **at, reached=f"192.0.2.1:{port}"),
+                    )
+                    counts = [each["result"]["connections"] for each in (here, there, both)]
+                    assert counts == [2, 1, 3], interpreter
+                    assert nowhere["status"] == "failed"
+                    assert f"nobody on this host takes connections at 192.0.2.1:{port}" in nowhere["reason"]
+                for each in held:
+                    each.close()
+            second.communicate("", timeout=10)

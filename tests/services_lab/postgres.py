@@ -126,6 +126,32 @@ class Postgres:
         finally:
             self.sql(f"SELECT pg_terminate_backend({pid})")
 
+    @contextmanager
+    def memory(self, limit: int) -> Iterator[None]:
+        """Let its unit have so many bytes of memory (MemoryMax=).
+
+        Where control groups are of version 1, systemd in the lab has none of memory: there the kernel is told itself.
+        """
+        folder = f"/run/systemd/system/{UNIT}.d"
+        lines = f"[Service]\nMemoryMax={limit}\n"
+        self.shell(f'mkdir -p {folder}; printf "$1" > {folder}/memory.conf; systemctl daemon-reload', lines)
+        self.restart()
+        group = self.lab.inside(self.host).cgroup
+        nested = [each / "postgres" for each in group.folders() if (each / "memory.limit_in_bytes").exists()]
+        try:
+            for each in nested:
+                each.mkdir()
+                (each / "memory.limit_in_bytes").write_text(str(limit))
+                for pid in group.members():
+                    if Path(f"/proc/{pid}/comm").read_text().strip() == "postgres":
+                        (each / "cgroup.procs").write_text(str(pid))
+            yield
+        finally:
+            self.shell(f"rm -r {folder}; systemctl daemon-reload")
+            self.restart()
+            for each in nested:
+                each.rmdir()
+
     def login(self, role: str = "app", password: str = "app secret") -> str:
         """Log in as an ordinary role; return what the server says."""
         where = "host=127.0.0.1 user=$2 dbname=$2 connect_timeout=5"

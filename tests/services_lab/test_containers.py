@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.services_lab import containers
 from tests.services_lab.containers import (
     BUSYBOX,
     MARIADB_ACCOUNT,
+    POSTGRES,
     POSTGRES_ACCOUNT,
     PSQL,
     REDIS,
@@ -39,9 +40,9 @@ PLACES = (
     ("beside", ("--network", "container:cache"), ("--port", "7001"), None),
     ("init", ("--init",), (), None),
 )
-# Every connection that it allows, each of which asks once and then nothing.
-SLEEPERS = b"""import socket, sys, time
-held = [socket.create_connection((sys.argv[1], 6379)) for _ in range(10)]
+# Connections that ask once and then nothing.
+SLEEPERS = """import socket, sys, time
+held = [socket.create_connection((sys.argv[1], 6379)) for _ in range(int(sys.argv[3]))]
 for each in held:
     each.sendall(b"PING\\r\\n")
     each.recv(100)
@@ -332,6 +333,81 @@ def test_mysql_connections_works_where_it_is_told_the_container(bench: Bench, do
     assert MARIADB_ACCOUNT[1] not in json.dumps(bench.one("mysql_info", **LOGIN))
 
 
+@contextmanager
+def sleepers(docks: Docks, unit: str, address: str, count: int) -> Iterator[None]:
+    """Hold connections to a Redis that ask nothing more."""
+    docks.shell(f"rm -f /run/{unit}")
+    words = ("systemd-run", "-q", "--collect", f"--unit={unit}", "python3", "-c", SLEEPERS, address, unit, str(count))
+    docks.lab.run(docks.host, words)
+    docks.shell(f"for k in $(seq 100); do [ -e /run/{unit} ] && exit 0; sleep .1; done; exit 1")
+    try:
+        yield
+    finally:
+        docks.shell(f"systemctl stop {unit}")
+
+
+def test_one_that_hangs_costs_the_hosts_own_no_restart(bench: Bench, docks: Docks) -> None:
+    """A login that leads to a container, which is not named: the unit of the host with its port is another server's."""
+    docks.redis("asleep", serve=OPEN)
+    address = docks.address("asleep")
+    with own_redis(docks, "127.0.0.1"):
+        begun = docks.shell("systemctl show -p MainPID --value own-redis")
+        docks.docker("pause", "asleep")
+        done = bench.runbook("redis-down", redis_login_host=address, redis_lose_data=True)
+        assert (done.code, done.report["changes"]) == (2, []), reason(done)
+        assert list(findings(done)) == ["redis-elsewhere"]
+        title = f"the server at {address}:6379 does not answer, and it is not own-redis.service"
+        assert findings(done)["redis-elsewhere"]["title"] == title
+        assert docks.shell("systemctl show -p MainPID --value own-redis") == begun
+        # Its own one hangs: that it is.
+        docks.shell("kill -STOP $1", begun)
+        found = findings(bench.runbook("redis-down", command="diagnose"))
+        assert list(found) == ["redis-down", "redis-hung"]
+        docks.shell("kill -CONT $1", begun)
+
+
+def unpacked(docks: Docks, image: str, folder: str) -> str:
+    """Unpack an image into a folder of the host; return where its libraries are, as LD_LIBRARY_PATH has them."""
+    docks.docker("create", "--name", "tree", image, "true")
+    docks.shell("mkdir -p $1; docker export tree | tar -x -C $1; docker rm tree > /dev/null", folder)
+    return docks.shell("find $1 -name '*.so*' -type f -printf '%h\\n' | sort -u | paste -sd:", folder)
+
+
+@contextmanager
+def own_redis(docks: Docks, address: str) -> Iterator[str]:
+    """Run the host's own Redis on port 6379 of an address; give the command that asks it for its clients."""
+    libraries = unpacked(docks, REDIS, "/srv/redis")
+    serve = f"/srv/redis/usr/bin/redis-server --bind {address} --port 6379 --protected-mode no"
+    docks.shell(f"systemd-run -q --collect --unit=own-redis --setenv=LD_LIBRARY_PATH={libraries} {serve}")
+    ask = f"LD_LIBRARY_PATH={libraries} /srv/redis/usr/bin/redis-cli -h {address}"
+    docks.shell(f"for k in $(seq 100); do {ask} ping > /dev/null && exit 0; sleep .1; done; exit 1")
+    try:
+        yield f"{ask} client list type normal"
+    finally:
+        docks.shell("systemctl stop own-redis; rm -r /srv/redis")
+
+
+@pytest.mark.parametrize("published", [False, True], ids=["own address", "published"])
+def test_a_full_one_costs_no_client_of_the_hosts_own(published: bool, bench: Bench, docks: Docks) -> None:
+    """Both have port 6379: only where it was reached tells whose clients are looked at."""
+    places = ("-p", "172.17.0.1:6379:6379") if published else ()
+    docks.redis("full", *places, serve=(*OPEN, "--maxclients", "10"))
+    address = "172.17.0.1" if published else docks.address("full")
+    with own_redis(docks, "127.0.0.1") as asked, sleepers(docks, "quiet", "127.0.0.1", 3):
+        docks.shell("sleep 1.2")  # they are the longest idle ones of all
+        with sleepers(docks, "taking", address, 10):
+            docks.shell("sleep 1.2")
+            done = bench.runbook("redis-down", redis_container="full", redis_client_idle="1s")
+            assert "redis-full" in findings(done)
+            if not published:
+                assert done.code == 2
+                assert f"nobody on this host takes connections at {address}:6379 and has port 6379" in reason(done)
+                assert "connections to port 6379 of this host are another server's, and none is ended" in reason(done)
+            ended = [each["module"] for each in done.report["changes"]]
+            assert done.code == (0 if "connection_close" in ended else 2), reason(done)
+        assert docks.shell(asked).count("cmd=ping") == 3
+
+
 KEEPER = dict(zip(("login_user", "login_password"), POSTGRES_ACCOUNT, strict=True))
 
 
@@ -401,3 +477,61 @@ def test_postgres_connections_works_where_it_is_told_the_container(bench: Bench,
     docks.docker("stop", "shop")
     gone = bench.runbook("postgres-connections", command="diagnose", **at)
     assert list(findings(gone)) == ["postgres-down"]
+
+
+@contextmanager
+def own_postgres(docks: Docks) -> Iterator[str]:
+    """Run the host's own PostgreSQL on port 5432; give the command by which its role app comes in."""
+    libraries = unpacked(docks, POSTGRES, "/srv/pg")
+    data, programs = "/srv/pg/var/lib/postgresql/15/main", "/srv/pg/usr/lib/postgresql/15/bin"
+    docks.shell("echo 'local all all trust' > /srv/pg/hba; : > /srv/pg/conf; chown -R nobody /srv/pg")
+    settings = {"config_file": "/srv/pg/conf", "hba_file": "/srv/pg/hba", "unix_socket_directories": "/srv/pg"}
+    words = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    run = f"systemd-run -q --collect --uid=nobody --setenv=LD_LIBRARY_PATH={libraries}"
+    docks.shell(f"{run} --unit=own-postgres {programs}/postgres -D {data} {words}")
+    ask = f"LD_LIBRARY_PATH={libraries} {programs}/psql -h /srv/pg -X"
+    docks.shell(f"for k in $(seq 100); do {ask} -U postgres -c 'SELECT 1' postgres && exit 0; sleep .1; done"
+                " > /dev/null 2>&1; exit 1")  # fmt: skip
+    docks.shell(f"{ask} -q -U postgres -c 'CREATE ROLE app LOGIN' postgres")
+    try:
+        yield f"{ask} -U app postgres"
+    finally:
+        docks.shell("systemctl stop own-postgres; rm -r /srv/pg")
+
+
+@pytest.mark.parametrize("published", [False, True], ids=["own address", "published"])
+def test_a_full_postgres_costs_no_session_of_the_hosts_own(published: bool, bench: Bench, docks: Docks) -> None:
+    """Both have port 5432: only where it was reached tells whose sessions are looked at."""
+    idle = "/root/idle.sql"
+    docks.shell("echo 'SELECT 1 \\watch 300' > $1", idle)
+    places = ("-p", "172.17.0.1:5432:5432") if published else ()
+    docks.postgres("full", "-v", f"{idle}:/idle.sql:ro", *places)
+    at = {"postgres_login_host": "172.17.0.1" if published else docks.address("full"), "postgres_end_client": True,
+          **{f"postgres_{name}": value for name, value in KEEPER.items()}}  # fmt: skip
+    with own_postgres(docks) as app:
+        docks.shell(f"systemd-run -q --collect --unit=idle-app sh -c '{app} -f {idle}'")
+        there = "pgrep -f 'postgres: app postgres .* idle$'"
+        docks.shell(f"for k in $(seq 100); do {there} && exit 0; sleep .1; done; exit 1")
+        docks.shell("for k in $(seq 17); do docker exec -d full $1 -U app -f /idle.sql app; done", PSQL)
+        docks.shell("for k in 1 2 3; do docker exec -d full $1 -U postgres -f /idle.sql postgres; done", PSQL)
+        docks.shell("for k in $(seq 100); do docker exec full $1 -U postgres -c 'SELECT 1' postgres 2>&1 "
+                    "| grep -q 'too many clients' && exit 0; sleep .1; done; exit 1", PSQL)  # fmt: skip
+        done = bench.runbook("postgres-connections", **at)
+        assert done.code == 2
+        assert list(findings(done)) == ["postgres-locked-out"]
+        assert f"the server at {at['postgres_login_host']}:5432 is no process of this host's own" in reason(done)
+        assert "no session of another server is ended in its place; end one where it runs" in reason(done)
+        assert done.report["changes"] == []
+        docks.shell(f"{there}; systemctl stop idle-app")
+
+
+def test_the_memory_of_its_container_bounds_the_connections_of_postgres(bench: Bench, docks: Docks) -> None:
+    docks.postgres("own", "-m", "400m")
+    docks.postgres("shop", "-m", "500m", "-p", "5433:5432")
+    own, shop = {"login_host": docks.address("own")}, {"login_host": "127.0.0.1", "login_port": 5433}
+    for at, limit in ((own, 400), (shop, 500)):
+        room = bench.one("postgresql_info", filter=["room"], **at, **KEEPER)["result"]["room"]
+        assert room["memory_bytes"] == limit << 20
+        assert "is no process of this host's own (it is in a container" in room["elsewhere"]
+        refused = bench.one("postgresql_set", name="max_connections", value=900, **at, **KEEPER)
+        assert f"of {limit} MiB the server may have 80%" in refused["reason"]

@@ -211,6 +211,18 @@ def test_where_not_even_an_administrator_gets_in(bench: Bench) -> None:
     assert bench.variable("max_connections") == RAISED
 
 
+def test_who_is_no_administrator_is_told_so_and_nobody_is_ended_for_it(bench: Bench) -> None:
+    bench.db.sql("GRANT PROCESS ON *.* TO plain@'%' IDENTIFIED BY 'plain secret'")
+    full(bench)
+    login = ("-e", json.dumps({"mysql_login_user": "plain", "mysql_login_password": "plain secret"}))
+    done = bench.runbook("mysql-connections", *login, *SOON, "-e", "mysql_end_client=true")
+    assert (done.code, done.report["changes"]) == (2, [])
+    (found,) = done.report["findings"]
+    assert (found["id"], found["title"]) == ("mysql-no-slot", "every connection that the account may have is taken")
+    assert "plain has neither SUPER nor CONNECTION ADMIN, for which a session is kept" in found["evidence"]
+    assert "log in as one with CONNECTION ADMIN or SUPER" in found["advice"]
+
+
 def test_only_a_client_that_the_server_waits_for_is_ended(bench: Bench) -> None:
     bench.db.sql("GRANT ALL ON *.* TO busy@'%' IDENTIFIED BY 'busy'")
     work = "mariadb -h 127.0.0.1 -u busy -pbusy -e 'SELECT SLEEP(15)'"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import pymysql
 import pytest
 
 from remedy.lab import Lab
 from tests.conftest_lab import HostFactory
 from tests.modules.mariadb import Database, spec
-from tests.services_lab.mysql_bench import OPTION_FILE, Bench
+from tests.services_lab.mysql_bench import OPTION_FILE, Bench, row
 
 pytestmark = pytest.mark.lab
 
@@ -105,3 +107,38 @@ def test_another_hosts_server_is_not_taken_for_this_hosts(
     done = bench.task("mysql_variables", **lasting, local_config_file=str(mine), login_host=pair[0].address)
     assert done["status"] == "changed", done["reason"]
     assert "max_connections" in pair[0].shell(f"cat {OPTION_FILE}")
+
+
+def test_a_full_server_of_another_host_costs_no_client_of_this_hosts(
+    bench: Bench, pair: tuple[Database, Database], mine: Path
+) -> None:
+    own, other = pair
+    extra = "/etc/mysql/mariadb.conf.d/70-extra.cnf"
+    # A door beside, which is that of this host's server alone.
+    lines = "[mysqld]\\nextra_port = 3399\\nextra_max_connections = 2\\n"
+    own.shell(f"printf '{lines}' > {extra}; systemctl restart mariadb")
+    login = ("-e", f"mysql_local_config_file={mine}", "-e", f"mysql_login_host={other.address}")
+    for server in pair:
+        server.sql("GRANT ALL ON *.* TO quiet@'%' IDENTIFIED BY 'quiet'")
+    other.sql("SET GLOBAL max_connections = 10")
+    try:
+        with ExitStack() as held:
+            for server, count in ((own, 2), (other, 10)):
+                for _ in range(count):
+                    held.enter_context(
+                        pymysql.connect(host=server.address, user="quiet", password="quiet", connect_timeout=10)
+                    )
+            # The one that is kept for administrators, too.
+            held.enter_context(pymysql.connect(host=other.address, user="mine", password="of my own"))
+            done = bench.runbook("mysql-connections", *login, "-e", "mysql_end_client=true", "-e", "mysql_idle=0s")
+            assert done.code == 2
+            assert done.report["changes"] == []
+            reason = row(done, "End the connection of the longest silent client")["reason"]
+            assert f"the server at {other.address}:3306 is no process of this host's own" in reason
+            assert "no client of another server is ended in its place; end one where it runs" in reason
+            assert own.sql("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'quiet'") == "2"
+    finally:
+        own.shell(f"rm {extra}; systemctl restart mariadb")
+        # What has ended is gone a moment later.
+        again = "mariadb -e 'SET GLOBAL max_connections = 151' 2> /dev/null && exit 0"
+        other.shell(f"for k in $(seq 100); do {again}; sleep .1; done; exit 1")

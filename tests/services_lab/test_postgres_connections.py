@@ -236,6 +236,30 @@ def test_where_not_even_a_superuser_gets_in(bench: Bench, server: Postgres) -> N
     assert server.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'remedy%'") == "0"
 
 
+def test_who_is_no_superuser_is_told_so_and_nobody_is_ended_for_it(bench: Bench, server: Postgres) -> None:
+    app = ("-e", '{"postgres_login_user": "app", "postgres_login_password": "app secret", "postgres_login_db": "app"}')
+    with server.held(17):
+        done = play(bench, *app, *SOON, "-e", "postgres_end_client=true")
+        assert (done.code, done.report["changes"]) == (2, [])
+        assert list(findings(done)) == ["postgres-no-slot"]
+        found = findings(done)["postgres-no-slot"]
+        assert found["title"] == "every connection that an ordinary role may have is taken, and remedy logs in as one"
+        assert "log in as a superuser, for whom connections are kept" in found["advice"]
+    for what in ("ROLE", "DATABASE"):
+        server.sql(f"ALTER {what} app CONNECTION LIMIT 1")
+        try:
+            with server.held(1):
+                done = play(bench, *app, *SOON, "-e", "postgres_end_client=true")
+                assert (done.code, done.report["changes"]) == (2, [])
+                assert list(findings(done)) == ["postgres-no-slot"]
+                found = findings(done)["postgres-no-slot"]
+                whose = f"the CONNECTION LIMIT of the {what.lower()} by which remedy logs in is reached"
+                assert found["title"] == whose
+                assert f"(ALTER {what} ... CONNECTION LIMIT), or log in as a superuser, whom it does" in found["advice"]
+        finally:
+            server.sql(f"ALTER {what} app CONNECTION LIMIT -1")
+
+
 def test_a_server_that_does_not_run_is_a_finding(bench: Bench, server: Postgres) -> None:
     server.shell(f"systemctl stop {UNIT}")
     try:

@@ -159,3 +159,21 @@ def test_the_runbook_raises_the_standby_first(bench: Bench, pair: tuple[Postgres
         primary.restart()
         standby.follow(primary)  # it does not start with less than what it knows of its primary
         standby.restart()
+
+
+def test_no_standby_is_interrupted_where_the_primary_has_no_room(bench: Bench, pair: tuple[Postgres, Postgres]) -> None:
+    primary, standby = pair
+    if primary.sql("SELECT 1 FROM pg_roles WHERE rolname = 'app'") == "":
+        primary.account()
+    with primary.memory(400 << 20):
+        standby.follow(primary)
+        begun = standby.sql("SELECT pg_postmaster_start_time()")
+        with primary.held(17):
+            given = ("-e", '{"postgres_standbys": ["pg2"], "postgres_restart": true, "postgres_max_connections": 30}')
+            done = bench.operator.here("play", "postgres-connections", "--yes", *given, "-l", "pg1")
+        assert done.code == 2
+        told = "; ".join(each["reason"] for each in done.report["tasks"] if each["status"] == "failed")
+        assert "max_connections 30 is more than memory allows" in told
+        assert "of 400 MiB the server may have" in told
+        assert "max_connections" not in conf(primary) + conf(standby)
+        assert standby.sql("SELECT pg_postmaster_start_time()") == begun

@@ -45,6 +45,19 @@ def asleep(cache: Cache, seconds: int = 240) -> Iterator[None]:
                     "systemctl reset-failed redis-server || true")  # fmt: skip
 
 
+@contextmanager
+def others(cache: Cache, count: int) -> Iterator[None]:
+    """Keep more connections, beside those of `Cache.clients`."""
+    script = ("import socket, time; held = [socket.create_connection(('127.0.0.1', 6379)) for _ in "
+              f"range({count})]; [each.sendall(b'PING\\r\\n') for each in held]; time.sleep(300)")  # fmt: skip
+    cache.lab.run(cache.host, ["systemd-run", "-q", "--collect", "--unit=test-others", "python3", "-c", script])
+    cache.shell("for k in $(seq 100); do redis-cli ping | grep -q 'max number' && exit 0; sleep .05; done; exit 1")
+    try:
+        yield
+    finally:
+        cache.shell("systemctl stop test-others")
+
+
 def test_a_host_without_redis_or_with_one_that_is_not_to_run_is_left_alone(
     bench: Bench, cache: Cache
 ) -> None:
@@ -216,6 +229,26 @@ def test_clients_that_are_at_work_stay_and_maxclients_is_raised(bench: Bench, ca
         assert bench.runbook("redis-down").report["changes"] == []
         assert bench.rollback(done).code == 0
         assert cache.setting("maxclients") == ("20", "20")
+
+
+def test_a_subscriber_that_gets_messages_is_not_the_one_that_goes(bench: Bench, cache: Cache) -> None:
+    """It asks once and never again, so to its own side alone it is idle for longer than all others."""
+    cache.clean("maxclients 20")
+    publishes = "while :; do echo PUBLISH news again; sleep .1; done | redis-cli > /dev/null"
+    with cache.clients("SUBSCRIBE news"):
+        subscriber = cache.shell("redis-cli client list type pubsub | sed 's/.* addr=\\([^ ]*\\).*/\\1/'")
+        cache.shell(f"systemd-run -q --collect --unit=test-news sh -c '{publishes}'")
+        try:
+            cache.shell("sleep 1.2")
+            with others(cache, 18):
+                cache.shell("sleep 1.2; redis-cli ping | grep -q 'max number of clients'")
+                done = bench.runbook("redis-down", redis_client_idle="1s")
+                assert done.code == 0, reason(done)
+                (outside,) = [each for each in done.report["changes"] if each["module"] == "connection_close"]
+                assert subscriber not in str(outside)
+                assert cache.cli("client", "list", "type", "pubsub").count(f"addr={subscriber} ") == 1
+        finally:
+            cache.shell("systemctl stop test-news")
 
 
 def test_who_may_not_log_in_reports_that_it_runs(bench: Bench, cache: Cache) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from remedy.agent.kinds import Failed, Unknown
 from remedy.agent.relay import shown
 from remedy.modules.controller._kept_slot import admitted
-from remedy.modules.controller._mysql import SOCKETS, Login, Session, is_mariadb, login_of, number_of
+from remedy.modules.controller._mysql import HOST, SOCKETS, Login, Session, is_mariadb, login_of, number_of
 from remedy.modules.controller._site import Site
 from remedy.transport.reach import Address
 
@@ -43,9 +43,23 @@ def opened(
 
 
 def enter(site: Site, login: Login) -> Session:
-    """Log in by the usual way, else by another door of the same server."""
+    """Log in by the usual way, else by another door of the same server; raises Failed, where all is taken with `taken`:
+    ordinary (the account is none for which a session is kept), else all.
+    """
+    asked = False
+
+    def log_in() -> Session:
+        nonlocal asked
+        try:
+            return Session(site, login)
+        except Failed as failed:
+            # A server that has no session left at all says so to whoever comes. One that asks first who that is had
+            # the kept one free, and gives it to no account without the privilege.
+            asked = asked or bool(is_full(failed) and failed.result.get("greeted"))
+            raise
+
     try:
-        return supported(admitted(lambda: Session(site, login), is_full))
+        return supported(admitted(log_in, is_full))
     except Failed as failed:
         if "mysql_error" not in failed.result and "no service answers" in failed.message:
             elsewhere = _listening(site) if login.addresses == SOCKETS else ()
@@ -65,8 +79,17 @@ def enter(site: Site, login: Login) -> Session:
         session.door = shown(address)
         return session
     beside = f"; beside it: {'; '.join(tried)}" if tried else ", and the server listens nowhere else"
+    whose = (
+        f"{login.user} has neither SUPER nor CONNECTION ADMIN, for which a session is kept (or a proxy in between has "
+        "none left)"
+        if asked
+        else "the session kept for administrators is taken, too"
+    )
     raise Failed(
-        f"{said.message}: the session kept for administrators is taken, too{beside}", mysql_error=FULL
+        f"{said.message}: {whose}{beside}",
+        mysql_error=FULL,
+        address=said.result.get("address"),
+        taken="ordinary" if asked else "all",
     )
 
 
@@ -76,12 +99,15 @@ def is_full(failed: Failed) -> bool:
 
 
 def doors(site: Site, usual: str) -> list[Address]:
-    """Return where else the server listens that was asked at `usual`: TCP alone, for an account with a password."""
+    """Return where else the server listens that was asked at `usual`: TCP alone, for an account with a password.
+
+    Of another host's server none is known: the host's own may have the same port.
+    """
     with suppress(Failed):  # nobody may look there: then there is no other door
-        for server in site.ask("mysql_servers")["servers"]:
+        pid = site.ask(HOST, datadir=None, options=[], reached=usual)["pid"] if usual else None
+        for server in site.ask("mysql_servers")["servers"] if pid is not None else ():
             places = [each if isinstance(each, str) else (each[0], each[1]) for each in server["listens"]]
-            names = [shown(place) for place in places]
-            if server["container"] or not (usual in names or _everywhere(usual, places)):
+            if server["container"] or server["pid"] != pid:
                 continue
             other = [_inside(place) for place in places if not isinstance(place, str)]
             return [
@@ -111,15 +137,6 @@ def supported(session: Session) -> Session:
     session.close()
     raise Failed(
         f"the server is {session.version}; expected MySQL 5.7 or newer, or MariaDB 10.3 or newer: nothing was changed"
-    )
-
-
-def _everywhere(usual: str, places: list[Address]) -> bool:
-    """Say whether an address is covered by one that listens on all of the host's."""
-    port = usual.rpartition(":")[2]
-    return any(
-        not isinstance(place, str) and place[0] in ("0.0.0.0", "::") and str(place[1]) == port
-        for place in places
     )
 
 

@@ -15,6 +15,7 @@ from remedy.modules.controller._mysql_tls import TLS_PARAMS, Tls, tls_of
 from remedy.modules.controller._site import NotLetIn, Site, not_known
 from remedy.transport.reach import Address
 
+HOST = "remedy.modules.target._mysql_host"
 FILES = "remedy.modules.target._mysql_files"
 SOCKETS: tuple[Address, ...] = (
     "/run/mysqld/mysqld.sock",
@@ -222,7 +223,7 @@ class Session:
         if number in (2003, 2013) and not self._line.connection.alive:
             self.site.cut(self._line, error)
         said = f"MySQL lets {where} not in: {_words(error)}{hint}"
-        told = {"mysql_error": number, "address": self._line.address}
+        told = {"mysql_error": number, "address": self._line.address, "greeted": self._client.greeted}
         if number not in _REFUSED:
             return Failed(said, **told)
         # At a socket the server may ask for another user of the host.

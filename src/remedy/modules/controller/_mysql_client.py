@@ -60,6 +60,11 @@ class Client(Connection):
             self.client_flag |= CLIENT.SSL
             self.ctx = context
 
+    @property
+    def greeted(self) -> bool:
+        """Whether the server has asked who comes, before it said anything else."""
+        return bool(self._offered)
+
     def advice(self, number: int) -> str:
         """Return what may help where the server lets one not in with an error."""
         return advice(number, self._asked, self._offered)

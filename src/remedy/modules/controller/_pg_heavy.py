@@ -10,7 +10,7 @@ from typing import Any
 
 from remedy.agent.kinds import Failed
 from remedy.modules.controller._pg_settings import size
-from remedy.modules.controller._postgres import HOST, Login, Session, session
+from remedy.modules.controller._postgres import Login, Session, session
 from remedy.modules.controller._site import Site
 
 _LOCK = 7_236_573  # any number, the same in every run: two runs of remedy do not work in one database at once
@@ -51,8 +51,8 @@ def running_sql(major: int) -> str:
 
 def need_room(site: Site, server: Session, needed: int, what: str) -> None:
     """Raise Failed where the data folder's file system has less than `needed` bytes free and a tenth beside."""
-    data = server.data_folder()
-    disk = site.ask(HOST, data=data).get("disk") if data else None
+    told = server.ask_host(site)
+    data, disk = server.data_folder(), told.get("disk") or told.get("perhaps")
     if disk and disk["free"] < needed * 1.1:
         raise Failed(
             f"{what} takes about {size(needed)}, and {data} has {size(disk['free'])} free: make room first",

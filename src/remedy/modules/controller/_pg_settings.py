@@ -98,7 +98,10 @@ NEEDED = (
 
 @dataclass(frozen=True)
 class Capacity:
-    """What bounds max_connections; sizes are bytes, `settings` the server's, in the units of pg_settings."""
+    """What bounds max_connections; sizes are bytes, `settings` the server's, in the units of pg_settings.
+
+    `memory` 0 is not known: `elsewhere` says that the server is none of its host's own.
+    """
 
     settings: Mapping[str, int]
     memory: int
@@ -106,6 +109,7 @@ class Capacity:
     tasks: int | None = None
     file_max: int | None = None
     version: int = 150000
+    elsewhere: str | None = None
 
     @property
     def each(self) -> int:
@@ -148,6 +152,11 @@ class Capacity:
             return f"max_connections {wanted} is too low: {low} are reserved, and the server would not start"
         if wanted <= self.settings["max_connections"]:
             return None  # fewer than there are need nothing more
+        if not self.memory:
+            return (
+                f"max_connections {wanted} is more than now, and {self.elsewhere or 'the server is not seen here'}: "
+                "how much memory it has is not known, so nothing is raised; play on the host that it runs on"
+            )
         if wanted > self.by_memory:
             return (
                 f"max_connections {wanted} is more than memory allows: {wanted} x {size(self.each)} (process, one "
@@ -173,7 +182,8 @@ class Capacity:
     def told(self) -> dict[str, Any]:
         """Return what a task returns of it."""
         return {"bytes_per_connection": self.each, "server_bytes": self.once, "memory_bytes": self.memory,
-                "memory_percent": self.share, "by_memory": self.by_memory, "tasks": self.tasks}  # fmt: skip
+                "memory_percent": self.share, "by_memory": self.by_memory, "tasks": self.tasks,
+                "elsewhere": self.elsewhere}  # fmt: skip
 
 
 def size(count: float) -> str:
@@ -188,4 +198,5 @@ def capacity(server: Session, told: dict[str, Any], share: float) -> Capacity:
     """Return what bounds max_connections of a server; `told` is what its host says."""
     rows = server.rows("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(NEEDED)])
     settings = {row["name"]: int(row["setting"]) for row in rows}
-    return Capacity(settings, told["memory"]["total"], share, told["tasks"], told["file_max"], server.version)
+    return Capacity(settings, told["memory"]["total"], share, told["tasks"], told["file_max"], server.version,
+                    told["elsewhere"])  # fmt: skip

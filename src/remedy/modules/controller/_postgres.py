@@ -76,9 +76,14 @@ _REFUSALS = (
     (r"no pg_hba\.conf entry.*no encryption", "28000", "the server wants TLS: set ssl_mode: require"),
     (r"no pg_hba\.conf entry|pg_hba\.conf rejects|[Ii]dent authentication failed", "28000",
      "pg_hba.conf lets this role not in this way"),
-    (r"remaining connection slots|too many clients|too many connections|reserved for", FULL,
+    (r"too many connections for (role|database)", FULL,
+     "its CONNECTION LIMIT is reached, and the server may have connections free: end sessions of it, raise the limit, "
+     "or log in as a superuser, whom it does not bind"),
+    (r"remaining connection slots|reserved for", FULL,
      "no connection is free; what superuser_reserved_connections keeps is for a superuser (become: true and peer "
      "authentication)"),
+    (r"too many clients|too many connections", FULL,
+     "no connection is free, none of those that superuser_reserved_connections keeps either"),
     (r"the database system is (starting up|shutting down|not yet accepting|not accepting|in recovery)", "57P03",
      "it does not take connections now: wait, and look into its log where it lasts"),
     (r"role .* does not exist", "28000", "login_user names the role"),
@@ -157,6 +162,16 @@ class Session:
     def alive(self) -> bool:
         """Say whether it can be asked, as far as is known here."""
         return not (self._client.closed or self._expired or self._door.line is None or self._door.line.ended)
+
+    @property
+    def reached(self) -> str:
+        """Return where it was reached, as seen from the host: HOST:PORT, or the path of a socket."""
+        return str(self._door.line.address) if self._door.line is not None else ""
+
+    def ask_host(self, site: Site | None = None) -> dict[str, Any]:
+        """Return what the host knows of the server: memory, limits, disk, unit; why it is none of the host's own."""
+        found: dict[str, Any] = (site or self.site).ask(HOST, data=self.data_folder(), reached=self.reached or None)
+        return found
 
     @property
     def major(self) -> int:
@@ -255,9 +270,22 @@ class Session:
         )
         place = f"{login.user} at {line.address if line is not None else _shown(login)} of {self.site.name}"
         message = f"PostgreSQL lets {place} not in: {text}{'; ' if hint else ''}{hint}"
+        told: dict[str, Any] = {"sqlstate": state, "address": str(line.address) if line is not None else None}
+        if state == FULL:
+            told["taken"] = taken(text)
         if state in _REFUSED:
-            return NotLetIn(message, wholly=state == "28P01", sqlstate=state)
-        return Failed(message, sqlstate=state)
+            return NotLetIn(message, wholly=state == "28P01", **told)
+        return Failed(message, **told)
+
+
+def taken(text: str) -> str:
+    """Return what is taken where a server lets one more not in: role or database (its limit), ordinary (the slots that
+    any role may take), or all: those kept for superusers, too.
+    """
+    limited = re.search(r"too many connections for (role|database)", text)
+    if limited is not None:
+        return limited[1]
+    return "ordinary" if re.search(r"remaining connection slots|reserved for", text) else "all"
 
 
 def session(site: Site, login: Login) -> Session:

@@ -176,6 +176,7 @@ class Session:
                     f"{self._where} gave no answer within {seconds:g} s; {not_known(asked)}",
                     cause="timeout",
                     redis_error="TIMEOUT",
+                    address=self.reached,
                 ) from None
             if isinstance(error, redis.InvalidResponse):
                 raise Failed(
@@ -282,7 +283,9 @@ class Session:
         return [self._renamed.get(str(first).upper(), first), *rest]
 
     def _refused(self, text: str, words: Words) -> Failed:
-        return refusal(text, str(words[0]).upper(), self._where)
+        failed = refusal(text, str(words[0]).upper(), self._where)
+        failed.result["address"] = self.reached
+        return failed
 
 
 def session(site: Site, params: Mapping[str, Any]) -> Session:

@@ -10,10 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from remedy.agent.kinds import Failed
-from remedy.modules.controller._mysql import Asks, Session, is_mariadb, number_of
+from remedy.modules.controller._mysql import HOST, Asks, Session, is_mariadb, number_of
 from remedy.modules.controller._site import Site
 
-HOST = "remedy.modules.target._mysql_host"
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _WORDS = {"true": "ON", "yes": "ON", "on": "ON", "false": "OFF", "no": "OFF", "off": "OFF"}
 _READ_ONLY = "READ_ONLY"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from remedy.agent.kinds import Failed, Probe
-from remedy.modules.controller._postgres import HOST, LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, plain
+from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, plain
 from remedy.modules.controller.postgresql_replication import slots
 
 PARAMS = LOGIN_PARAMS
@@ -52,7 +52,7 @@ class Disk(Probe):
         """Return what there is."""
         server = opened(self.host, self.params)
         data = server.data_folder()
-        disk = self.host.ask(HOST, data=data)["disk"] if data else None
+        disk = server.ask_host(self.host)["disk"] if data else None
         if disk:
             disk = {"folder": data, **disk, "percent": round(100 * (1 - disk["free"] / max(1, disk["size"])), 1)}
         temp = _maybe(server, _TEMP) if server.major >= 12 else None

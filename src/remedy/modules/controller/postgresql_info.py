@@ -3,11 +3,12 @@
 Returns `version` (full, raw, major, minor), `in_recovery`, `superuser` (whether the login is one), `port`, and what
 `filter` names: `connections` (max, superuser_reserved, reserved, allowed: for any role, used, free, free_for_all,
 percent: of those allowed that are taken, by_state, by_user, by_client), `room` (memory and processes per connection;
-most: so many connections there is room for; target: half as many again as there may be, within it), `databases` (name:
-owner, size, age of its oldest transaction id, connection_limit), `roles` (name: superuser, canlogin, replication,
-connection_limit), `settings` (name: setting, unit, source, context, pending_restart; of the names in `settings`, else
-those that differ from the default), `pending` (settings that wait for a restart), `replications` (standbys),
-`repl_slots`, `tablespaces`, `extensions`. `standbys` are those named, None: nobody has said.
+most: so many connections there is room for; target: half as many again as there may be, within it; elsewhere: why the
+server is none of the host's own, as one in a container; where its memory is not known most is None), `databases`
+(name: owner, size, age of its oldest transaction id, connection_limit), `roles` (name: superuser, canlogin,
+replication, connection_limit), `settings` (name: setting, unit, source, context, pending_restart; of the names in
+`settings`, else those that differ from the default), `pending` (settings that wait for a restart), `replications`
+(standbys), `repl_slots`, `tablespaces`, `extensions`. `standbys` are those named, None: nobody has said.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from remedy.agent.kinds import Failed, Param, Probe
 from remedy.modules.controller._pg_settings import capacity
 from remedy.modules.controller._postgres import (
     APPLICATION,
-    HOST,
     LOGIN_PARAMS,
     LOGIN_VARIABLES,
     Session,
@@ -94,13 +94,13 @@ class Info(Probe):
         return found
 
     def _room(self, server: Session) -> dict[str, Any]:
-        data = server.data_folder()
-        if data is None:
+        if server.data_folder() is None:
             what = "room takes a superuser, or membership in pg_read_all_settings"
             raise Failed(what, "permission", sqlstate="42501")
-        can = capacity(server, self.host.ask(HOST, data=data), float(self.params["memory_share"]))
+        can = capacity(server, server.ask_host(self.host), float(self.params["memory_share"]))
         now = can.settings["max_connections"]
-        return {**can.told(), "most": can.most, "target": max(now, min(-(-now * 3 // 2), can.most))}
+        most = can.most if can.memory else None
+        return {**can.told(), "most": most, "target": max(now, min(-(-now * 3 // 2), most or 0))}
 
 
 def connections(server: Session) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from remedy.agent.kinds import Failed, Param, Probe, Resource
 from remedy.modules.controller._pg_settings import AS_PRIMARY
-from remedy.modules.controller._postgres import HOST, LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, plain
+from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, Session, opened, plain
 from remedy.modules.controller._site import Site
 
 _PATIENCE = 10.0
@@ -94,7 +94,14 @@ class Replay(Resource):
             time.sleep(_LOOK)
 
     def _guard(self) -> None:
-        below = insufficient(self.host, opened(self.host, self.params))
+        server = opened(self.host, self.params)
+        told = server.ask_host(self.host)
+        if told["elsewhere"]:
+            raise Failed(
+                f"{told['elsewhere']}: with settings below its primary's it would stop, and whether it has such is not "
+                "known here; play on the host that it runs on, or see its log, and SELECT pg_wal_replay_resume()"
+            )
+        below = insufficient(server, told["control"])
         if below:
             named = ", ".join(f"{each['name']} {each['value']} (primary: {each['primary']})" for each in below)
             raise Failed(
@@ -140,10 +147,8 @@ def paused(server: Session) -> bool:
     return bool(server.rows("SELECT pg_is_wal_replay_paused() AS paused")[0]["paused"])
 
 
-def insufficient(site: Site, server: Session) -> list[dict[str, Any]]:
+def insufficient(server: Session, control: dict[str, int]) -> list[dict[str, Any]]:
     """Return the settings of a standby that are below its primary's, as its control file knows them."""
-    data = server.data_folder()
-    control = site.ask(HOST, data=data)["control"] if data else {}
     rows = server.rows("SELECT name, setting::int AS value FROM pg_settings WHERE name = ANY(%s) ORDER BY 1",
                        [list(AS_PRIMARY)])  # fmt: skip
     return [
@@ -157,7 +162,7 @@ def _of_standby(site: Site, server: Session) -> dict[str, Any]:
     primary = "r.sender_host || ':' || r.sender_port" if server.major >= 11 else "NULL"
     row = plain(server.rows(_RECEIVER.replace("{primary}", primary))[0])
     is_paused, behind = paused(server), row["lag_bytes"]
-    below = insufficient(site, server) if is_paused else []
+    below = insufficient(server, server.ask_host(site)["control"]) if is_paused else []
     receiver = {"status": row["status"], "primary": row["primary"]} if row["status"] else None
     # What has come is replayed: nothing to wait for, however long ago the last change was.
     seconds = 0.0 if behind == 0 and receiver is not None and not is_paused else row["age"]

@@ -10,7 +10,9 @@ max_locks_per_transaction): so on a standby less than the primary has is refused
 `standbys` runs with; where standbys follow that are not named, it is refused, too (`standbys: []`: none counts).
 
 Undo brings back what postgresql.auto.conf had. Returns `name`, `context`, `value` (from the next start on), `prev_val`,
-`running`, `unit`, `restart_required`, and for max_connections `capacity`.
+`running`, `unit`, `restart_required`, and for max_connections `capacity`. For what takes a restart also `service`: the
+unit of the server's own process, found by where it was reached; None, and why (`elsewhere`), where that is none of the
+host's own: in a container, on another host.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from typing import Any
 from remedy.agent.kinds import REQUIRED, Failed, Param, Resource
 from remedy.modules.controller._pg_settings import AS_PRIMARY, LISTS, Capacity, canonical, capacity
 from remedy.modules.controller._postgres import (
-    HOST,
     LOGIN_PARAMS,
     LOGIN_VARIABLES,
     Login,
@@ -41,11 +42,12 @@ PARAMS = (
     Param("value", "raw", help="Its value; numbers may have a unit, such as 64MB."),
     Param("reset", "bool", default=False, help="Take it out of postgresql.auto.conf."),
     Param("memory_share", "percent", default=80, help="So much of the host's memory the server may have."),
+    Param("service", help="The server's unit, where it is not to be seen. Else the variable postgres_unit."),
     Param("standbys", "list", elements="str", help="Hosts of the inventory that follow this server. Else the variable "
           "postgres_standbys."),
     *LOGIN_PARAMS,
 )  # fmt: skip
-VARIABLES = {"standbys": "postgres_standbys", **LOGIN_VARIABLES}
+VARIABLES = {"service": "postgres_unit", "standbys": "postgres_standbys", **LOGIN_VARIABLES}
 EXAMPLES = """
 - postgresql_set: {name: idle_in_transaction_session_timeout, value: 10min}
 - postgresql_set: {name: max_connections, value: 200}
@@ -163,9 +165,15 @@ class Setting(Resource):
             "running": about["running"],
             "restart_required": about["context"] == "postmaster" and now["next"] != about["running"],
         }
+        if about["context"] == "postmaster":
+            at = self._told or self.server.ask_host(self.host)
+            own = at.get("pid") is not None and not at["elsewhere"]
+            told["service"] = self.params["service"] or at["unit"] if own else None
+            told["elsewhere"] = at["elsewhere"]
         return {**told, "capacity": self._capacity.told()} if self._capacity is not None else told
 
     _capacity: Capacity | None = None
+    _told: dict[str, Any] | None = None
 
     def _look(self) -> dict[str, Any]:
         """Return everything that is known of the parameter."""
@@ -219,10 +227,9 @@ class Setting(Resource):
         if name not in AS_PRIMARY or not then.isdigit():
             return
         number, server = int(then), self.server
-        data = server.data_folder()
-        if data is None:
+        if server.data_folder() is None:
             raise Failed(f"{name} takes a superuser: its guards look into the server's data folder", "permission")
-        told = self.host.ask(HOST, data=data)
+        told = self._told = server.ask_host(self.host)
         if name == "max_connections":
             self._capacity = capacity(server, told, float(self.params["memory_share"]))
             objection = self._capacity.objection(number)

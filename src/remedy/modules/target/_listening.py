@@ -9,6 +9,7 @@ from remedy.modules.target import _addresses
 
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 _LISTENS = "0A"
+_ANY = ("0.0.0.0", "::")
 
 
 def places(pid):
@@ -31,18 +32,62 @@ def serves(pid, reached):
     """
     if reached.startswith("/"):
         return any(isinstance(place, str) and _same(place, reached) for place in places(pid))
-    host, _, port = reached.rpartition(":")
+    port = reached.rpartition(":")[2]
     listens = [place[0] for place in places(pid) if not isinstance(place, str) and str(place[1]) == port]
-    if not listens:
+    if not listens or not _same("/proc/%s/ns/net" % pid, "/proc/self/ns/net"):
         return False
+    meant = own(reached)
+    return bool(meant) and any(address in _ANY or address in meant for address in listens)
+
+
+def own(reached):
+    """Return those addresses of a HOST:PORT that are this host's, empty where it leads to another one."""
     try:
-        meant = {each[4][0] for each in socket.getaddrinfo(host.strip("[]"), None, 0, socket.SOCK_STREAM)}
+        host = reached.rpartition(":")[0].strip("[]")
+        meant = {each[4][0] for each in socket.getaddrinfo(host, None, 0, socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
-        return False
+        return set()
     # All of 127.0.0.0/8 is this host, whichever of it an interface has.
     here = {each["address"] for found in _addresses.addresses().values() for each in found}
-    own = {address for address in meant if address in here or address.startswith("127.")}
-    return bool(own) and any(address in ("0.0.0.0", "::") or address in own for address in listens)
+    return {address for address in meant if address in here or address.startswith("127.")}
+
+
+def elsewhere(reached):
+    """Return in words that no process of this host's own serves there."""
+    return (
+        "the server at %s is no process of this host's own (it is in a container, on another host, or behind a proxy)"
+        % reached
+    )
+
+
+def doors(reached):
+    """Return the (address, port) that those listen on who take connections where a client on this host got to.
+
+    Empty: nobody in this network, or none whom this user may see. What passes it on counts: a port that a container has
+    published is its proxy's. The tables are read once: a full server has thousands of lines in them.
+    """
+    listens = list(_tcp("self"))
+    if reached.startswith("/"):
+        wanted = {inode for inode, path in _unix("self") if _same(path, reached)}
+    else:
+        places, port = {here for _, here in listens}, reached.rpartition(":")[2]
+        meant = {door(address, int(port), places) for address in own(reached)} if port.isdigit() else set()
+        wanted = {inode for inode, here in listens if here in meant}
+    found = set()
+    for name in os.listdir("/proc") if wanted else ():
+        try:
+            mine = set(descriptors(name).values()) if name.isdigit() else set()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended, or only root may look
+        if wanted & mine:
+            found |= {here for inode, here in listens if inode in mine}
+    return found
+
+
+def door(address, port, listens):
+    """Return by which (address, port) of `listens` a connection to an address of this host came in; None: none."""
+    wild = _ANY if ":" not in address else _ANY[1:]
+    return next(((each, port) for each in (address,) + wild if (each, port) in listens), None)
 
 
 def _same(path, other):

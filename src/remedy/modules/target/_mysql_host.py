@@ -11,7 +11,7 @@ import os
 
 from remedy.agent.kinds import Param, Probe
 from remedy.agent.paths import native
-from remedy.modules.target import _mysql_options
+from remedy.modules.target import _cgroups, _mysql_options
 
 PARAMS = (
     Param(
@@ -20,7 +20,6 @@ PARAMS = (
     Param("reached", help="Where it was reached, HOST:PORT or a socket's path: only a process of this host is meant."),
     Param("options", "list", elements="str", help="Options to look for in its option files."),
 )
-_MEMORY = "/sys/fs/cgroup"
 
 
 def kind(params):
@@ -55,7 +54,7 @@ class MysqlHost(Probe):
 def _memory(pid):
     about = _fields("/proc/meminfo")
     total = about.get("MemTotal", 0)
-    limits = [limit for limit in _limits(pid) if 0 < limit < total]
+    limits = [limit for limit in _cgroups.memory(pid) if 0 < limit < total]
     resident = _fields("/proc/%s/status" % pid).get("VmRSS", 0) if pid else 0
     return {
         "total": min(limits + [total]),
@@ -77,31 +76,6 @@ def _fields(path):
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         pass  # it ended
     return found
-
-
-def _limits(pid):
-    """Yield the memory limits of the server's control groups, from its own up."""
-    try:
-        with open("/proc/%s/cgroup" % pid) as file:
-            groups = [line.rstrip("\n").split(":", 2) for line in file]
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return
-    for _, controllers, path in groups:
-        version_1 = "memory" in controllers.split(",")
-        if controllers and not version_1:
-            continue
-        root, name = (_MEMORY + "/memory", "memory.limit_in_bytes") if version_1 else (_MEMORY, "memory.max")
-        while True:
-            try:
-                with open(root + path.rstrip("/") + "/" + name) as file:
-                    text = file.read().strip()
-                if text.isdigit():
-                    yield int(text)
-            except (FileNotFoundError, PermissionError, NotADirectoryError):
-                pass  # no controller there, or its folders are not shown
-            if path in ("", "/"):
-                break
-            path = os.path.dirname(path)
 
 
 def _files(pid):

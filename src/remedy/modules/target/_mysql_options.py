@@ -43,9 +43,9 @@ def process(datadir, reached=None):
                     found.append(int(name))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended, or only root may look
-    if len(found) != 1 or (reached and not _listening.serves(found[0], reached)):
-        return None
-    return found[0]
+    if reached:
+        found = [pid for pid in found if _listening.serves(pid, reached)]
+    return found[0] if len(found) == 1 else None
 
 
 def elsewhere(datadir, reached):
@@ -55,10 +55,7 @@ def elsewhere(datadir, reached):
     """
     if not reached or os.geteuid() != 0 or process(datadir, reached) is not None:
         return None
-    return (
-        "the server at %s is no process of this host's own (it is in a container, on another host, or behind a proxy)"
-        % reached
-    )
+    return _listening.elsewhere(reached)
 
 
 def plain(name):

@@ -4,8 +4,9 @@ import os
 import pwd
 import re
 
-from remedy.modules.target import _holders
+from remedy.modules.target import _containers, _holders, _listening
 
+PORT = 5432
 _PROGRAMS = ("postgres", "postmaster", "edb-postgres")
 # "postgres: 15/main: app shop 10.0.0.1(4711) idle"; cluster_name may be missing, [local] stands for the socket.
 _TITLE = re.compile(
@@ -25,6 +26,49 @@ def postmasters():
         except (OSError, IOError, ValueError, IndexError):
             continue  # it ended, or /proc hides what belongs to others
     return found
+
+
+def reached_at(host, reached):
+    """Return (the server that takes connections where a client on this host got to, why it is none of its own).
+
+    (None, why): a server of another host, or behind a proxy. One in a container of this host is seen, and none of its
+    own. (None, None): nobody can tell, for only root sees the processes of others.
+    """
+    found, hidden = postmasters(), False
+    for each in found:
+        try:
+            if not each["container"] and _listening.serves(each["pid"], reached):
+                return each, None
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended
+        except PermissionError:
+            hidden = True
+    if hidden and (reached.startswith("/") or _listening.own(reached)):
+        return None, None
+    boxed = [each for each in found if each["container"]]
+    return (_boxed(host, boxed, reached) if boxed else None), _listening.elsewhere(reached)
+
+
+def _boxed(host, servers, reached):
+    """Return that server in a container to which a place of the host leads, None: none of them is seen to be it."""
+    if reached.startswith("/"):
+        return next((each for each in servers if _shares(each["pid"], reached)), None)
+    address, _, port = reached.rpartition(":")
+    local = bool(_listening.own(reached))
+    for box in _containers.listed(host, lambda _: True, PORT):
+        here = box["address"] == address.strip("[]") or (local and not box["address"])
+        if box["pid"] and str(box["port"]) == port and here:
+            return next((each for each in servers if _containers.inside(each["pid"], box["pid"])), None)
+    return None
+
+
+def _shares(pid, path):
+    """Say whether a Unix socket that a process in a container listens on is the host's at a path."""
+    try:
+        paths = [place for place in _listening.places(pid) if isinstance(place, str)]
+        return any(os.path.samefile("/proc/%d/root%s" % (pid, place), path) for place in paths)
+    except OSError:
+        return False
 
 
 def backends(postmaster):

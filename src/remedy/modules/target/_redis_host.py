@@ -9,7 +9,7 @@ import os
 import re
 
 from remedy.agent.kinds import Param, Probe
-from remedy.modules.target import _containers, _mounts, _sockets
+from remedy.modules.target import _cgroups, _containers, _listening, _mounts, _sockets
 
 PORT = 6379
 PROGRAMS = ("redis-server", "valkey-server", "keydb-server")
@@ -63,10 +63,20 @@ class RedisHost(Probe):
         return here[0] if len(here) == 1 and local else None
 
 
-def connections(port):
-    """Return [address, idle seconds] of who is connected, the longest idle first; where no one can ask the server."""
-    known = [each for each in _sockets.established(port) if each.idle is not None]
-    return sorted(([each.shown, int(each.idle)] for each in known), key=lambda each: (-each[1], each[0]))
+def connections(port, pid=None):
+    """Return [address, quiet seconds] of who is connected, the longest first; where no one can ask the server.
+
+    With `pid` to this server alone: another one may have the same port, at another address.
+    """
+    known = [each for each in _sockets.established(port) if each.quiet is not None]
+    if pid is not None:
+        try:
+            mine = {tuple(place) for place in _listening.places(pid) if not isinstance(place, str)}
+            listens = set(_listening.every())
+            known = [each for each in known if _listening.door(each.local.strip("[]"), port, listens) in mine]
+        except OSError:
+            pass  # only root may look, or it has ended
+    return sorted(([each.shown, int(each.quiet)] for each in known), key=lambda each: (-each[1], each[0]))
 
 
 def processes():
@@ -183,25 +193,8 @@ def memory(pid):
 
 def _limit(pid, total):
     """Return the least limit on the way from the server's cgroup to the top; None where that is no limit."""
-    found = []
-    for line in _text("/proc/%d/cgroup" % pid).splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "" or "memory" in controllers.split(","):
-            tops = (
-                ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-                if controllers == ""
-                else ["/sys/fs/cgroup/memory"]
-            )
-            while True:
-                for top in tops:
-                    for name in ("memory.max", "memory.limit_in_bytes"):
-                        text = _text(top + path.rstrip("/") + "/" + name).strip()
-                        found += [int(text)] if text.isdigit() else []
-                if path in ("/", ""):
-                    break
-                path = os.path.dirname(path)
-    least = min(found) if found else None
-    return least if least is not None and least < total else None
+    found = [limit for limit in _cgroups.memory(pid) if limit < total]
+    return min(found) if found else None
 
 
 def open_files(pid):

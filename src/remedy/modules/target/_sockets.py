@@ -16,7 +16,10 @@ _LAST_SENT, _LAST_RECEIVED = 44, 52  # offsets in struct tcp_info, in millisecon
 
 
 class Connection(object):
-    """One connection seen from this host's end; `idle` is the time in seconds since its peer has sent anything."""
+    """One connection seen from this host's end; `idle` is the time in seconds since its peer has sent anything.
+
+    `silent` is that since this host has: to a subscriber, who never sends, it does all the time.
+    """
 
     def __init__(self, family, ident, inode, idle, silent):
         self.family = family
@@ -29,6 +32,11 @@ class Connection(object):
         self.local = _plain(family, ident[4 : 4 + size])
         self.peer = _plain(family, ident[20 : 20 + size])
         self.cookie = ident[40:48].hex()
+
+    @property
+    def quiet(self):
+        """Return for how many seconds neither side has sent anything; None where the kernel does not say."""
+        return None if self.idle is None or self.silent is None else min(self.idle, self.silent)
 
     @property
     def shown(self):

@@ -24,6 +24,8 @@ PARAMS = (
     Param("limit", "int", default=1, help="End so many at most."),
     Param("keep_hosts", "list", elements="str", help="Clients at these addresses stay."),
     Param("datadir", "path", help="The data folder of the server that is meant, where several run."),
+    Param("reached", help="Where the server was reached, HOST:PORT or a socket's path: where that is no process of "
+          "this host's own (a container's, another host's), nobody is ended."),
     Param(
         "in_transaction",
         "bool",
@@ -115,8 +117,14 @@ class IdleClient(Sweep):
     def _server(self):
         if os.geteuid() != 0:
             raise Failed("only root may look into the server; add become: true", cause="permission")
-        pid = _mysql_options.process(self.params["datadir"])
+        datadir, reached = self.params["datadir"], self.params.get("reached")
+        pid = _mysql_options.process(datadir, reached)
         if pid is None:
+            if reached and _mysql_options.elsewhere(datadir, reached):
+                raise Failed(
+                    "%s: no client of another server is ended in its place; end one where it runs"
+                    % _listening.elsewhere(reached)
+                )
             raise Failed(
                 "not exactly one MySQL or MariaDB server is seen outside containers; "
                 "datadir names the one that is meant"
@@ -135,7 +143,7 @@ class IdleClient(Sweep):
 
 def _silent(each):
     """Return for how many seconds neither side has sent anything; 0 where the kernel does not say."""
-    return min(each.idle or 0, each.silent or 0)
+    return each.quiet or 0
 
 
 def _clients(pid):

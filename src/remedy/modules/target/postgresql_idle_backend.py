@@ -13,11 +13,13 @@ import signal
 import time
 
 from remedy.agent.kinds import Failed, Item, Param, Sweep
-from remedy.modules.target import _holders, _postmasters
+from remedy.modules.target import _holders, _listening, _postmasters
 
 PARAMS = (
     Param("limit", "int", default=1, help="End so many at most."),
     Param("port", "int", default=5432, help="The server's port. Else the variable postgres_login_port."),
+    Param("reached", help="Where the server was reached, HOST:PORT or a socket's path; it goes before `port`. Where "
+          "that is no process of this host's own (a container's, another host's), nobody is ended."),
     Param(
         "keep_users",
         "list",
@@ -95,6 +97,15 @@ class IdleBackend(Sweep):
     def _server(self):
         if os.geteuid() != 0:
             raise Failed("only root may end sessions from outside; add become: true", cause="permission")
+        reached = self.params.get("reached")
+        if reached:
+            server, elsewhere = _postmasters.reached_at(self.host, reached)
+            if server is None or elsewhere:
+                raise Failed(
+                    "%s: no session of another server is ended in its place; end one where it runs"
+                    % (elsewhere or _listening.elsewhere(reached))
+                )
+            return server["pid"]
         found = [each for each in _postmasters.postmasters() if not each["container"]]
         named = [each for each in found if each["port"] == self.params["port"]]
         if len(named) != 1:

@@ -13,7 +13,8 @@ name needs one), `connected` (TCP connections to its port), `by_address` (from w
 None: it is not to be seen), `saved` (seconds since its dump or append-only file was written, None: there is none),
 `disk` (of its dumps),
 `open_files`, `rss`, `log` (its last lines), `problem` (kind: config, port, dump, append-only, disk, memory,
-permission; text) and `port_owner` (who else has its port).
+permission; text) and `port_owner` (who else has its port). With `reached` also `serves`: whether the one that is meant
+takes connections there (None: nobody can tell).
 """
 
 import collections
@@ -22,7 +23,7 @@ import re
 import time
 
 from remedy.agent.kinds import Failed, Param, Probe
-from remedy.modules.target import _containers, _holders, _ports, _redis_host
+from remedy.modules.target import _containers, _holders, _listening, _ports, _redis_host
 from remedy.modules.target._systemd import Units, booted
 
 _NAME = re.compile(r"(redis|valkey|keydb)", re.IGNORECASE)
@@ -47,6 +48,7 @@ PARAMS = (
     Param("unit", help="The unit of the server that is meant; .service is meant without a suffix."),
     Param("container", help="The container that is meant, by its name."),
     Param("port", "int", help="The port that is meant; else 6379."),
+    Param("reached", help="Where one was reached, HOST:PORT or a socket's path: is that the one that is meant?"),
     Param("log_lines", "int", default=15, help="How many of the last lines of its log to return."),
 )
 
@@ -81,7 +83,21 @@ class Servers(Probe):
             # One of a unit that is started again and again may be a newer try than the one that was looked at.
             if pid not in known and _holders.unit(pid) not in known and not _redis_host.root_of(pid):
                 found.append(self._described({"name": "pid %d" % pid, "pid": pid}))
-        return {"servers": found, "server": self._chosen(found)}
+        server = self._chosen(found)
+        return {"servers": found, "server": server, "serves": self._serves(server, self.params.get("reached"))}
+
+    def _serves(self, server, reached):
+        """Say whether a server takes connections where one was reached; None where nobody can tell."""
+        if server is None or not reached or not server["pid"]:
+            return None
+        host, _, port = reached.rpartition(":")
+        if server["container"] and not reached.startswith("/"):
+            here = host == server["address"] if server["address"] else bool(_listening.own(reached))
+            return here and port == str(server["port"])
+        try:
+            return None if server["container"] else _listening.serves(server["pid"], reached)
+        except OSError:
+            return None  # only root may look, or it has ended
 
     def _chosen(self, found):
         unit, container = self.params["unit"], self.params["container"]
@@ -220,7 +236,7 @@ class Servers(Probe):
         if found["state"] in ("stopped", "failed", "starting"):
             found["port_owner"] = _ports.owner(found["port"])
         if pid and not root:
-            clients = _redis_host.connections(found["port"])
+            clients = _redis_host.connections(found["port"], pid)
             found["connected"] = len(clients)
             counts = collections.Counter(place.rpartition(":")[0] for place, _ in clients)
             found["by_address"] = dict(counts.most_common(20))
