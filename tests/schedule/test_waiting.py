@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from remedy.errors import InputError, Position, Refused, Unreachable
-from remedy.history import Database
+from remedy.history import Database, HistoryError
 from remedy.schedule import Schedule
 from remedy.schedule.book import Book
 from remedy.schedule.lease import Lease
@@ -76,8 +76,6 @@ def waiting(request: pytest.FixtureRequest, tmp_path: Path, database: Database) 
 
 def away(request: pytest.FixtureRequest, stage: Edited) -> None:
     """Let the database be away when a run is about to begin."""
-    from remedy.history import HistoryError
-
     patch = request.getfixturevalue("monkeypatch")
     tell = Book.tell
 
@@ -174,6 +172,7 @@ def test_by_hand_a_pause_holds_unless_anyway(tmp_path: Path, database: Database,
         stage.turn("by hand, me").by_hand()
     assert stage.played == []
     assert stage.reasons() == [("skipped", 3, "paused: the move")]
+    assert stage.said[-1].endswith("skipped: paused: the move")
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -192,6 +191,46 @@ def test_the_moment_before_a_due_time_counts_too(tmp_path: Path, database: Datab
         return
     assert stage.becomes(when="hourly at :00", paused="the move").turn().due() == 0
     assert stage.reasons() == [("skipped", None, "paused: the move")]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ({"paused": "the move"}, "paused: the move"),
+        ({"windows": ["daily 00:00 to 01:00"]}, "outside its windows: daily 00:00 to 01:00"),
+        ({"permission": {**PERMISSION, "kinds": ["R"]}}, "its file was changed meanwhile"),
+        (None, "its file could not be used: nightly.yml:2:7: when: 'x' is no time"),
+        ({}, None),
+    ],
+)
+def test_what_comes_while_its_run_is_noted_counts_too(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, words: Any, reason: str | None
+) -> None:
+    """The database is away once more when the playbook has been read: with what was read then nothing begins."""
+    stage = Edited(tmp_path, database, mode="play", permission=PERMISSION).at("2099-11-30T02:00:01")
+    tell = Book.tell
+
+    def told(self: Book, at: datetime, state: str, **given: Any) -> None:
+        if given.get("run") and not stage.slept:
+            raise HistoryError("it is away")
+        tell(self, at, state, **given)
+
+    monkeypatch.setattr(Book, "tell", told)
+    stage.becomes(**(words or {}))
+    if words is None:
+
+        def broken() -> Schedule:
+            raise InputError("when: 'x' is no time", where=Position("nightly.yml", 2, 7))
+
+        stage.later = broken
+        with pytest.raises(InputError):
+            stage.turn().due()
+    else:
+        assert stage.turn().due() == 0
+    assert len(stage.played) == (reason is None)
+    state, code, why = stage.reasons()[0]
+    if reason is not None:
+        assert (state, code, why) == ("skipped", 5 if words is None else None, reason)
 
 
 # How a turn ends

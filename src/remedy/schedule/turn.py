@@ -44,7 +44,7 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 class _Closed(RemedyError):
-    """The window has closed between the claim and the start."""
+    """The window has closed between the claim and the start, or the schedule's file is another one by now."""
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -70,10 +70,10 @@ class Turn:
         self._world = world
         self._book = Book(world.database, schedule, world.holder, world.now)
         self._lease = Lease(world.database, runs_lease(schedule), world.holder)
-        self._by_hand = self._anyway = False
-        self._over = False  # nothing more may start: the file is not what it was, or somebody ends this process
         self._claimed: datetime | None = None
         self._told = False  # of the claimed time: its run is, or was, at work
+        self._by_hand = self._anyway = False
+        self._over = False  # nothing more may start: the file is not what it was, or somebody ends this process
 
     def due(self, at: datetime | None = None) -> int:
         """Run what is due now, or at a due time; return the exit code, 0 where nothing is to be done."""
@@ -277,11 +277,15 @@ class Turn:
         except InputError as error:
             self._leave(at, f"its file could not be used: {error.where}: {error.message}", error.exit_code)
             raise
-        schedule = self._schedule
-        if why is None and not self._anyway:
-            why = None if schedule.paused is None else f"paused: {schedule.paused}"
-            why = why or schedule.opening.closed(self._world.now())
+        why = why or self._shut()
         return why is None or self._leave(at, why)
+
+    def _shut(self) -> str | None:
+        """Return why nothing of it may start now, None where it may."""
+        schedule = self._schedule
+        if self._anyway:
+            return None
+        return schedule.opening.closed(self._world.now()) if schedule.paused is None else f"paused: {schedule.paused}"
 
     def _reread(self) -> str | None:
         """Read the file again; return why nothing of it may start any more. Raises InputError where it is broken."""
@@ -306,6 +310,7 @@ class Turn:
         world, name = self._world, self._schedule.name
         code = Refused.exit_code if code is None and self._by_hand else code
         self._tell(at, SKIPPED, reason=reason, exit_code=code)
+        self._told = True
         world.ended(Ending(due=at, reason=reason, exit_code=code))
         world.say(f"{name}: {at:%Y-%m-%dT%H:%M:%SZ} {SKIPPED}: {reason}")
         if code == Refused.exit_code:
@@ -340,13 +345,20 @@ class Turn:
         schedule = self._schedule
         began: list[str] = []
 
+        def look() -> None:
+            try:
+                why = self._reread() or self._shut()
+            except InputError as error:
+                raise _Closed(f"its file could not be used: {error.where}: {error.message}") from error
+            if why is None and self._schedule.document != schedule.document:
+                why = "its file was changed meanwhile"  # what is played has been read from the one before
+            if why is not None:
+                raise _Closed(why)
+
         def begin(run: str) -> None:
             began.append(run)
             self._tell(at, RUNNING, run=run)
-            # To have all that noted may have taken minutes.
-            closed = None if self._anyway else self._schedule.opening.closed(self._world.now())
-            if closed is not None:
-                raise _Closed(closed)
+            look()  # to have all that noted may have taken minutes
             self._told = True
 
         def end(state: str, code: int, reason: str | None = None) -> None:
@@ -370,8 +382,11 @@ class Turn:
         try:
             refuse_expired(schedule, self._world.now())
             code = self._world.play(begin)
-        except _Closed as error:
-            self._leave(at, error.message)
+        except _Closed as closed:
+            broken = closed.__cause__
+            self._leave(at, closed.message, broken.exit_code if isinstance(broken, InputError) else None)
+            if isinstance(broken, InputError):
+                raise broken from None
             return 0
         except RemedyError as error:
             end(REFUSED if isinstance(error, Refused) else DONE, error.exit_code, error.message)
