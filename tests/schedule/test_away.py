@@ -13,7 +13,8 @@ import pytest
 from remedy.history import Database, HistoryError
 from remedy.schedule.book import Book
 from remedy.schedule.trouble import AGAIN, Trouble
-from remedy.schedule.turn import Ending, Turn
+from remedy.schedule.turn import Turn
+from remedy.schedule.world import Ending
 from tests.schedule.making import made
 from tests.schedule.test_turn import Stage
 

@@ -16,7 +16,8 @@ from remedy.schedule import holders
 from remedy.schedule.book import Book
 from remedy.schedule.holders import born, of_an_earlier_boot, process_name, surely_alive, surely_dead
 from remedy.schedule.lease import Lease
-from remedy.schedule.turn import Ending, Turn
+from remedy.schedule.turn import Turn
+from remedy.schedule.world import Ending
 from tests.schedule.test_turn import Stage
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -202,7 +202,7 @@ def test_a_history_that_was_made_anew_knows_what_is_at_work_before_that_ends(tmp
 
     stage.during = renewed
     turn = stage.turn()
-    turn._lease.seconds = 0.4
+    turn._launch.lease.seconds = 0.4
     assert turn.due() == 0
     assert found == ["running"]
     assert stage.told() == ["30T02:00 done 0: None"]

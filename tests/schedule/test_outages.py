@@ -24,7 +24,8 @@ from remedy.schedule.book import Book
 from remedy.schedule.clock import Reading, look, reading_file
 from remedy.schedule.lease import Lease
 from remedy.schedule.remembered import remembered
-from remedy.schedule.turn import Ending, Turn
+from remedy.schedule.turn import Turn
+from remedy.schedule.world import Ending
 from tests.notify.listening import web_server
 from tests.schedule.making import made
 from tests.schedule.test_daemon import daemon

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from remedy.cli import cli
 from remedy.errors import TaskFailed
 from remedy.history import open_database
-from remedy.schedule.turn import Ending, Turn
+from remedy.schedule.turn import Turn
+from remedy.schedule.world import Ending
 from tests.notify.listening import web_server
 from tests.schedule.test_turn import Stage
 

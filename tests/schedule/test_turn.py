@@ -23,7 +23,8 @@ from remedy.schedule.clock import reading_file
 from remedy.schedule.file import written_at
 from remedy.schedule.lease import Lease
 from remedy.schedule.remembered import remembered
-from remedy.schedule.turn import Turn, World
+from remedy.schedule.turn import Turn
+from remedy.schedule.world import World
 from tests.schedule.making import made
 
 

@@ -15,7 +15,8 @@ from remedy.history import Database, HistoryError
 from remedy.schedule import Schedule
 from remedy.schedule.book import Book
 from remedy.schedule.lease import Lease
-from remedy.schedule.turn import Ending, Turn
+from remedy.schedule.turn import Turn
+from remedy.schedule.world import Ending
 from tests.schedule.making import made
 from tests.schedule.test_turn import Stage
 

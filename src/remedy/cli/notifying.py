@@ -14,7 +14,7 @@ from remedy.template import Vault
 if TYPE_CHECKING:
     from remedy.notify import Message, Need, Targets
     from remedy.schedule import Schedule
-    from remedy.schedule.turn import Ending
+    from remedy.schedule.world import Ending
 
 
 def known_targets(

@@ -32,7 +32,7 @@ from remedy.schedule.jobs import Served, served
 from remedy.schedule.lease import Lease, runs_lease
 from remedy.schedule.model import PLAY
 from remedy.schedule.permission import Standing
-from remedy.schedule.turn import Ending, World
+from remedy.schedule.world import Ending, World
 from remedy.template import Layer
 
 if TYPE_CHECKING:
