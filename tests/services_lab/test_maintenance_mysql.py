@@ -14,6 +14,7 @@ from tests.conftest_lab import HostFactory
 from tests.modules.mariadb import Database, spec
 from tests.services_lab.drilled import drilled, told
 from tests.services_lab.mysql_bench import Bench, changes
+from tests.services_lab.wrong_variables import all_are_refused
 
 pytestmark = pytest.mark.lab
 
@@ -56,6 +57,12 @@ def test_a_server_that_needs_nothing(bench: Bench) -> None:
         assert {"shop", "mysql"} <= set(told["databases"])
         assert (told["databases"]["mysql"]["size"] > 0, "connections" in told) == (True, False)
         assert told["databases"]["mysql"]["tables"] > 20
+
+
+def test_variables_that_make_no_sense_change_nothing(bench: Bench) -> None:
+    all_are_refused(bench.operator, BOOK, "mysql", ())
+    chosen = ("mysql_kill", "mysql_index_table", "mysql_index_columns", "mysql_stuck")  # no numbers: tasks ask them
+    all_are_refused(bench.operator, "mysql-slow", "mysql", chosen)
 
 
 def test_statistics_are_renewed_once_and_an_odd_name_is_told(bench: Bench) -> None:
@@ -114,7 +121,7 @@ def test_which_passwords_end(bench: Bench) -> None:
 def test_a_slow_log_in_the_data_folder_is_for_a_person(bench: Bench) -> None:
     bench.db.sql("SET GLOBAL slow_query_log_file = 'big-slow.log'; SET GLOBAL slow_query_log = 1")
     bench.db.shell("yes '# a line' | head -c 3000000 >> /var/lib/mysql/big-slow.log")
-    done = bench.runbook(BOOK, "-e", "mysql_slow_log_size=1000000")
+    done = bench.runbook(BOOK, "-e", "mysql_slow_log_size=1M")
     assert done.code == 0, why(done)
     (found,) = done.report["findings"]
     assert found["id"] == "mysql-slow-log-large"

@@ -8,46 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from remedy.lab import Lab
 from tests.acceptance.healing import why
 from tests.conftest_lab import HostFactory
 from tests.services_lab.postgres import Bench, Postgres
+from tests.services_lab.wrong_variables import BOOKS, all_are_refused
 
 pytestmark = pytest.mark.lab
 
-BOOKS = Path(__file__).parents[2] / "playbooks"
 NAMES = (*sorted(path.stem for path in BOOKS.glob("postgres-*.yml")), "maintenance-postgres", "capacity-report")
 ELSEWHERE = {  # what they may be is a text, or is asked by an assert of their own
     "postgres_indexes",
     *("restore_database", "restore_folder", "restore_backup", "restore_confirm", "restore_checks"),
 }
-WRONG: dict[str, tuple[tuple[Any, str], ...]] = {  # values that are not of a type, and what is said of them
-    "percent": (("most", "a percentage from 0 to 100"), ("150%", "a percentage from 0 to 100")),
-    "duration": (("soon", "a duration such as 90s"), ("60 lightyears", "a duration")),
-    "size": (("1GG", "a size in bytes, such as 512, 10K"), ("much", "a size")),
-    "int": (("abc", "a whole number"), ("1.5", "a whole number")),
-    "days": (("soon", "a number of days, such as 14"),),
-    "bool": (("perhaps", "yes or no"),),
-    "names": (({"a": "b"}, "a list of names"), ([7], "a list of names")),
-}
-MINUS = {
-    "duration": (("-5m", "0 or more"),),
-    "size": (("-1G", "0 or more"),),
-    "int": (("-5", "0 or more"),),
-    "days": (("-3", "0 or more"),),
-}
-
-
-def variables(book: str) -> dict[str, str]:
-    """Return the variables that a runbook checks, and their types."""
-    (play,) = yaml.safe_load((BOOKS / f"{book}.yml").read_text())
-    check = play["diagnose"][0]
-    assert check["import_tasks"] == "check-variables.yml", "before anything else"
-    types: dict[str, str] = check["vars"]["variable_types"]
-    assert set(types) == set(play["vars"]) - ELSEWHERE, "all variables of the runbook"
-    return types
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +42,7 @@ def bench(server: Postgres, tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.mark.parametrize("book", NAMES)
 def test_variables_that_make_no_sense_change_nothing(bench: Bench, book: str) -> None:
-    for name, kind in variables(book).items():
-        first, _, above = kind.partition(" above ")
-        least = (("0s", f"more than {above}"), ("-5m", f"more than {above}")) if above else (*MINUS.get(first, ()),)
-        for value, text in (*WRONG[first], *least):
-            done = bench.operator.here("play", book, "--yes", "-e", json.dumps({name: value}))
-            assert done.code == 2, (name, value, why(done))
-            assert done.report["changes"] == []
-            (failed,) = [each for each in done.report["tasks"] if each["status"] == "failed"]
-            assert f"{name} '{value}': expected {text}" in failed["reason"], failed["reason"]
-            assert "nothing was changed" in failed["reason"]
-            assert not [each for each in done.report["tasks"] if each["module"].startswith("postgresql")], name
+    all_are_refused(bench.operator, book, "postgresql", ELSEWHERE)
 
 
 def test_a_slip_ends_no_session_and_a_unit_is_understood(bench: Bench, server: Postgres) -> None:
