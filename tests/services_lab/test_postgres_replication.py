@@ -89,6 +89,30 @@ def test_a_replay_paused_by_hand_goes_on_only_with_leave(bench: Bench, pair: tup
     assert "only a standby replays" in bench.one("postgresql_replication", replay="resumed")["reason"]
 
 
+def test_a_standby_that_is_meant_to_be_behind_is_behind_beyond_that(
+    bench: Bench, pair: tuple[Postgres, Postgres]
+) -> None:
+    primary, standby = pair
+    limit = ("-e", "postgres_lag_limit=1s", "-e", "postgres_catch_up=1")
+    standby.sql("ALTER SYSTEM SET recovery_min_apply_delay = '1h'; SELECT pg_reload_conf()")
+    try:
+        standby.until("SHOW recovery_min_apply_delay", "1h")
+        primary.sql("CREATE TABLE delayed (n int)")
+        behind = "pg_last_wal_receive_lsn() <> pg_last_wal_replay_lsn() AND clock_timestamp() - "
+        standby.until(f"SELECT {behind} pg_last_xact_replay_timestamp() > '2s'", "t")
+        told = bench.one("postgresql_replication", on="pg2")["result"]
+        assert (told["delay_seconds"], told["lag_seconds"] > 2) == (3600.0, True)
+        done = play(bench, *limit)
+        assert (done.code, done.report["findings"]) == (0, []), done.report["tasks"]
+        standby.sql("ALTER SYSTEM SET recovery_min_apply_delay = '1s'; SELECT pg_reload_conf()")
+        standby.until("SHOW recovery_min_apply_delay", "1s")
+        standby.follow(primary)
+        assert play(bench, *limit).code == 0
+    finally:
+        standby.sql("ALTER SYSTEM RESET recovery_min_apply_delay; SELECT pg_reload_conf()")
+        standby.follow(primary)
+
+
 def test_a_standby_that_is_cut_off_is_told_on_both_sides(bench: Bench, pair: tuple[Postgres, Postgres]) -> None:
     primary, standby = pair
     named = ("-e", '{"postgres_standbys": ["pg2"]}', "-e", "postgres_slot_limit=1000", "-e", "postgres_catch_up=1")

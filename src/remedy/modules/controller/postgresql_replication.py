@@ -3,7 +3,8 @@
 Looks only, without `replay`. On a primary: `standbys` (application, client, state, sync, lag_bytes, lag_seconds) and
 `slots` (name, type, active, held_bytes: WAL that it holds back, status). On a standby: `receiver` (status, primary;
 None: it does not stream), `lag_bytes` (received, and not replayed yet), `lag_seconds` (0 where all that came is
-replayed; None: unknown), `paused`, and `insufficient`: settings that are below the primary's (name, value, primary),
+replayed; None: unknown), `delay_seconds` (so far behind it is meant to be: recovery_min_apply_delay, known from
+version 12 on), `paused`, and `insufficient`: settings that are below the primary's (name, value, primary),
 for which the server pauses its replay. All: `role` (primary, standby), `problems` in words.
 
 `replay: resumed` goes on with a replay that somebody has paused (pg_wal_replay_resume); a rollback pauses it again.
@@ -44,7 +45,8 @@ STANDBYS = (
 _RECEIVER = (
     "SELECT r.status, {primary} AS primary, "
     "pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::bigint AS lag_bytes, "
-    "extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float AS age "
+    "extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float AS age, "
+    "(SELECT setting::float / 1000 FROM pg_settings WHERE name = 'recovery_min_apply_delay') AS delay "
     "FROM (SELECT 1) one LEFT JOIN pg_stat_wal_receiver r ON true"
 )
 
@@ -178,6 +180,7 @@ def _of_standby(site: Site, server: Session) -> dict[str, Any]:
         "receiver": receiver,
         "lag_bytes": behind,
         "lag_seconds": None if seconds is None else round(max(0.0, seconds), 1),
+        "delay_seconds": row["delay"] or 0.0,
         "paused": is_paused,
         "insufficient": below,
         "slots": slots(server),
