@@ -219,6 +219,22 @@ def test_more_than_memory_allows_is_refused(bench: Bench, server: Postgres) -> N
     assert "max_connections" not in server.shell(f"cat {DATA}/postgresql.auto.conf")
 
 
+def test_however_many_databases_there_are_two_connections_suffice(bench: Bench, server: Postgres) -> None:
+    """Three are kept for superusers, and other tools want one, too."""
+    names = [f"many{number}" for number in range(6)]
+    for name in names:
+        server.sql(f"CREATE DATABASE {name}")
+    try:
+        with server.held(17):
+            looks: dict[str, Any] = {"postgresql_tables": {}}
+            [task, again] = bench.tasks(looks, looks).report["tasks"]
+            assert (task["status"], again["status"]) == ("ok", "ok"), task["reason"]
+            assert set(names) < {each["db"] for each in task["result"]["databases"]}
+    finally:
+        for name in names:
+            server.sql(f"DROP DATABASE {name}")
+
+
 def test_where_not_even_a_superuser_gets_in(bench: Bench, server: Postgres) -> None:
     made = bench.one("fault_postgres_connections", reserved=True)
     assert (made["status"], made["result"].get("sessions")) == ("changed", 20), made["reason"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -61,12 +61,19 @@ def need_room(site: Site, server: Session, needed: int, what: str) -> None:
 
 
 def databases(site: Site, login: Login, wanted: list[str] | None) -> Iterator[tuple[str, Session]]:
-    """Give a session in each database: those wanted, else all that take connections; held to the run's end."""
+    """Give a session in each database: those wanted, else all that take connections.
+
+    One at a time beside the run's own: where every connection is taken, there are few for superusers.
+    """
     first = session(site, login)
     names = wanted or [row["datname"] for row in first.rows(
         "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1")]  # fmt: skip
     for name in names:
-        yield name, first if name == login.database else session(site, replace(login, database=name))
+        if name == login.database:
+            yield name, first
+            continue
+        with closing(session(site, replace(login, database=name))) as server:
+            yield name, server
 
 
 def table_of(server: Session, name: str) -> dict[str, Any]:
