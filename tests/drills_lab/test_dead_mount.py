@@ -53,6 +53,7 @@ def host(lab: Lab, host_factory: HostFactory) -> Iterator[Host]:
     lab.revive_mount(host.name, "/mnt/dead")
 
 
+@pytest.mark.soak
 def test_a_dead_mount_is_named_and_passed_by(lab: Lab, host: Host, tmp_path: Path) -> None:
     started = time.monotonic()
     done = Operator(tmp_path, lab, host).play(LOOKING, "-b")

@@ -95,6 +95,7 @@ def test_the_server_is_found_among_the_processes(bench: Bench) -> None:
     assert (server["binlogs"], server["container"], told["binlogs"]) == (FOLDER, False, [FOLDER])
 
 
+@pytest.mark.soak  # the server waits a minute for room; on MariaDB a drill tries it
 @pytest.mark.parametrize("bench", ["mysql-gtid"], indirect=True)
 def test_a_full_disk_is_freed_and_no_session_is_ended(bench: Bench) -> None:
     """Not a byte is left and a writer waits: with a little lent, what may go goes, and the writer goes on."""

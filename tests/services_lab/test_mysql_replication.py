@@ -529,6 +529,11 @@ def test_the_runbook_starts_what_is_stopped(bench: Bench) -> None:
     assert bench.book().report["changes"] == []
 
 
+@pytest.mark.parametrize(
+    "bench",
+    [pytest.param(kind, marks=() if kind == "mariadb-positions" else pytest.mark.soak) for kind in KINDS],
+    indirect=True,
+)
 def test_the_lag_from_load_falls_once_there_are_workers(bench: Bench) -> None:
     pair = bench.pair
     pair.load(transactions=800, milliseconds=50)

@@ -106,6 +106,7 @@ def test_what_the_server_would_not_start_with_is_refused(
     assert conf(pair[0]) == before
 
 
+@pytest.mark.soak
 def test_standby_first_then_the_primary_and_back_the_other_way(bench: Bench, pair: tuple[Postgres, Postgres]) -> None:
     primary, standby = pair
     more = {"name": "max_connections", "value": 30}
