@@ -333,3 +333,5 @@ def test_lines_for_cron_warn_of_a_zone_that_is_not_the_machines(
     done = here.run("schedule export nightly --cron")
     assert (done.code, done.err) == (0, "")
     assert "\nCRON_TZ=Europe/Paris\n" in done.out
+    monkeypatch.setenv("TZ", "America/Argentina")  # a folder of zones: cron's clock is not known
+    assert (here.run("schedule export nightly --cron").code, done.err) == (0, "")

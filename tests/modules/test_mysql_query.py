@@ -32,6 +32,9 @@ def test_a_statement_may_take_what_it_says_and_what_its_task_has_left(
         "/*!50000 SET sql_log_bin = 0 */",
         "SELECT @mine := 1",
         "SELECT GET_LOCK('a', 1)",
+        "SELECT id INTO @mine FROM t",
+        "EXECUTE IMMEDIATE 'SET SESSION sql_mode = 1'",
+        "BACKUP STAGE START",
         "CREATE TEMPORARY TABLE t (id INT)",
         "CREATE OR REPLACE TEMPORARY TABLE t (id INT)",
         "LOCK TABLES shop.kv WRITE",
@@ -47,6 +50,7 @@ def test_what_may_outlive_its_statement_ends_the_session(query: str) -> None:
     "query",
     [
         "INSERT INTO t VALUES ('SET; GET_LOCK')",
+        "INSERT INTO t VALUES ('into @x')",
         "UPDATE t SET a = 1",
         "SET GLOBAL max_connections = 200",
         "SET @@GLOBAL.max_connections = 200",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from remedy.modules.controller._pgpass import password_of
 from remedy.modules.controller._postgres import literal, plain, quoted
 from remedy.modules.controller._reading import objection
+from remedy.modules.controller.postgresql_set import Setting
 from remedy.modules.target.postgresql_pools import Pools
 
 
@@ -119,3 +120,22 @@ def test_pools_are_told_without_their_passwords(tmp_path: Path) -> None:
     assert (one["connections"], found["total"]) == (30, 30)
     assert one["settings"] == {"DB_POOL_SIZE": "20", "DB_MAX_OVERFLOW": "10", "CONN_MAX_AGE": "none"}
     assert two["error"] == "No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("seen", "elsewhere", "service"),
+    [
+        ("postgresql@15-other.service", None, "postgresql@15-other.service"),
+        (None, None, "postgresql@15-main"),
+        ("postgresql@15-main.service", "in a container", None),
+    ],
+)
+def test_the_unit_that_a_server_is_seen_in_goes_before_the_one_that_is_named(
+    seen: str | None, elsewhere: str | None, service: str | None
+) -> None:
+    """The variable may be of another host: a task that is delegated to a standby has its primary's."""
+    setting = Setting.__new__(Setting)
+    setting.params = {"name": "max_connections", "service": "postgresql@15-main"}
+    setting._about = {"context": "postmaster", "unit": None, "running": "20"}
+    setting._told = {"pid": 7, "unit": seen, "elsewhere": elsewhere}
+    assert setting.returns({"next": "20"}, {"next": "30"})["service"] == service

@@ -13,7 +13,7 @@ import pytest
 from tests.agent.driver import interpreters
 from tests.modules.running import in_python, step
 
-from remedy.modules.target import _redis_host
+from remedy.modules.target import _redis_host, redis_servers
 
 CONF = """
 # a comment
@@ -86,6 +86,18 @@ with socket.create_server(("127.0.0.2", int(sys.argv[1]))) as server:
     held = [server.accept()[0], sys.stdin.read()]
 """
 
+PROXY = """
+import pathlib, socket, sys
+pathlib.Path("/proc/self/comm").write_text(sys.argv[1])
+with socket.create_server(("127.0.0.1", 0)) as first:
+    port = first.getsockname()[1]
+    with socket.create_server(("127.0.0.2", port)) as second:
+        print(port, flush=True)
+        held = [first.accept()[0], second.accept()[0]]
+        print("taken", flush=True)
+        sys.stdin.read()
+"""
+
 
 def test_of_two_servers_with_one_port_only_the_one_that_was_reached_is_meant() -> None:
     with socket.create_server(("127.0.0.1", 0)) as first:
@@ -116,3 +128,31 @@ def test_of_two_servers_with_one_port_only_the_one_that_was_reached_is_meant() -
                 for each in held:
                     each.close()
             second.communicate("", timeout=10)
+
+
+@pytest.mark.parametrize(("name", "counts"), [("redis-server", [2, 2]), ("haproxy", [1, 1])])
+def test_of_a_proxy_only_the_address_that_was_reached_is_meant(name: str, counts: list[int]) -> None:
+    """A server takes its own clients at all of its addresses; a proxy has another server behind each."""
+    argv = [sys.executable, "-c", PROXY, name]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as proxy:
+        assert proxy.stdout is not None
+        port = int(proxy.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.2", port)):
+            assert proxy.stdout.readline() == "taken\n"
+            for interpreter in interpreters():
+                frames = in_python(
+                    interpreter,
+                    step("connection_close", port=port, idle=3600, reached=f"127.0.0.1:{port}"),
+                    step("connection_close", port=port, idle=3600, reached=f"127.0.0.2:{port}"),
+                )
+                assert [each["result"]["connections"] for each in frames] == counts, interpreter
+        proxy.communicate("", timeout=10)
+
+
+def test_an_append_only_file_that_was_deleted_is_none(tmp_path: Path) -> None:
+    """Its process writes on, and after a restart the data are gone."""
+    path = tmp_path / "appendonly.aof.1.incr.aof"
+    with path.open("w"):
+        assert redis_servers._appends(os.getpid(), {}) is True
+        path.unlink()
+        assert redis_servers._appends(os.getpid(), {}) is False

@@ -152,6 +152,34 @@ def test_times_that_were_changed_are_those_of_the_next_turn(waiting: Edited) -> 
     assert len(waiting.played) == 1
 
 
+def test_a_time_that_the_changed_plan_has_too_is_not_lost(waiting: Edited) -> None:
+    """It is claimed: whoever acts by the new plan finds it taken."""
+    assert waiting.becomes(when=["daily at 02:00", "daily at 14:00"]).turn().due() == 0
+    assert len(waiting.played) == 1
+    changed = waiting.later()
+    waiting.at("2099-11-30T14:00:01")
+    assert waiting.turn(schedule=changed).due() == 0
+    assert [each.state for each in waiting.entries()] == ["done", "done"]
+    assert len(waiting.played) == 2
+
+
+def test_a_time_that_came_during_a_run_is_not_lost_to_a_plan_that_was_changed_meanwhile(
+    tmp_path: Path, database: Database
+) -> None:
+    stage = Edited(tmp_path, database, when="hourly at :00", overlap="wait").at("2099-11-29T13:00:01")
+
+    def work() -> None:
+        stage.during = lambda: None
+        stage.becomes(when=["hourly at :00", "hourly at :30"])
+        stage.file = stage.later
+        stage.at("2099-11-29T14:00:05")
+
+    stage.during = work
+    assert stage.turn().due() == 0
+    assert len(stage.played) == 2
+    assert [each.state for each in stage.entries()] == ["done", "done"]
+
+
 @pytest.mark.parametrize("anyway", [False, True])
 def test_by_hand_a_pause_holds_unless_anyway(tmp_path: Path, database: Database, anyway: bool) -> None:
     stage = Edited(tmp_path, database, overlap="wait")
@@ -192,6 +220,12 @@ def test_the_moment_before_a_due_time_counts_too(tmp_path: Path, database: Datab
         return
     assert stage.becomes(when="hourly at :00", paused="the move").turn().due() == 0
     assert stage.reasons() == [("skipped", None, "paused: the move")]
+
+
+def test_in_the_moment_before_a_due_time_the_plan_may_change_around_it(tmp_path: Path, database: Database) -> None:
+    stage = Edited(tmp_path, database, when="hourly at :00").at("2099-11-29T12:59:57")
+    assert stage.becomes(when=["hourly at :00", "hourly at :30"]).turn().due() == 0
+    assert [each.state for each in stage.entries()] == ["done"]
 
 
 @pytest.mark.parametrize(

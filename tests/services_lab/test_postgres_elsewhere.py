@@ -89,8 +89,9 @@ def test_another_hosts_server_gets_nothing_written_and_this_hosts_no_restart(
     for at in ({}, login(own), login(own, login_host="127.0.0.1")):
         told = bench.one("postgresql_info", filter=["room"], **at)["result"]["room"]
         assert (told["memory_bytes"] > 0, told["elsewhere"]) == (True, None), at
-        planned = bench.one("postgresql_set", "--check", name="max_connections", value=25, **at)
-        assert planned["result"]["service"] == UNIT, at
+        for named in ({}, {"service": "postgresql@15-another"}):
+            planned = bench.one("postgresql_set", "--check", name="max_connections", value=25, **named, **at)
+            assert planned["result"]["service"] == UNIT, at
 
 
 def test_a_full_server_of_another_host_costs_no_session_of_this_hosts(

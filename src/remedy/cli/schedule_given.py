@@ -81,7 +81,7 @@ def warn_of_zone(schedule: Schedule) -> None:
     machine = local_zone()
     try:
         zone = ZoneInfo(machine)
-    except (ZoneInfoNotFoundError, ValueError):  # of a TZ that says nothing of this machine
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # of a TZ that says nothing of this machine, or is a folder
         return
     if another_zone(schedule, zone, datetime.now(UTC)):
         scheduling.say(

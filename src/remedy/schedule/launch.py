@@ -57,7 +57,7 @@ class Launch:
             raise
         if not self._still(due.at):
             return 0
-        following = next(schedule.dues(due.at), None)
+        following = next(self.schedule.dues(due.at), None)
         return self.run(due.at, due.at + timedelta(days=1) if following is None else following.at)
 
     def run(self, at: datetime, until: datetime) -> int:
@@ -85,7 +85,7 @@ class Launch:
         file cannot be used, Refused where somebody has started it by hand.
         """
         try:
-            why = self.reread()
+            why = self.reread(at)
         except InputError as error:
             self._leave(at, f"its file could not be used: {error.where}: {error.message}", error.exit_code)
             raise
@@ -99,8 +99,12 @@ class Launch:
             return None
         return schedule.opening.closed(self._world.now()) if schedule.paused is None else f"paused: {schedule.paused}"
 
-    def reread(self) -> str | None:
-        """Read the file again; return why nothing of it may start any more. Raises InputError where it is broken."""
+    def reread(self, at: datetime | None = None) -> str | None:
+        """Read the file again; return why nothing of it may start any more. Raises InputError where it is broken.
+
+        `at`: a due time that is claimed, or about to be; where the new plan has it, too, it may start, for nobody else
+        will.
+        """
         world, before = self._world, self.schedule
         if world.again is None:
             return None
@@ -114,8 +118,14 @@ class Launch:
             raise
         if self.schedule.planned != before.planned and not self.by_hand:
             self.over = True  # the next turn sees to its new due times
+            if at is not None and self._is_due(at):
+                return None
             return f"its times were changed meanwhile: {self.schedule.planned}"
         return None
+
+    def _is_due(self, at: datetime) -> bool:
+        due = next(self.schedule.dues(at - timedelta(seconds=1)), None)
+        return due is not None and due.at == at and not due.gap
 
     def _leave(self, at: datetime, reason: str, code: int | None = None) -> bool:
         """Record and tell that a claimed time does not run after all; return False."""

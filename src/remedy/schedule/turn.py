@@ -67,8 +67,8 @@ class Turn:
             world.say(f"{back}: due times that were handled before that are not handled again")
         passed = self._book.open(between(schedule.rules, schedule.zone, begun, upto))
         if at is None and not passed and (soon := self._soon(now)) is not None:
-            world.sleep(soon)
-            if why := self._launch.reread():
+            world.sleep((soon - now).total_seconds() + 0.01)
+            if why := self._launch.reread(soon):
                 world.say(f"{schedule.name}: {why}")
                 return 0
             passed = self._book.open(between(schedule.rules, schedule.zone, begun, world.now()))
@@ -130,12 +130,12 @@ class Turn:
             raise Refused(f"the schedule '{schedule.name}' was started at this very moment by somebody else")
         return self._launch.run(at, at + timedelta(days=1))
 
-    def _soon(self, now: datetime) -> float | None:
-        """Return the seconds until a due time that comes while this process ends: no timer starts it a second time."""
+    def _soon(self, now: datetime) -> datetime | None:
+        """Return a due time that comes while this process ends: no timer starts it a second time."""
         following = next(self._schedule.dues(now), None)
         if following is None or following.at - now > _ENDING:
             return None
-        return (following.at - now).total_seconds() + 0.01
+        return following.at
 
     def _checked(self, at: datetime, now: datetime) -> datetime:
         """Return a moment, which must be a due time that has come; raises InputError."""

@@ -66,8 +66,9 @@ _ACTS = re.compile(
 )
 # What outlives its statement in the session; of SET all that is not GLOBAL or PERSIST and one variable alone.
 _LASTS = re.compile(
-    r"\s*(USE|BEGIN|START\s+TRANSACTION|XA|LOCK|FLUSH|HANDLER|PREPARE|CALL|DO|CREATE\s+(OR\s+REPLACE\s+)?TEMPORARY|"
-    r"SET(?!\s+(@@)?(GLOBAL|PERSIST|PERSIST_ONLY)\b[^,]*$))\b|.*(/\*|;|:=|\bGET_LOCK\b)",
+    r"\s*(USE|BEGIN|START\s+TRANSACTION|XA|LOCK|BACKUP|FLUSH|HANDLER|PREPARE|EXECUTE|CALL|DO|"
+    r"CREATE\s+(OR\s+REPLACE\s+)?TEMPORARY|"
+    r"SET(?!\s+(@@)?(GLOBAL|PERSIST|PERSIST_ONLY)\b[^,]*$))\b|.*(/\*|;|:=|\bGET_LOCK\b|\bINTO\s+@)",
     re.IGNORECASE | re.DOTALL,
 )
 _HARMLESS = re.compile(r"^\s*SHOW\b", re.IGNORECASE)

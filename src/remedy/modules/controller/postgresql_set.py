@@ -168,7 +168,8 @@ class Setting(Resource):
         if about["context"] == "postmaster":
             at = self._told or self.server.ask_host(self.host)
             own = at.get("pid") is not None and not at["elsewhere"]
-            told["service"] = self.params["service"] or at["unit"] if own else None
+            # Its process's own goes first: the variable may be another server's, or that of who has delegated the task.
+            told["service"] = (at["unit"] or self.params["service"]) if own else None
             told["elsewhere"] = at["elsewhere"]
         return {**told, "capacity": self._capacity.told()} if self._capacity is not None else told
 

@@ -44,7 +44,7 @@ def _groups(pid, controller):
     if pid is None:
         return [("0", "", "/"), ("1", controller, "/")]
     try:
-        with open("/proc/%s/cgroup" % pid) as file:
+        with open("/proc/%s/cgroup" % pid, errors="surrogateescape") as file:
             return [line.rstrip("\n").split(":", 2) for line in file]
     except (OSError, IOError):
         return []  # it ended

@@ -10,6 +10,11 @@ from remedy.modules.target import _addresses
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 _LISTENS = "0A"
 _ANY = ("0.0.0.0", "::")
+# Whoever passes connections on may do so for several servers: at another of its addresses another one is reached.
+_PASS_ON = (
+    "haproxy", "nginx", "envoy", "traefik", "nutcracker", "stunnel", "stunnel4", "socat", "ssh", "systemd", "init",
+    "docker-proxy", "rootlessport", "slirp4netns", "pasta", "pasta.avx2", "kube-proxy",
+)  # fmt: skip
 
 
 def places(pid):
@@ -64,14 +69,15 @@ def doors(reached):
     """Return the (address, port) that those listen on who take connections where a client on this host got to.
 
     Empty: nobody in this network, or none whom this user may see. What passes it on counts: a port that a container has
-    published is its proxy's. The tables are read once: a full server has thousands of lines in them.
+    published is its proxy's; but of a proxy that one door alone. The tables are read once: a full server has thousands
+    of lines in them.
     """
     listens = list(_tcp("self"))
     if reached.startswith("/"):
         wanted = {inode for inode, path in _unix("self") if _same(path, reached)}
     else:
         places, port = {here for _, here in listens}, reached.rpartition(":")[2]
-        meant = {door(address, int(port), places) for address in own(reached)} if port.isdigit() else set()
+        meant = {door(address, int(port), places) for address in own(reached)} if port.isdecimal() else set()
         wanted = {inode for inode, here in listens if here in meant}
     found = set()
     for name in os.listdir("/proc") if wanted else ():
@@ -80,8 +86,17 @@ def doors(reached):
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended, or only root may look
         if wanted & mine:
-            found |= {here for inode, here in listens if inode in mine}
+            counted = wanted & mine if _passes_on(name) else mine
+            found |= {here for inode, here in listens if inode in counted}
     return found
+
+
+def _passes_on(pid):
+    try:
+        with open("/proc/%s/comm" % pid, "rb") as file:
+            return file.read().decode("utf-8", "replace").strip() in _PASS_ON
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # it ended
 
 
 def door(address, port, listens):

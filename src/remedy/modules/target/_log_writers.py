@@ -71,7 +71,7 @@ def handles(pid, name):
     """Say whether a process has a use for a signal: one that it does not catch would end it."""
     bit = 1 << (_number(name) - 1)
     try:
-        with open("/proc/%s/status" % pid) as file:
+        with open("/proc/%s/status" % pid, errors="replace") as file:
             masks = dict(line.split(":", 1) for line in file if line.startswith(("SigCgt", "SigBlk")))
     except (FileNotFoundError, ProcessLookupError):
         return False

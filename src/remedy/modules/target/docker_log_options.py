@@ -132,7 +132,7 @@ def _daemons():
     """Yield (pid, words of its command line) of each dockerd."""
     for pid in (name for name in os.listdir("/proc") if name.isdigit()):
         try:
-            with open("/proc/%s/comm" % pid) as file:
+            with open("/proc/%s/comm" % pid, errors="replace") as file:
                 if file.read().strip() != "dockerd":
                     continue
             with open("/proc/%s/cmdline" % pid, "rb") as file:

@@ -44,7 +44,7 @@ class Servers(Probe):
         found = []
         for pid in sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int):
             try:
-                with open("/proc/%s/comm" % pid) as file:
+                with open("/proc/%s/comm" % pid, errors="replace") as file:
                     program = file.read().strip()
                 if program in _PROGRAMS:
                     found.append(_server(pid, program))

@@ -310,7 +310,9 @@ def _appends(pid, values):
         targets = [_link("/proc/%d/fd/%s" % (pid, each)) for each in os.listdir("/proc/%d/fd" % pid)]
     except OSError:
         return None
-    return any(os.path.basename(each or "").startswith(name) for each in targets)
+    # One that was deleted is no longer there when the server comes up.
+    found = [each for each in targets if each and not each.endswith(" (deleted)")]
+    return any(os.path.basename(each).startswith(name) for each in found)
 
 
 def _saved(values, folder):
