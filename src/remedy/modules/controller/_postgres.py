@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from remedy.agent.kinds import Failed, Param
 from remedy.modules.controller import _pgpass
 from remedy.modules.controller._answering import all_private
 from remedy.modules.controller._kept_slot import admitted
+from remedy.modules.controller._pg_refusals import FULL, REFUSED, refusal
 from remedy.modules.controller._site import NotLetIn, Site, not_known, shortly
 from remedy.transport.reach import Address
 from remedy.transport.tunnel import TcpTunnel, Tunnel
@@ -24,7 +24,6 @@ from remedy.transport.tunnel import TcpTunnel, Tunnel
 HOST = "remedy.modules.target._postgres_host"
 FOLDERS = ("/var/run/postgresql", "/tmp")
 OLDEST = 110000
-FULL = "53300"
 SECONDS = 10.0
 APPLICATION = "remedy"
 _CONNECT = 15.0
@@ -62,34 +61,6 @@ _HINTS = {
     "55P03": "another session holds a lock on it: postgresql_activity tells which",
     FULL: "no connection is free",
 }
-_REFUSED = ("28P01", "28000")
-_REFUSALS = (
-    (r"server requested a cleartext password", "28000",
-     "it asks for the password in clear, and who answers there is not proven; it was not sent. Name the server's own "
-     "socket (login_unix_socket), or ssl_mode: verify-full with ca_cert"),
-    (r"password authentication failed|no password supplied", "28P01",
-     "set login_user and login_password, or ~/.pgpass"),
-    (r"^(LDAP|PAM|RADIUS|BSD|SASL|GSSAPI|certificate) authentication failed|^auth failed|is not permitted to log in",
-     "28000", "set login_user and login_password, or ~/.pgpass"),
-    (r"Peer authentication failed", "28000",
-     "the server asks who connects: add become: true, or set login_user and login_password"),
-    (r"no pg_hba\.conf entry.*no encryption", "28000", "the server wants TLS: set ssl_mode: require"),
-    (r"no pg_hba\.conf entry|pg_hba\.conf rejects|[Ii]dent authentication failed", "28000",
-     "pg_hba.conf lets this role not in this way"),
-    (r"too many connections for (role|database)", FULL,
-     "its CONNECTION LIMIT is reached, and the server may have connections free: end sessions of it, raise the limit, "
-     "or log in as a superuser, whom it does not bind"),
-    (r"remaining connection slots|reserved for", FULL,
-     "no connection is free; what superuser_reserved_connections keeps is for a superuser (become: true and peer "
-     "authentication)"),
-    (r"too many clients|too many connections", FULL,
-     "no connection is free, none of those that superuser_reserved_connections keeps either"),
-    (r"the database system is (starting up|shutting down|not yet accepting|not accepting|in recovery)", "57P03",
-     "it does not take connections now: wait, and look into its log where it lasts"),
-    (r"role .* does not exist", "28000", "login_user names the role"),
-    (r"database .* does not exist", "3D000", "login_db names the database"),
-    (r"certificate|SSL", "08006", "ssl_mode, ca_cert and login_host (the name that the certificate must have) decide"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -265,27 +236,15 @@ class Session:
         said = str(error).rpartition("failed: ")[2].strip().splitlines()
         said = [said_line.removeprefix("FATAL:").strip() for said_line in said if said_line.strip()] or ["no reason"]
         text = said[0]
-        state, hint = next(
-            ((state, hint) for pattern, state, hint in _REFUSALS if re.search(pattern, text)), (None, "")
-        )
+        why = refusal(text)
         place = f"{login.user} at {line.address if line is not None else _shown(login)} of {self.site.name}"
-        message = f"PostgreSQL lets {place} not in: {text}{'; ' if hint else ''}{hint}"
-        told: dict[str, Any] = {"sqlstate": state, "address": str(line.address) if line is not None else None}
-        if state == FULL:
-            told["taken"] = taken(text)
-        if state in _REFUSED:
-            return NotLetIn(message, wholly=state == "28P01", **told)
+        message = f"PostgreSQL lets {place} not in: {text}{'; ' if why.hint else ''}{why.hint}"
+        told: dict[str, Any] = {"sqlstate": why.sqlstate, "address": str(line.address) if line is not None else None}
+        if why.taken:
+            told["taken"] = why.taken
+        if why.sqlstate in REFUSED:
+            return NotLetIn(message, wholly=why.sqlstate == "28P01", **told)
         return Failed(message, **told)
-
-
-def taken(text: str) -> str:
-    """Return what is taken where a server lets one more not in: role or database (its limit), ordinary (the slots that
-    any role may take), or all: those kept for superusers, too.
-    """
-    limited = re.search(r"too many connections for (role|database)", text)
-    if limited is not None:
-        return limited[1]
-    return "ordinary" if re.search(r"remaining connection slots|reserved for", text) else "all"
 
 
 def session(site: Site, login: Login) -> Session:
