@@ -77,25 +77,23 @@ def history_of_a_run(
 
     `at`: the due time that is meant, None for what is due now; somebody who starts it by hand sees the error himself.
     """
-    try:
-        database = open_database(project.state, project.history, notice=say)
-    except HistoryError as error:
-        if not by_hand:
-            code = error.exit_code
-            told = teller(schedule, project, flags, say)
-            note_and_tell(
-                project.state,
-                schedule,
-                error.message,
-                datetime.now(UTC),
-                at,
-                lambda due, reason: told(Ending(due=due, reason=reason, exit_code=code)),
-            )
-        raise
-    try:
+    with ExitStack() as opened:
+        try:
+            database = opened.enter_context(history(project))
+        except HistoryError as error:
+            if not by_hand:
+                code = error.exit_code
+                told = teller(schedule, project, flags, say)
+                note_and_tell(
+                    project.state,
+                    schedule,
+                    error.message,
+                    datetime.now(UTC),
+                    at,
+                    lambda due, reason: told(Ending(due=due, reason=reason, exit_code=code)),
+                )
+            raise
         yield database
-    finally:
-        database.close()
 
 
 class Past(NamedTuple):
