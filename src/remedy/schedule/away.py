@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from remedy.schedule.model import Schedule
-from remedy.schedule.remembered import remembered
+from remedy.schedule.remembered import remember, remembered
 from remedy.schedule.times import between
 
 _WHAT = "away"
@@ -39,12 +38,7 @@ def note(state: Path, file: Path, why: str, now: datetime) -> bool:
         outages.append(_Outage(at, at, why))
     else:
         outages[-1] = _Outage(min(last.since, at), max(last.until, at), last.why)
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        sibling = path.with_name(f"{path.name}.{os.getpid()}")
-        kept = [[each.since, each.until, each.why] for each in outages[-_MOST:]]
-        sibling.write_text(json.dumps(kept), encoding="utf-8")
-        sibling.replace(path)
+    remember(path, [[each.since, each.until, each.why] for each in outages[-_MOST:]])
     return new
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from remedy.schedule.decide import span
 from remedy.schedule.holders import born
-from remedy.schedule.remembered import remembered
+from remedy.schedule.remembered import remember, remembered
 from remedy.schedule.times import Due
 
 _SLACK = 60.0  # seconds by which clocks drift, and are put right, without anybody setting them
@@ -108,9 +108,4 @@ def peek(path: Path) -> Story:
 
 def keep(path: Path, story: Story) -> None:
     """Remember the clocks as they were at the end of a story: what it explains is recorded."""
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        sibling = path.with_name(f"{path.name}.{os.getpid()}")
-        kept = {name: getattr(story.after, name) for name in Reading.__struct_fields__}
-        sibling.write_text(json.dumps(kept), encoding="utf-8")
-        sibling.replace(path)
+    remember(path, {name: getattr(story.after, name) for name in Reading.__struct_fields__})
