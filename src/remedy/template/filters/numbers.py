@@ -66,9 +66,14 @@ def size(amount: Any) -> int:
     return int(_of_type("size", amount))
 
 
+def days(time: Any) -> float:
+    """Return a number of days, or a duration with its unit, as days (Ansible has no such filter)."""
+    return float(_of_type("days", time))
+
+
 def _of_type(name: str, value: Any) -> Any:
     try:
-        return TYPES[name](value)
+        return _READ[name](value)
     except ValueError as error:
         raise FilterError(f"{name}: '{value}' is not {error}") from None
 
@@ -84,10 +89,10 @@ def misread(value: Any, kind: str) -> str:
     if name == "names":
         listed = value if isinstance(value, list) else [value]
         return "" if all(isinstance(each, str) for each in listed) else "a list of names"
-    if name != "days" and name not in TYPES:
-        raise FilterError(f"misread: '{name}' is no type; expected {', '.join(sorted([*TYPES, 'days', 'names']))}")
+    if name not in _READ:
+        raise FilterError(f"misread: '{name}' is no type; expected {', '.join(sorted([*_READ, 'names']))}")
     try:
-        number = _days(value) if name == "days" else TYPES[name](value)
+        number = _READ[name](value)
     except ValueError as error:
         return str(error)
     if not isinstance(number, int | float) or isinstance(number, bool):
@@ -97,14 +102,6 @@ def misread(value: Any, kind: str) -> str:
     return "" if number >= 0 else "0 or more"
 
 
-def days(time: Any) -> float:
-    """Return a number of days, or a duration with its unit, as days (Ansible has no such filter)."""
-    try:
-        return _days(time)
-    except ValueError as error:
-        raise FilterError(f"days: '{time}' is not {error}") from None
-
-
 def _days(time: Any) -> float:
     text = str(time).strip()
     bare = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) is not None
@@ -112,6 +109,9 @@ def _days(time: Any) -> float:
         return float(TYPES["duration"](f"{text}d" if bare else text)) / 86400
     except ValueError:
         raise ValueError("a number of days, such as 14, or a duration such as 2w") from None
+
+
+_READ: dict[str, Callable[[Any], Any]] = {**TYPES, "days": _days}
 
 
 @pass_context  # a context keeps Jinja from drawing while it compiles
