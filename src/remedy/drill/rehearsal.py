@@ -25,7 +25,7 @@ from remedy.drill.signals import Signals
 from remedy.drill.state import FOLDER, Broken, Diary, State, cut_off
 from remedy.drill.teller import Teller
 from remedy.engine.marked import MARK, marked
-from remedy.errors import InputError, Position, Refused
+from remedy.errors import InputError, Position, Refused, first_of
 from remedy.inventory import Inventory
 from remedy.inventory import load as load_inventory
 from remedy.playbook import Playbook
@@ -34,8 +34,6 @@ from remedy.project import Project
 from remedy.template import Layer
 
 Watch = Callable[[], Sequence[Watcher]]
-
-_FIRST = (1, 5, 99, 3, 4, 2)  # of the exit codes of several drills the first that applies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +116,7 @@ class Rehearsal:
             user=self._access.user,
             started=started,
             seconds=time.time() - started,
-            exit_code=next((code for code in _FIRST if code in codes), 0),
+            exit_code=first_of(0, *codes),
             drills=tuple(records),
         )
 
