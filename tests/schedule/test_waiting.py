@@ -33,6 +33,7 @@ class Edited(Stage):
         self.later: Callable[[], Schedule] = self.file
         self.slept = 0
         self.ended: list[Ending] = []
+        self.before: Lease | None = None
         self.schedule.path.parent.mkdir(parents=True)
         self.schedule.path.touch()
 
@@ -45,6 +46,13 @@ class Edited(Stage):
         super().sleep(seconds)
         self.file = self.later
         self.slept += 1
+        if self.before is not None:
+            self.before.leave()
+
+    def run_before(self, database: Database) -> None:
+        """Let another run be at work until the turn has slept once."""
+        self.before = Lease(database, f"schedule:{self.schedule.key}", "somebody", 500)
+        assert self.before.take()
 
     def turn(self, holder: str = "tester", schedule: Schedule | None = None) -> Turn:
         found = replace(self.world(holder), again=lambda: self.file(), ended=self.ended.append)
@@ -61,15 +69,7 @@ def waiting(request: pytest.FixtureRequest, tmp_path: Path, database: Database) 
     stage = Edited(tmp_path, database, mode="play", permission=PERMISSION, **words)
     stage.at("2099-11-30T02:00:01")
     if request.param == "overlap":
-        other = Lease(database, f"schedule:{stage.schedule.key}", "somebody", 500)
-        assert other.take()
-        slept = stage.sleep
-
-        def sleep(seconds: float) -> None:
-            slept(seconds)
-            other.leave()
-
-        stage.sleep = sleep  # type: ignore[method-assign]
+        stage.run_before(database)
     if request.param == "database":
         away(request, stage)
     return stage
@@ -183,15 +183,7 @@ def test_a_time_that_came_during_a_run_is_not_lost_to_a_plan_that_was_changed_me
 @pytest.mark.parametrize("anyway", [False, True])
 def test_by_hand_a_pause_holds_unless_anyway(tmp_path: Path, database: Database, anyway: bool) -> None:
     stage = Edited(tmp_path, database, overlap="wait")
-    other = Lease(database, f"schedule:{stage.schedule.key}", "somebody", 500)
-    assert other.take()
-    slept = stage.sleep
-
-    def sleep(seconds: float) -> None:
-        slept(seconds)
-        other.leave()
-
-    stage.sleep = sleep  # type: ignore[method-assign]
+    stage.run_before(database)
     stage.becomes(paused="the move", when="daily at 04:00")
     if anyway:
         assert stage.turn("by hand, me").by_hand(anyway=True) == 0

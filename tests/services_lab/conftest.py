@@ -31,9 +31,7 @@ def bench(machine: Machine, lab: Lab, tmp_path: Path) -> Bench:
 
 @pytest.fixture(scope="module")
 def server(lab: Lab, host_factory: HostFactory) -> Postgres:
-    host_factory("pg1", role="postgres")
-    found = Postgres(lab, "pg1")
-    found.begin()
+    found = Postgres.booted(lab, host_factory)
     found.account("ops", "a/secret")
     return found
 

@@ -15,7 +15,7 @@ import psycopg
 
 from remedy.lab import Lab
 from tests.acceptance.operator import Operator, Result
-from tests.conftest_lab import NEWER
+from tests.conftest_lab import NEWER, HostFactory
 
 MAJOR = 17 if os.environ.get(NEWER) else 15
 UNIT = f"postgresql@{MAJOR}-main.service"
@@ -44,6 +44,14 @@ class Postgres:
         """Run statements as the superuser; what they answer, columns parted by |."""
         argv = ["runuser", "-u", "postgres", "--", "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", database]
         return self.lab.run(self.host, argv, stdin=text.encode(), timeout=seconds).stdout.strip()
+
+    @classmethod
+    def booted(cls, lab: Lab, host_factory: HostFactory, host: str = "pg1") -> Postgres:
+        """Return the server of a host that is booted for it, once it answers."""
+        host_factory(host, role="postgres")
+        found = cls(lab, host)
+        found.begin()
+        return found
 
     def begin(self) -> None:
         """Wait for the server."""

@@ -79,10 +79,9 @@ class Cache:
         return int(self.shell('redis-cli --scan --pattern "$1" | wc -l', pattern))
 
     @contextmanager
-    def clients(self, *commands: str) -> Iterator[None]:
-        """Keep connections that have each sent one command, and ask nothing more."""
+    def clients(self, *commands: str, name: str = "test-sleepers") -> Iterator[None]:
+        """Keep connections that have each sent one command, and ask nothing more; `name` tells several apart."""
         self.shell("rm -f /tmp/there")
-        name = "test-sleepers"
         self.lab.run(
             self.host,
             ["systemd-run", "-q", f"--unit={name}", "python3", "-c", _SLEEPERS, "/tmp/there", *commands],

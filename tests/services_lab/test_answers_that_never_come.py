@@ -176,10 +176,7 @@ def test_mariadb_a_session_that_is_killed_in_between_is_opened_anew(
 
 @pytest.fixture(scope="module")
 def pg(lab: Lab, host_factory: HostFactory) -> postgres.Postgres:
-    host_factory("pg1", role="postgres")
-    found = postgres.Postgres(lab, "pg1")
-    found.begin()
-    return found
+    return postgres.Postgres.booted(lab, host_factory)
 
 
 @pytest.fixture

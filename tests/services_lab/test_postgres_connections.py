@@ -26,9 +26,7 @@ OPEN = "BEGIN; INSERT INTO orders VALUES (7);"
 
 @pytest.fixture(scope="module")
 def server(lab: Lab, host_factory: HostFactory) -> Postgres:
-    host_factory("pg1", role="postgres")
-    found = Postgres(lab, "pg1")
-    found.begin()
+    found = Postgres.booted(lab, host_factory)
     found.account()
     found.sql("CREATE TABLE orders (n int); ALTER TABLE orders OWNER TO app", "app")
     return found
@@ -266,7 +264,7 @@ def test_who_is_no_superuser_is_told_so_and_nobody_is_ended_for_it(bench: Bench,
         try:
             with server.held(1):
                 done = play(bench, *app, *SOON, "-e", "postgres_end_client=true")
-                assert (done.code, done.report["changes"]) == (2, [])
+                assert (done.code, done.report["changes"]) == (2, []), (what, done.stderr, done.report["tasks"])
                 assert list(findings(done)) == ["postgres-no-slot"]
                 found = findings(done)["postgres-no-slot"]
                 whose = f"the CONNECTION LIMIT of the {what.lower()} by which remedy logs in is reached"

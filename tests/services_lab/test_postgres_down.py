@@ -18,10 +18,7 @@ BOOKS = ("connections", "slow", "disk", "replication")
 
 @pytest.fixture(scope="module")
 def server(lab: Lab, host_factory: HostFactory) -> Postgres:
-    host_factory("pg1", role="postgres")
-    found = Postgres(lab, "pg1")
-    found.begin()
-    return found
+    return Postgres.booted(lab, host_factory)
 
 
 @pytest.fixture

@@ -26,9 +26,7 @@ WHO = (
 
 @pytest.fixture(scope="module")
 def server(lab: Lab, host_factory: HostFactory) -> Postgres:
-    host_factory("pg1", role="postgres")
-    found = Postgres(lab, "pg1")
-    found.begin()
+    found = Postgres.booted(lab, host_factory)
     found.account()
     return found
 

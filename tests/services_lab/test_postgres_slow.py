@@ -27,9 +27,7 @@ INDEXES = (
 
 @pytest.fixture(scope="module")
 def server(lab: Lab, host_factory: HostFactory) -> Postgres:
-    host_factory("pg1", role="postgres")
-    found = Postgres(lab, "pg1")
-    found.begin()
+    found = Postgres.booted(lab, host_factory)
     found.account()
     found.sql("CREATE EXTENSION pg_stat_statements")
     return found

@@ -45,23 +45,6 @@ def asleep(cache: Cache, seconds: int = 240) -> Iterator[None]:
                     "systemctl reset-failed redis-server || true")  # fmt: skip
 
 
-@contextmanager
-def others(cache: Cache, count: int) -> Iterator[None]:
-    """Keep more connections, beside those of `Cache.clients`."""
-    script = ("import socket, time; held = [socket.create_connection(('127.0.0.1', 6379)) for _ in "
-              f"range({count})]; [each.sendall(b'PING\\r\\n') for each in held]; "
-              "assert {each.recv(99) for each in held} == {b'+PONG\\r\\n'}; "
-              "open('/tmp/others', 'w'); time.sleep(300)")  # fmt: skip
-    cache.shell("rm -f /tmp/others")
-    cache.lab.run(cache.host, ["systemd-run", "-q", "--collect", "--unit=test-others", "python3", "-c", script])
-    # Nobody asks the server meanwhile: whoever does has one of the last connections for a moment.
-    cache.shell("for k in $(seq 200); do [ -e /tmp/others ] && exit 0; sleep .05; done; exit 1")
-    try:
-        yield
-    finally:
-        cache.shell("systemctl stop test-others")
-
-
 def test_a_host_without_redis_or_with_one_that_is_not_to_run_is_left_alone(
     bench: Bench, cache: Cache
 ) -> None:
@@ -245,7 +228,7 @@ def test_a_subscriber_that_gets_messages_is_not_the_one_that_goes(bench: Bench, 
         cache.shell(f"systemd-run -q --collect --unit=test-news sh -c '{publishes}'")
         try:
             cache.shell("sleep 1.2")
-            with others(cache, 18):
+            with cache.clients(*["PING"] * 18, name="test-others"):  # nobody asks meanwhile
                 cache.shell("sleep 1.2; redis-cli ping | grep -q 'max number of clients'")
                 done = bench.runbook("redis-down", redis_client_idle="1s")
                 assert done.code == 0, reason(done)
