@@ -87,12 +87,14 @@ def test_another_hosts_server_is_not_taken_for_this_hosts(
     assert pair[1].sql("SELECT @@GLOBAL.max_connections") == "151"
     for server in pair:
         server.sql("FLUSH BINARY LOGS; FLUSH BINARY LOGS")
-    before = pair[1].sql("SHOW BINARY LOGS")
+    before = pair[1].binlogs()
     for module in ("mysql_binlogs", "mysql_binlog_purge"):
         params = {"keep": "1s", "keep_files": 1} if module == "mysql_binlog_purge" else {}
         done = bench.task(module, **params, **login)
         assert "is no process of this host's own" in done["reason"], done
-    assert pair[1].sql("SHOW BINARY LOGS") == before
+    # By name: MariaDB still writes a checkpoint into the newest after a rotation has ended.
+    assert pair[1].binlogs() == before
+    assert len(before) >= 3, "there was something to purge"
     assert bench.task("mysql_info", **login)["result"]["capacity"]["memory_bytes"] == 0
     told = bench.task("mysql_errors", **login)["result"]["log"]
     assert (told["source"], "is no process of this host's own" in told["why"]) == (None, True), told
