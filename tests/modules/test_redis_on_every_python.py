@@ -156,3 +156,24 @@ def test_an_append_only_file_that_was_deleted_is_none(tmp_path: Path) -> None:
         assert redis_servers._appends(os.getpid(), {}) is True
         path.unlink()
         assert redis_servers._appends(os.getpid(), {}) is False
+
+
+@pytest.mark.parametrize(
+    ("listens", "values", "command", "port"),
+    [
+        ([], {}, "", 6379),
+        ([], {"port": "6380"}, "", 6380),
+        ([], {"port": "6380"}, "argv[]=/usr/bin/redis-server /etc/redis.conf --port 6381 ;", 6381),
+        (["0.0.0.0:6382", "[::]:6382", "/run/redis.sock"], {}, "", 6382),
+        (["127.0.0.1:6380", "127.0.0.1:16380"], {"cluster-enabled": "yes"}, "", 6380),
+        (["127.0.0.1:7000", "127.0.0.1:7100"], {"cluster-port": "7100"}, "", 7000),
+        (["127.0.0.1:6380", "127.0.0.1:6390"], {"port": "6380", "tls-port": "6390"}, "", 6380),
+        (["127.0.0.1:6381", "127.0.0.1:6390"], {"port": "6380", "tls-port": "6390"}, "", 6381),
+        (["127.0.0.1:6390"], {"port": "0", "tls-port": "6390"}, "", 0),
+        (["127.0.0.1:6391", "127.0.0.1:6392"], {}, "", 6379),  # nobody can tell
+    ],
+)
+def test_a_port_is_where_it_listens(
+    listens: list[str], values: dict[str, str], command: str, port: int
+) -> None:
+    assert _redis_host.port(listens, values, command) == port

@@ -305,6 +305,9 @@ def test_mysql_connections_works_where_it_is_told_the_container(bench: Bench, do
         assert list(found) == ["mysql-which"]
         told = "MySQL runs in containers alone, and none was looked at: sql at 127.0.0.1:3307"
         assert (found["mysql-which"]["title"], found["mysql-which"]["severity"]) == (told, "P3")
+        played = bench.runbook(book)
+        assert (played.code, played.report["changes"]) == (2, []), "what nobody has looked at is not in order"
+        assert f"mysql-which: {told} (name the one that is meant by mysql_login_host" in reason(played)
     at = {"mysql_login_host": "127.0.0.1", "mysql_login_port": 3307,
           **{f"mysql_{name}": value for name, value in LOGIN.items()}}  # fmt: skip
     assert bench.runbook("mysql-connections", **at).code == 0

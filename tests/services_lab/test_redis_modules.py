@@ -201,6 +201,15 @@ def test_keys_of_a_pattern_go_and_no_others(bench: Bench, cache: Cache, replica:
     assert (done["status"], kept["item"]) == ("ok", "*e*")
     assert kept["reason"].startswith("it fits 502 keys, which is every key of this database: name what they begin with")
     assert cache.keys("*") == 502
+    # Nor do two that share them: user:* and cache.
+    task["redis_keys"]["pattern"] = ["[a-m]*e", "[n-z]*:*"]
+    done = bench.tasks(task).report["tasks"][0]
+    says = "name what they begin with; redis_flush empties a database"
+    assert {each["item"]: each["reason"] for each in done["kept"]} == {
+        "[a-m]*e": f"it fits 1 keys of 502, and with [n-z]*:* it may be every key: {says}",
+        "[n-z]*:*": f"it fits 501 keys of 502, and with [a-m]*e it may be every key: {says}",
+    }
+    assert (done["status"], cache.keys("*")) == ("ok", 502)
     # One that says what keys begin with means these, and be they all.
     cache.cli("del", "cache")
     task["redis_keys"]["pattern"] = "user:*"

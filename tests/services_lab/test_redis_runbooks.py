@@ -65,6 +65,36 @@ def test_a_host_without_redis_or_with_one_that_is_not_to_run_is_left_alone(
         )
 
 
+def test_among_several_servers_one_is_to_be_named(bench: Bench, cache: Cache) -> None:
+    """Their ports are on their command lines alone: neither is taken for that on 6379."""
+    cache.shell("systemctl disable -q --now redis-server 2> /dev/null")
+    unit = "[Service]\nExecStart=/usr/bin/redis-server --port {} --save ''\n[Install]\nWantedBy=multi-user.target\n"
+    ports = (6380, 6381)
+    try:
+        for port in ports:
+            cache.shell(f"printf %s \"$1\" > /etc/systemd/system/redis-{port}.service; systemctl daemon-reload; "
+                        f"systemctl enable -q --now redis-{port} 2> /dev/null", unit.format(port))  # fmt: skip
+            cache.shell(f"for k in $(seq 100); do redis-cli -p {port} ping && exit 0; sleep .1; done; exit 1")
+        for name in ("redis-down", "redis-memory"):
+            done = bench.runbook(name)
+            assert (done.code, list(findings(done)), done.report["changes"]) == (2, ["redis-which"], [])
+            told = "redis-which: 2 servers, and none on port 6379 (name the one that is meant by redis_unit,"
+            assert told in reason(done)
+            named = bench.runbook(name, redis_login_port=6381)
+            assert (named.code, named.report["findings"]) == (0, []), reason(named)
+        cache.shell("systemctl stop redis-6381")
+        assert list(findings(bench.runbook("redis-down", command="diagnose", redis_login_port=6380))) == []
+        found = findings(bench.runbook("redis-down", command="diagnose", redis_login_port=6381))
+        assert set(found) == {"redis-down", "redis-stopped"}
+        assert bench.runbook("redis-down", redis_login_port=6381).code == 0
+        assert cache.shell("systemctl is-active redis-6381").strip() == "active"
+    finally:
+        for port in ports:
+            cache.shell(f"systemctl disable -q --now redis-{port} 2> /dev/null || true; "
+                        f"rm -f /etc/systemd/system/redis-{port}.service")  # fmt: skip
+        cache.shell("systemctl daemon-reload; systemctl enable -q redis-server 2> /dev/null")
+
+
 def test_a_broken_configuration_is_told_with_its_line_and_left_alone(bench: Bench, cache: Cache) -> None:
     cache.shell(f"echo 'maxmemory plenty' >> {CONF}; systemctl restart redis-server || true")
     whole = cache.shell(f"sha1sum {CONF}")

@@ -8,8 +8,9 @@ be read from there.
 
 With `state: absent` every key that fits one of `patterns` is deleted, found by SCAN, by UNLINK in bounded batches
 (DEL where the server has no UNLINK). A pattern that would match all keys is refused, and so is a replica. One that
-begins with a wildcard (`*:*`) is kept where every key of the database is found to fit it. What comes while it works
-is left to the next run. Returns `deleted`, and `bytes_freed` as the server counts them.
+begins with a wildcard (`*:*`) is kept where every key of the database is found to fit it, and several are where
+together they fit as many keys as there are (`[a-m]*:*`, `[n-z]*:*`). What comes while it works is left to the next
+run. Returns `deleted`, and `bytes_freed` as the server counts them.
 """
 
 from __future__ import annotations
@@ -191,8 +192,11 @@ class Delete(Sweep):
         whole = ", which is every key of this database" if every else f" of {all_keys:,}"
         reason = f"{count:,} keys{whole}; {told['forever']} of {told['sample']} looked at would never expire"
         # Who writes cache:* means those, also where there are no others. Who writes *:* does not know what they are.
-        blind = every and pattern[0] in "*?["
+        led = {each: found["count"] for each, found in (self._found or {}).items() if each[0] in "*?["}
+        blind = pattern in led and sum(led.values()) >= all_keys
         if blind:
+            others = ", ".join(each for each in led if each != pattern)
+            whole += "" if every else f", and with {others} it may be every key"
             reason = f"it fits {count:,} keys{whole}: name what they begin with; redis_flush empties a database"
         identity = [pattern, server.db, server.server.get("run_id")]
         take = count > 0 and not blind

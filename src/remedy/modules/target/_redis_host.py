@@ -63,6 +63,17 @@ class RedisHost(Probe):
         return here[0] if len(here) == 1 and local else None
 
 
+def port(listens, values, command=""):
+    """Return the port of a server: of its command line, which stands above its file, unless it listens elsewhere."""
+    said = re.search(r"\s--port\s+\"?(\d+)", command)
+    said = said.group(1) if said else values.get("port", "")
+    meant = int(said) if said.isdigit() else PORT
+    heard = {int(each.rpartition(":")[2]) for each in listens if not each.startswith("/")}
+    not_meant = (values.get("tls-port"), values.get("cluster-port"))
+    others = [each for each in heard - {each + 10000 for each in heard} if str(each) not in not_meant]
+    return others[0] if meant not in heard and meant and len(others) == 1 else meant
+
+
 def connections(port, pid=None):
     """Return [address, quiet seconds] of who is connected, the longest first; where no one can ask the server.
 

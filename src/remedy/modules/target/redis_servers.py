@@ -1,20 +1,20 @@
 """Tell which Redis and Valkey servers a host has, whether they run, and why one does not.
 
-Looks at units, processes, containers, files and logs alone: no server is asked, so it works where one is down, hung
-or full. Sentinels are left out, and units that are disabled and stopped. Returns `servers` and `server`: the one
-that `unit`, `container` or `port` names, else the one on the port, else the only one, else None. Of each: `name`,
-`unit`, `container`, `image`, `state` (running, stopped, failed, starting, hung: all its processes are stopped by a
-signal, its container is paused), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`, `user`,
-`listens`, `port` (a container's published one; None: it is not known where it is reached, as of a container that is
-stopped or has no network), `address` (a container's own, where it has published no port; it may be another one after
-a start), `config_file`, `config` (the main settings of the file; of a password only `password`: whether who gives no
-name needs one), `connected` (TCP connections to its port), `by_address` (from where they are, the most first, at most
-20), `persists` (it has save points or an append-only file), `appends` (its process has an append-only file open;
-None: it is not to be seen), `saved` (seconds since its dump or append-only file was written, None: there is none),
-`disk` (of its dumps),
+Looks at units, processes, containers, files and logs alone: no server is asked, so it works where one is down,
+hung or full. Sentinels are left out, and units that are disabled and stopped. Returns `servers` and `server`: the
+one that `unit`, `container` or `port` names, else the one on the port, else the only one, else None. Of each:
+`name`, `unit`, `container`, `image`, `state` (running, stopped, failed, starting, hung: all its processes are
+stopped by a signal, its container is paused), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`,
+`user`, `listens`, `port` (where it listens, else that of its command line or file; a container's published one;
+None: it is not known where it is reached, as of a container that is stopped or has no network), `address` (a
+container's own, where it has published no port; it may be another one after a start), `config_file`, `config` (the
+main settings of the file; of a password only `password`: whether who gives no name needs one), `connected` (TCP
+connections to its port), `by_address` (from where they are, the most first, at most 20), `persists` (it has save
+points or an append-only file), `appends` (its process has an append-only file open; None: it is not to be seen),
+`saved` (seconds since its dump or append-only file was written, None: there is none), `disk` (of its dumps),
 `open_files`, `rss`, `log` (its last lines), `problem` (kind: config, port, dump, append-only, disk, memory,
-permission; text) and `port_owner` (who else has its port). With `reached` also `serves`: whether the one that is meant
-takes connections there (None: nobody can tell).
+permission; text) and `port_owner` (who else has its port). With `reached` also `serves`: whether the one that is
+meant takes connections there (None: nobody can tell).
 """
 
 import collections
@@ -179,7 +179,7 @@ class Servers(Probe):
         }
         _, out, _ = units.call("show", "--property=ExecStart", "--", unit)
         path = re.search(r"argv\[\]=\S+\s+(/\S+\.conf)\b", out)
-        return self._described(about, path.group(1) if path else None)
+        return self._described(about, path.group(1) if path else None, out)
 
     def _of_containers(self):
         def wanted(each):
@@ -196,12 +196,13 @@ class Servers(Probe):
                 about["pid"] = next((pid for pid in servers if _containers.inside(pid, first)), first)
         return [self._described(about) for about in found]
 
-    def _described(self, about, path=None):
+    def _described(self, about, path=None, command=""):
         pid = about["pid"]
         root = _redis_host.root_of(pid)
         path = path or (None if about.get("container") else _config_of(pid))
         config = _redis_host.config(path, root) if path else None
         values = config["values"] if config else {}
+        listens = _ports.of_process(pid) if pid else []
         found = {
             "unit": None,
             "container": None,
@@ -210,9 +211,9 @@ class Servers(Probe):
             "names": [],
             "unit_state": None,
             "state": "running",
-            "port": _number(values.get("port"), _redis_host.PORT),
+            "port": _redis_host.port(listens, values, command),
             "user": _owner(pid),
-            "listens": _ports.of_process(pid) if pid else [],
+            "listens": listens,
             "config_file": path,
             "config": dict({name.replace("-", "_"): values.get(name) for name in _SHOWN if name in values},
                            password=config["password"],
@@ -382,7 +383,3 @@ def _link(path):
         return os.readlink(path)
     except OSError:
         return None
-
-
-def _number(text, otherwise):
-    return int(text) if text and text.isdigit() else otherwise
