@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from remedy.lab import Lab
+from tests.acceptance.healing import why
 from tests.acceptance.operator import Result
 from tests.conftest_lab import HostFactory
 from tests.services_lab.postgres import Bench, Postgres
@@ -76,7 +77,7 @@ def test_dead_rows_go_without_asking_and_once(bench: Bench, primary: Postgres) -
     primary.sql(ORDERS + "; DELETE FROM orders WHERE n > 12000; SELECT pg_sleep(1)", "app")
     primary.until(SEEN, "t")
     done = play(bench)
-    assert done.code == 0, (done.stderr, done.report["tasks"])
+    assert done.code == 0, why(done)
     assert findings(done)["postgres-dead-rows"]["resolved"]
     assert [each["module"] for each in done.report["changes"]] == ["postgresql_vacuum"]
     assert play(bench).report["changes"] == []
@@ -88,7 +89,7 @@ def test_a_schedule_needs_no_permission_for_it(bench: Bench, primary: Postgres) 
     primary.sql(ORDERS + "; DELETE FROM orders WHERE n > 12000; SELECT pg_sleep(1)", "app")
     primary.until(SEEN, "t")
     done = bench.operator.scheduled(BOOK, "pgm1", [], postgres_dead_rows=1000)
-    assert done.code == 0, (done.stderr, done.report["tasks"])
+    assert done.code == 0, why(done)
     assert findings(done)["postgres-dead-rows"]["resolved"]
     assert [each["module"] for each in done.report["changes"]] == ["postgresql_vacuum"]
     assert done.report["run"]["approvals"] == []

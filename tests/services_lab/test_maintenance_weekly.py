@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from remedy.lab import Disk, Lab
+from tests.acceptance.healing import why
 from tests.acceptance.operator import Operator
 from tests.conftest_lab import HostFactory
 from tests.modules.running import in_lab, step
@@ -59,7 +60,7 @@ def test_without_leave_nothing_old_goes_and_with_it_only_that(
         assert refused.code == 3, refused.stderr
         assert sh(lab, host, "ls /var/log/shop | wc -l") == "9\n"
         done = operator.here("play", "maintenance-weekly", "--yes", *QUICK)
-        assert done.code == 0, (done.stderr, done.report["tasks"])
+        assert done.code == 0, why(done)
         assert sh(lab, host, "ls /var/log/shop").split() == [
             "app.log.1",
             "app.log.7",
@@ -182,7 +183,7 @@ def test_a_schedule_does_it_by_night_where_it_may(operator: Operator, lab: Lab, 
             assert refused.report["changes"] == []
             assert seen() == before
         done = operator.scheduled("maintenance-weekly", host, ["D"], **drill["vars"])
-        assert done.code == 0, (done.stderr, done.report["tasks"])
+        assert done.code == 0, why(done)
         assert told(done) == {name: name not in drill["remain"] for name in drill["expect"]["app1"]}
         (approval,) = done.report["run"]["approvals"]
         assert (approval["by"], approval["kinds"]) == ("anna@example.com", ["D"])

@@ -12,6 +12,7 @@ import pytest
 
 from remedy.lab import Lab
 from remedy.modules.controller import _pg_sessions
+from tests.acceptance.healing import why
 from tests.acceptance.operator import Result
 from tests.conftest_lab import HostFactory
 from tests.services_lab.postgres import DATA, LOG, SETTINGS, UNIT, Bench, Postgres
@@ -65,7 +66,7 @@ def test_with_every_connection_taken_an_application_gets_in_again(bench: Bench, 
         began = time.monotonic()
         done = play(bench, *SOON, *app)
         seconds = time.monotonic() - began
-        assert done.code == 0, (done.stderr, done.report["tasks"])
+        assert done.code == 0, why(done)
         assert seconds < 30
         assert server.login() == "1"
         again = play(bench, *SOON, *app)
@@ -197,7 +198,7 @@ def test_the_limit_is_raised_and_holds_after_the_restart(bench: Bench, server: P
         assert server.sql("SHOW max_connections") == "20"
     with server.held(17):
         done = play(bench, "-e", "postgres_restart=true")
-        assert done.code == 0, (done.stderr, done.report["tasks"])
+        assert done.code == 0, why(done)
     assert server.sql("SHOW max_connections") == "30"
     server.restart()
     assert server.sql("SHOW max_connections") == "30"
@@ -241,7 +242,7 @@ def test_where_not_even_a_superuser_gets_in(bench: Bench, server: Postgres) -> N
         assert list(findings(done)) == ["postgres-locked-out"]
         assert "postgres_end_client" in findings(done)["postgres-locked-out"]["advice"]
         done = play(bench, *SOON, "-e", "postgres_end_client=true")
-        assert done.code == 0, (done.stderr, done.report["tasks"])
+        assert done.code == 0, why(done)
         (first, *_) = done.report["changes"]
         assert first["module"] == "postgresql_idle_backend"
         assert "remedy_drill_drill" in str(first)
@@ -264,7 +265,7 @@ def test_who_is_no_superuser_is_told_so_and_nobody_is_ended_for_it(bench: Bench,
         try:
             with server.held(1):
                 done = play(bench, *app, *SOON, "-e", "postgres_end_client=true")
-                assert (done.code, done.report["changes"]) == (2, []), (what, done.stderr, done.report["tasks"])
+                assert (done.code, done.report["changes"]) == (2, []), f"{what}: {why(done)}"
                 assert list(findings(done)) == ["postgres-no-slot"]
                 found = findings(done)["postgres-no-slot"]
                 whose = f"the CONNECTION LIMIT of the {what.lower()} by which remedy logs in is reached"

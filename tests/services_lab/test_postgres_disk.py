@@ -62,7 +62,7 @@ def test_only_a_slot_that_is_named_and_unused_is_dropped(bench: Bench, pair: tup
         # A text is one name, not every name that stands in it.
         assert play(bench, "-e", "postgres_drop_slots=not_remedy_drill_gone").report["changes"] == []
         done = play(bench, *named("remedy_drill_gone", "pg2"))
-        assert done.code == 0, (done.stderr, done.report["tasks"])
+        assert done.code == 0, why(done)
         assert primary.sql(SLOTS) == "pg2"
         assert play(bench, *named("remedy_drill_gone", "pg2")).report["changes"] == []
     finally:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from remedy.lab import Lab
+from tests.acceptance.healing import why
 from tests.acceptance.operator import Result
 from tests.conftest_lab import HostFactory
 from tests.services_lab.postgres import Bench, Postgres
@@ -61,7 +62,7 @@ def test_a_primary_that_was_raised_first(bench: Bench, pair: tuple[Postgres, Pos
     assert found["postgres-standby-settings"]["host"] == "pg2"
     assert "max_connections is 20, the primary has 30" in found["postgres-standby-settings"]["title"]
     done = play(bench)
-    assert done.code == 0, (done.stderr, done.report["tasks"])
+    assert done.code == 0, why(done)
     standby.follow(primary)
     assert standby.sql("SHOW max_connections") == "30"
     assert standby.sql("SELECT count(*) FROM later") == "0"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from remedy.lab import Lab
+from tests.acceptance.healing import why
 from tests.conftest_lab import HostFactory
 from tests.services_lab.postgres import DATA, Bench, Postgres
 
@@ -147,7 +148,7 @@ def test_the_runbook_raises_the_standby_first(bench: Bench, pair: tuple[Postgres
             assert "max_connections" not in conf(primary) + conf(standby)
             restart = ("-e", "postgres_restart=true")
             done = bench.operator.here("play", "postgres-connections", *named, *restart)
-        assert done.code == 0, (done.stderr, done.report["tasks"])
+        assert done.code == 0, why(done)
         assert (primary.sql("SHOW max_connections"), standby.sql("SHOW max_connections")) == ("30", "30")
         assert standby.sql(started) < primary.sql(started)
         standby.follow(primary)

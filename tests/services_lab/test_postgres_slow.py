@@ -318,7 +318,7 @@ def test_statements_that_cost_most(bench: Bench, server: Postgres) -> None:
 def test_the_runbook_logs_what_is_slow_and_does_nothing_the_second_time(bench: Bench, server: Postgres) -> None:
     server.sql("SELECT pg_sleep(0.6)")
     done = bench.operator.here("play", "postgres-slow", "--yes")
-    assert done.code == 0, (done.stderr, done.report["tasks"])
+    assert done.code == 0, why(done)
     assert server.sql("SHOW log_min_duration_statement") == "1s"
     again: dict[str, Any] = bench.operator.here("play", "postgres-slow", "--yes").report
     assert again["changes"] == []
