@@ -95,6 +95,22 @@ def test_among_several_servers_one_is_to_be_named(bench: Bench, cache: Cache) ->
         cache.shell("systemctl daemon-reload; systemctl enable -q redis-server 2> /dev/null")
 
 
+def test_one_that_was_started_too_often_and_then_stopped_is_started(bench: Bench, cache: Cache) -> None:
+    """systemd counts the starts of a unit that has not failed, too, and would refuse this one."""
+    drop_in = "/run/systemd/system/redis-server.service.d/often.conf"
+    cache.shell(f"mkdir -p {drop_in.rpartition('/')[0]}; systemctl stop redis-server; "
+                f"printf '[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=2\n' > {drop_in}; systemctl daemon-reload")  # fmt: skip
+    try:
+        cache.shell("for k in 1 2; do systemctl start redis-server; systemctl stop redis-server; done")
+        found = findings(bench.runbook("redis-down", command="diagnose"))
+        assert set(found) == {"redis-down", "redis-stopped"}
+        done = bench.runbook("redis-down")
+        assert done.code == 0, reason(done)
+        assert cache.cli("ping") == "PONG"
+    finally:
+        cache.shell(f"rm -f {drop_in}; systemctl daemon-reload; systemctl reset-failed redis-server || true")
+
+
 def test_a_broken_configuration_is_told_with_its_line_and_left_alone(bench: Bench, cache: Cache) -> None:
     cache.shell(f"echo 'maxmemory plenty' >> {CONF}; systemctl restart redis-server || true")
     whole = cache.shell(f"sha1sum {CONF}")
