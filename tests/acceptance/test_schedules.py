@@ -192,6 +192,9 @@ def test_a_schedule_hands_its_variables_on_and_findings_are_its_exit_code(here: 
         ("playbook: look\nwhen: 0 0 31 2 *\n", "schedules/bad.yml:2:7: '0 0 31 2 *' names days that never come"),
         ("playbook: look\nwhen: daily at 02:00\nwindows: daily 03:00 to 04:00\n",
          "schedules/bad.yml:3:10: the windows are closed at every due time"),
+        ("playbook: look\nwhen: daily at 02:00\ngrace: 0\n",
+         "schedules/bad.yml:3:8: with a grace of 0 s a start would mostly be too late, and be recorded as missed\n"
+         "  expected at least 30 s, such as 10m"),
         ("playbook: look\nwhen: daily at 02:00\nzone: Mars/Olympus\n",
          "schedules/bad.yml:3:7: no time zone 'Mars/Olympus'"),
         ("playbook: look\nmode: play\nwhen: daily at 02:00\npermission:\n  kinds: [R]\n  at_most: 1\n"

@@ -140,8 +140,9 @@ def list_(shape: str) -> int:
     from remedy.cli import schedule_pages as pages
     from remedy.cli import scheduling
     from remedy.cli.schedule_install import installed
-    from remedy.errors import RemedyError
+    from remedy.errors import InputError, RemedyError
     from remedy.schedule import load_schedule, schedule_files
+    from remedy.schedule.file import misnamed, misnamed_files
 
     project = scheduling.project_here()
     now = datetime.now(UTC)
@@ -162,6 +163,10 @@ def list_(shape: str) -> int:
             past, timers = past_of(one, 1), installed(project, one)
             rows.append(pages.list_row(one, past, now, timers))
             documents.append(pages.as_json(one, past, now, 1, "", timers))
+    for path in misnamed_files(project):
+        broken = InputError.exit_code
+        rows.append((path.stem, "-", "-", "-", "-", misnamed(path)))
+        documents.append({"name": path.stem, "file": str(path), "state": misnamed(path)})
     if shape == "json":
         click.echo(pages.dumped(documents))
     elif rows:
@@ -234,7 +239,7 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     from remedy.cli.schedule_edit import read_due
     from remedy.errors import InputError
     from remedy.schedule.broken import note
-    from remedy.schedule.file import schedule_file
+    from remedy.schedule.file import NAME, schedules_folder
     from remedy.schedule.turn import Turn
 
     if prefix:
@@ -243,9 +248,10 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     try:
         one = scheduling.named(project, name)
     except InputError as error:
-        if due is not None and error.where is not None:  # its file is there; whom it tells is not known either
+        # Where it has a place its file is there, or perhaps is; whom it tells is not known either.
+        if due is not None and error.where is not None and NAME.fullmatch(name):
             scheduling.say(f"{name}: what is due does not run: its file cannot be used")
-            note(project.state, schedule_file(project, name), f"{error.where}: {error.message}")
+            note(project.state, schedules_folder(project) / f"{name}.yml", f"{error.where}: {error.message}")
         raise
     at = read_due(due, one)
     with scheduling.history_of_a_run(project, one, flags, at=at, by_hand=due is None) as database:
@@ -297,12 +303,14 @@ def resume(name: str) -> int:
 @click.argument("name")
 def remove(name: str) -> int:
     """Delete a schedule's file, and the timer that `export --install` made of it; its past stays in the history."""
+    from remedy.cli import schedule_edit as edit
     from remedy.cli import schedule_install as install
     from remedy.cli import scheduling
     from remedy.schedule.file import schedule_file
 
     project = scheduling.project_here()
     path = schedule_file(project, name)
+    edit.check_folder(path)  # first: a schedule whose timer is gone, and whose file is not, would stand still
     for unit in install.removed(project, name):
         scheduling.say(f"removed {unit}")
     path.unlink()
