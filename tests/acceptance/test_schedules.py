@@ -192,6 +192,14 @@ def test_a_schedule_hands_its_variables_on_and_findings_are_its_exit_code(here: 
         ("playbook: look\nwhen: 0 0 31 2 *\n", "schedules/bad.yml:2:7: '0 0 31 2 *' names days that never come"),
         ("playbook: look\nwhen: daily at 02:00\nwindows: daily 03:00 to 04:00\n",
          "schedules/bad.yml:3:10: the windows are closed at every due time"),
+        # What is near would be more days than were meant.
+        ("playbook: look\nwhen: first monday at 02:00\n",
+         "schedules/bad.yml:2:7: when: 'first monday' is no day\n  expected days such as daily, weekdays, sundays, "
+         "'mon, thu', 'first monday of the month'"),
+        ("playbook: look\nwhen: weekly at 02:00\n", "when: 'weekly' is no day\n  expected days such as daily"),
+        ("playbook: look\nwhen: dialy at 02:00\n", "when: 'dialy' is no day\n  did you mean 'daily'?"),
+        ("playbook: look\nwhen: daily at 02:00\nzone: ''\n",
+         "schedules/bad.yml:3:7: 'zone' is the text ''\n  expected a text that is not empty"),
         ("playbook: look\nwhen: daily at 02:00\ngrace: 0\n",
          "schedules/bad.yml:3:8: with a grace of 0 s a start would mostly be too late, and be recorded as missed\n"
          "  expected at least 30 s, such as 10m"),
@@ -244,6 +252,22 @@ def test_a_limit_of_which_a_part_has_gone_runs_with_the_rest_and_says_so(here: S
     shown = here.run("schedule show nightly")
     assert (shown.code, warning in shown.err) == (0, True)
     assert here.run("diagnose look -l box,gone").err.count(warning) == 1
+
+
+def test_a_limit_that_nobody_matches_any_more_has_its_place_in_a_run_too(here: Scene) -> None:
+    here.write({"schedules/odd.yml": "playbook: look\nwhen: daily at 02:00\nlimit: gone\n"})
+    done = here.run("schedule run odd")
+    assert done.code == 5
+    assert done.err.startswith("error: schedules/odd.yml:3:8: no host and no group matches 'gone'\n")
+    assert "no host and no group matches 'gone'" in _show(here, "odd")["last"][0]["reason"]
+
+
+def test_who_adds_a_paused_schedule_is_told_that_it_rests(here: Scene) -> None:
+    here.write({"schedules/nightly.yml": "playbook: look\nwhen: daily at 02:00\npaused: until the move\n"})
+    added = here.run("schedule add nightly")
+    assert added.code == 0
+    resting = "warning: until `remedy schedule resume nightly` nothing runs, it is paused: until the move\n"
+    assert resting in added.err
 
 
 def test_an_end_is_told_where_it_matters(here: Scene) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from remedy.cli import options
-
-if TYPE_CHECKING:
-    from remedy.schedule.times import Due
 
 _login = options.stack(
     options.user,
@@ -103,7 +100,9 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
         Book(database, new, scheduling.holder()).begin(now)
         by = served(database, project_key(project), name)
     following = pages.next_run(new, now)
-    scheduling.say(f"{path}: {count(hosts, 'host')}, {_next(following)}")
+    scheduling.say(f"{path}: {count(hosts, 'host')}, {pages.next_text(following)}")
+    if new.paused is not None:
+        scheduling.say(f"warning: until `remedy schedule resume {name}` nothing runs, it is {pages.state(new, now)}")
     if new.permission is not None and not new.permission.hosts(hosts):
         scheduling.say(
             f"warning: at most {new.permission.at_most} of {count(hosts, 'host')} is none: on none may it destroy or "
@@ -119,12 +118,6 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
             f"nothing starts it yet: remedy schedule export {name} --systemd --install, or remedy scheduler"
         )
     return 0
-
-
-def _next(following: Due | None) -> str:
-    if following is None:
-        return "and never: remedy schedule show says why"
-    return f"next at {following.wall:%a %Y-%m-%d %H:%M %Z}"
 
 
 @schedule.command("list", short_help="All, with the next and the last time of each.")
@@ -295,7 +288,7 @@ def resume(name: str) -> int:
         # What passed while it was paused is recorded so, and cannot be taken for missed later.
         Turn(one, scheduling.world(project, database, one, {}, by_hand=False)).due()
     edit.resume(one)
-    scheduling.say(f"{name} runs again, {_next(pages.next_run(one, datetime.now(UTC)))}")
+    scheduling.say(f"{name} runs again, {pages.next_text(pages.next_run(one, datetime.now(UTC)))}")
     return 0
 
 

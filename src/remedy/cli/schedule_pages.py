@@ -68,6 +68,13 @@ def next_run(schedule: Schedule, now: datetime) -> Due | None:
     return None if first is None else first.due
 
 
+def next_text(following: Due | None) -> str:
+    """Say when a schedule runs next."""
+    if following is None:
+        return "and never: remedy schedule show says why"
+    return f"next at {following.wall:%a %Y-%m-%d %H:%M %Z}"
+
+
 def notes(schedule: Schedule, due: Due) -> list[str]:
     """Say how the clock changes meet a due time."""
     clock = f"{due.wall:%H:%M}"
