@@ -270,6 +270,31 @@ def test_who_adds_a_paused_schedule_is_told_that_it_rests(here: Scene) -> None:
     assert resting in added.err
 
 
+def test_a_jitter_that_takes_most_times_out_of_the_window_is_warned_of(here: Scene) -> None:
+    text = "playbook: look\nwhen: daily at 02:00\nwindows: daily 02:00 to 04:00\njitter: {}\n"
+    here.write({"schedules/wide.yml": text.format("20h"), "schedules/fits.yml": text.format("1h")})
+    wide, fits = here.run("schedule add wide"), here.run("schedule add fits")
+    assert (wide.code, fits.code) == (0, 0)
+    shown = _next_times(here, "wide", 50)
+    assert 0 < (lost := sum("does not run" in each["note"] for each in shown)) < 50
+    assert f"warning: {lost} of the next 50 times do not run: their jitter leads out of the windows" in wide.err
+    assert "jitter" not in fits.err
+
+
+def _next_times(scene: Scene, name: str, number: int) -> list[dict[str, Any]]:
+    return list(json.loads(scene.run(f"schedule show {name} -n {number} --format json").out)["next"])
+
+
+def test_who_adds_without_a_history_is_told_that_the_file_is_there(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REMEDY_HISTORY_URL", "postgresql://nobody@127.0.0.1:1/none")
+    added = here.run("schedule add nightly --playbook look --when @daily --zone UTC")
+    assert added.code == 4
+    assert added.err.startswith("schedules/nightly.yml: 1 host, next at ")
+    assert (here.folder / "schedules" / "nightly.yml").exists()
+
+
 def test_an_end_is_told_where_it_matters(here: Scene) -> None:
     days = [datetime.now(UTC).date() + timedelta(days=number) for number in (-2, 2)]
     text = "playbook: look\nmode: play\nwhen: daily at 00:00\npermission: {kinds: [R], at_most: 1, until: %s, by: a}\n"

@@ -96,11 +96,13 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     hosts = scheduling.check(new, edit.login_of(flags)).hosts
     edit.written(path, new)
     now = datetime.now(UTC)
+    # Before the history is asked: where that cannot be used the file is there all the same.
+    scheduling.say(f"{path}: {count(hosts, 'host')}, {pages.next_text(pages.next_run(new, now))}")
     with scheduling.history(project) as database:
         Book(database, new, scheduling.holder()).begin(now)
         by = served(database, project_key(project), name)
-    following = pages.next_run(new, now)
-    scheduling.say(f"{path}: {count(hosts, 'host')}, {pages.next_text(following)}")
+    if lost := pages.lost_to_jitter(new, now):
+        scheduling.say(f"warning: {lost}")
     if new.paused is not None:
         scheduling.say(f"warning: until `remedy schedule resume {name}` nothing runs, it is {pages.state(new, now)}")
     if new.permission is not None and not new.permission.hosts(hosts):
