@@ -192,6 +192,17 @@ def test_a_schedule_hands_its_variables_on_and_findings_are_its_exit_code(here: 
         ("playbook: look\nwhen: 0 0 31 2 *\n", "schedules/bad.yml:2:7: '0 0 31 2 *' names days that never come"),
         ("playbook: look\nwhen: daily at 02:00\nwindows: daily 03:00 to 04:00\n",
          "schedules/bad.yml:3:10: the windows are closed at every due time"),
+        # What is near would be more days than were meant.
+        ("playbook: look\nwhen: first monday at 02:00\n",
+         "schedules/bad.yml:2:7: when: 'first monday' is no day\n  expected days such as daily, weekdays, sundays, "
+         "'mon, thu', 'first monday of the month'"),
+        ("playbook: look\nwhen: weekly at 02:00\n", "when: 'weekly' is no day\n  expected days such as daily"),
+        ("playbook: look\nwhen: dialy at 02:00\n", "when: 'dialy' is no day\n  did you mean 'daily'?"),
+        ("playbook: look\nwhen: daily at 02:00\nzone: ''\n",
+         "schedules/bad.yml:3:7: 'zone' is the text ''\n  expected a text that is not empty"),
+        ("playbook: look\nwhen: daily at 02:00\ngrace: 0\n",
+         "schedules/bad.yml:3:8: with a grace of 0 s a start would mostly be too late, and be recorded as missed\n"
+         "  expected at least 30 s, such as 10m"),
         ("playbook: look\nwhen: daily at 02:00\nzone: Mars/Olympus\n",
          "schedules/bad.yml:3:7: no time zone 'Mars/Olympus'"),
         ("playbook: look\nmode: play\nwhen: daily at 02:00\npermission:\n  kinds: [R]\n  at_most: 1\n"
@@ -241,6 +252,47 @@ def test_a_limit_of_which_a_part_has_gone_runs_with_the_rest_and_says_so(here: S
     shown = here.run("schedule show nightly")
     assert (shown.code, warning in shown.err) == (0, True)
     assert here.run("diagnose look -l box,gone").err.count(warning) == 1
+
+
+def test_a_limit_that_nobody_matches_any_more_has_its_place_in_a_run_too(here: Scene) -> None:
+    here.write({"schedules/odd.yml": "playbook: look\nwhen: daily at 02:00\nlimit: gone\n"})
+    done = here.run("schedule run odd")
+    assert done.code == 5
+    assert done.err.startswith("error: schedules/odd.yml:3:8: no host and no group matches 'gone'\n")
+    assert "no host and no group matches 'gone'" in _show(here, "odd")["last"][0]["reason"]
+
+
+def test_who_adds_a_paused_schedule_is_told_that_it_rests(here: Scene) -> None:
+    here.write({"schedules/nightly.yml": "playbook: look\nwhen: daily at 02:00\npaused: until the move\n"})
+    added = here.run("schedule add nightly")
+    assert added.code == 0
+    resting = "warning: until `remedy schedule resume nightly` nothing runs, it is paused: until the move\n"
+    assert resting in added.err
+
+
+def test_a_jitter_that_takes_most_times_out_of_the_window_is_warned_of(here: Scene) -> None:
+    text = "playbook: look\nwhen: daily at 02:00\nwindows: daily 02:00 to 04:00\njitter: {}\n"
+    here.write({"schedules/wide.yml": text.format("20h"), "schedules/fits.yml": text.format("1h")})
+    wide, fits = here.run("schedule add wide"), here.run("schedule add fits")
+    assert (wide.code, fits.code) == (0, 0)
+    shown = _next_times(here, "wide", 50)
+    assert 0 < (lost := sum("does not run" in each["note"] for each in shown)) < 50
+    assert f"warning: {lost} of the next 50 times do not run: their jitter leads out of the windows" in wide.err
+    assert "jitter" not in fits.err
+
+
+def _next_times(scene: Scene, name: str, number: int) -> list[dict[str, Any]]:
+    return list(json.loads(scene.run(f"schedule show {name} -n {number} --format json").out)["next"])
+
+
+def test_who_adds_without_a_history_is_told_that_the_file_is_there(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REMEDY_HISTORY_URL", "postgresql://nobody@127.0.0.1:1/none")
+    added = here.run("schedule add nightly --playbook look --when @daily --zone UTC")
+    assert added.code == 4
+    assert added.err.startswith("schedules/nightly.yml: 1 host, next at ")
+    assert (here.folder / "schedules" / "nightly.yml").exists()
 
 
 def test_an_end_is_told_where_it_matters(here: Scene) -> None:

@@ -86,6 +86,24 @@ def test_too_few_measures_are_no_trend(tmp_path: Path) -> None:
     assert many.reason is not None
 
 
+def test_what_went_away_is_not_full_soon(tmp_path: Path) -> None:
+    for day in range(40, -1, -1):
+        gone = [disk((90 - day) * GIB, mount="/gone")] if day > 10 else []
+        now_and_then = [disk((90 - day) * GIB, mount="/weekly")] if day % 7 == 6 else []
+        told(tmp_path, day, disk((80 - day) * GIB), *gone, *now_and_then)
+        if day > 10:
+            told(tmp_path, day, disk((90 - day) * GIB), host="db2")
+    by_name = {(each.host, each.object): each for each in found(tmp_path)}
+    gone = by_name["db1", "/gone"]
+    assert (gone.per_day, gone.days_left) == (None, None)
+    since = f"{NOW - timedelta(days=11):%Y-%m-%d}"
+    assert gone.reason == f"not measured since {since}, unlike others of its host: it may be gone"
+    # What is looked at less often, and a host that nobody asks any more, are told as they were.
+    assert by_name["db1", "/data"].days_left == pytest.approx(15, rel=1e-6)
+    assert by_name["db1", "/weekly"].days_left == pytest.approx(11, rel=1e-6)
+    assert by_name["db2", "/data"].days_left == pytest.approx(16, rel=1e-6)
+
+
 def test_full_is_full_and_the_soonest_comes_first(tmp_path: Path) -> None:
     for day in range(5, -1, -1):
         told(tmp_path, day, disk(95 * GIB), host="full")
@@ -183,6 +201,19 @@ def test_the_page_has_a_plot_of_each(project: Path) -> None:
     limit = next(element for element in root.iter("line") if element.get("class") == "limit")
     assert ahead[1].split(",")[1] == limit.get("y1")  # the trend ends where the disk is full
     assert "cannot write" in str(run("--html", "no/such/page.html").exception)
+
+
+def test_one_measure_is_a_dot_of_its_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REMEDY_STATE", str(tmp_path / "state"))
+    monkeypatch.delenv("REMEDY_HISTORY_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    told(tmp_path / "state", 0, disk(50 * GIB))
+    assert run("--html", "capacity.html").return_value == 0
+    page = (tmp_path / "capacity.html").read_text()
+    root = ElementTree.fromstring("<svg" + page.split("<svg", 1)[1].split("</svg>")[0] + "</svg>")
+    (curve,) = (element.get("points", "").split() for element in root.iter("polyline"))
+    assert (len(curve), len(set(curve))) == (2, 1), "a line of one point is not drawn, one of no length is a dot"
+    assert "stroke-linecap: round" in page
 
 
 def test_a_run_is_told_what_earlier_runs_measured(project: Path) -> None:

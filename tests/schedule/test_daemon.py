@@ -72,6 +72,28 @@ def test_a_job_that_a_clock_ahead_has_left_behind_is_due_in_time_again(daemon: D
     assert datetime.now(UTC) < job(daemon).next_run_time <= datetime.now(UTC) + HOUR
 
 
+def test_a_folder_that_cannot_be_read_takes_no_job_away(daemon: Daemon, tmp_path: Path) -> None:
+    folder, away = tmp_path / "ops" / "schedules", tmp_path / "away"
+    folder.rename(away)
+    folder.symlink_to(tmp_path / "not-mounted")
+    daemon._look()
+    assert job(daemon) is not None
+    folder.unlink()
+    away.rename(folder)
+    (folder / "odd.yml").write_text("when: [")
+    (folder / "other.yaml").write_text("playbook: look\nwhen: '@daily'\n")
+    daemon._look()
+    (folder / "new.yml").write_text("playbook: look\nwhen: '@daily'\n")
+    daemon._look()
+    told = "".join(f"{line}\n" for line in daemon.said)  # type: ignore[attr-defined]
+    assert "schedules: the schedules cannot be read: No such file or directory\n  expected a folder" in told
+    assert "the schedules can be read again after 0 s\n" in told
+    assert "its file is gone" not in told
+    assert told.count("odd cannot be used: ") == 1, "once for each change of it"
+    assert told.count("other.yaml is not read: name it other.yml\n") == 1
+    assert "new: next at " in told
+
+
 def test_the_clocks_are_known_before_the_first_turn(daemon: Daemon, tmp_path: Path) -> None:
     """So that turn can say that the clock was set, and not that nobody was there."""
     path = clock.reading_file(Project(tmp_path / "ops").state, tmp_path / "ops/schedules/hourly.yml")

@@ -42,7 +42,7 @@ def as_text(found: Sequence[Growth], *, any_at_all: bool, below: float | None, e
     notes = sorted({each.reason for each in shown if each.reason})
     if len(shown) < len(found):
         lines += ["", f"{len(found) - len(shown)} more of which little is used (-v lists them)"]
-    why = notes[0] if len(notes) == 1 else "too few measures for a trend"
+    why = notes[0] if len(notes) == 1 else "too few measures for a trend, or none of late"
     return "".join([*(f"{line.rstrip()}\n" for line in lines), *([f"\n-: {why}\n"] if notes else [])])
 
 
@@ -152,6 +152,7 @@ def _plot(each: Growth, since: datetime, now: datetime) -> Plot:
         return _HIGH * (1 - min(max(value, 0.0), high) / high)
 
     pairs = [(x(point.time), y(point.used)) for point in each.points]
+    shown = pairs if len(pairs) > 1 else pairs * 2  # a line of no length is a dot
     last = each.last
     ahead = ""
     if each.per_day is not None:
@@ -165,7 +166,7 @@ def _plot(each: Growth, since: datetime, now: datetime) -> Plot:
         ahead = f"{pairs[-1][0]:.1f},{pairs[-1][1]:.1f} {right:.1f},{y(end):.1f}"
     return Plot(
         growth=each,
-        curve=" ".join(f"{left:.1f},{up:.1f}" for left, up in pairs),
+        curve=" ".join(f"{left:.1f},{up:.1f}" for left, up in shown),
         ahead=ahead,
         limit=None if last.limit is None else y(last.limit),
         top=amount(each, most),

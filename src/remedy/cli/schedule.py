@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from remedy.cli import options
-
-if TYPE_CHECKING:
-    from remedy.schedule.times import Due
 
 _login = options.stack(
     options.user,
@@ -99,11 +96,15 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     hosts = scheduling.check(new, edit.login_of(flags)).hosts
     edit.written(path, new)
     now = datetime.now(UTC)
+    # Before the history is asked: where that cannot be used the file is there all the same.
+    scheduling.say(f"{path}: {count(hosts, 'host')}, {pages.next_text(pages.next_run(new, now))}")
     with scheduling.history(project) as database:
         Book(database, new, scheduling.holder()).begin(now)
         by = served(database, project_key(project), name)
-    following = pages.next_run(new, now)
-    scheduling.say(f"{path}: {count(hosts, 'host')}, {_next(following)}")
+    if lost := pages.lost_to_jitter(new, now):
+        scheduling.say(f"warning: {lost}")
+    if new.paused is not None:
+        scheduling.say(f"warning: until `remedy schedule resume {name}` nothing runs, it is {pages.state(new, now)}")
     if new.permission is not None and not new.permission.hosts(hosts):
         scheduling.say(
             f"warning: at most {new.permission.at_most} of {count(hosts, 'host')} is none: on none may it destroy or "
@@ -121,12 +122,6 @@ def add(name: str, source: Path | None, replace: bool, **flags: Any) -> int:
     return 0
 
 
-def _next(following: Due | None) -> str:
-    if following is None:
-        return "and never: remedy schedule show says why"
-    return f"next at {following.wall:%a %Y-%m-%d %H:%M %Z}"
-
-
 @schedule.command("list", short_help="All, with the next and the last time of each.")
 @options.shape
 def list_(shape: str) -> int:
@@ -140,8 +135,9 @@ def list_(shape: str) -> int:
     from remedy.cli import schedule_pages as pages
     from remedy.cli import scheduling
     from remedy.cli.schedule_install import installed
-    from remedy.errors import RemedyError
+    from remedy.errors import InputError, RemedyError
     from remedy.schedule import load_schedule, schedule_files
+    from remedy.schedule.file import misnamed, misnamed_files
 
     project = scheduling.project_here()
     now = datetime.now(UTC)
@@ -162,6 +158,10 @@ def list_(shape: str) -> int:
             past, timers = past_of(one, 1), installed(project, one)
             rows.append(pages.list_row(one, past, now, timers))
             documents.append(pages.as_json(one, past, now, 1, "", timers))
+    for path in misnamed_files(project):
+        broken = InputError.exit_code
+        rows.append((path.stem, "-", "-", "-", "-", misnamed(path)))
+        documents.append({"name": path.stem, "file": str(path), "state": misnamed(path)})
     if shape == "json":
         click.echo(pages.dumped(documents))
     elif rows:
@@ -234,7 +234,7 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     from remedy.cli.schedule_edit import read_due
     from remedy.errors import InputError
     from remedy.schedule.broken import note
-    from remedy.schedule.file import schedule_file
+    from remedy.schedule.file import NAME, schedules_folder
     from remedy.schedule.turn import Turn
 
     if prefix:
@@ -243,9 +243,10 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     try:
         one = scheduling.named(project, name)
     except InputError as error:
-        if due is not None and error.where is not None:  # its file is there; whom it tells is not known either
+        # Where it has a place its file is there, or perhaps is; whom it tells is not known either.
+        if due is not None and error.where is not None and NAME.fullmatch(name):
             scheduling.say(f"{name}: what is due does not run: its file cannot be used")
-            note(project.state, schedule_file(project, name), f"{error.where}: {error.message}")
+            note(project.state, schedules_folder(project) / f"{name}.yml", f"{error.where}: {error.message}")
         raise
     at = read_due(due, one)
     with scheduling.history_of_a_run(project, one, flags, at=at, by_hand=due is None) as database:
@@ -289,7 +290,7 @@ def resume(name: str) -> int:
         # What passed while it was paused is recorded so, and cannot be taken for missed later.
         Turn(one, scheduling.world(project, database, one, {}, by_hand=False)).due()
     edit.resume(one)
-    scheduling.say(f"{name} runs again, {_next(pages.next_run(one, datetime.now(UTC)))}")
+    scheduling.say(f"{name} runs again, {pages.next_text(pages.next_run(one, datetime.now(UTC)))}")
     return 0
 
 
@@ -297,12 +298,14 @@ def resume(name: str) -> int:
 @click.argument("name")
 def remove(name: str) -> int:
     """Delete a schedule's file, and the timer that `export --install` made of it; its past stays in the history."""
+    from remedy.cli import schedule_edit as edit
     from remedy.cli import schedule_install as install
     from remedy.cli import scheduling
     from remedy.schedule.file import schedule_file
 
     project = scheduling.project_here()
     path = schedule_file(project, name)
+    edit.check_folder(path)  # first: a schedule whose timer is gone, and whose file is not, would stand still
     for unit in install.removed(project, name):
         scheduling.say(f"removed {unit}")
     path.unlink()

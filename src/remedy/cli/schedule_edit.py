@@ -17,9 +17,10 @@ from remedy.document import load_file, load_yaml
 from remedy.errors import InputError, Position
 from remedy.project import Project
 from remedy.schedule import Schedule, load_schedule
-from remedy.schedule.file import EXPECTED_NAME, NAME, schedules_folder
+from remedy.schedule.file import EXPECTED_NAME, NAME, schedule_files, schedules_folder
 
 _LOGIN = ("user", "private_key", "vault_files", "vault_ids", "forks")
+_WRITABLE = "expected a folder that you may write to; nothing was changed"
 _PAUSED = re.compile(r"^paused:.*\n?", re.MULTILINE)  # a value of several lines is left to people
 
 
@@ -35,13 +36,15 @@ def drafted(
     if not NAME.fullmatch(name):
         raise InputError(f"'{name}' cannot name a schedule", hint=EXPECTED_NAME)
     path = schedules_folder(project) / f"{name}.yml"
+    if not os.path.lexists(path):
+        schedule_files(project)  # whether it is there cannot be seen in a folder that cannot be read
     said = _said(flags)
     if source is not None:
         if said:
             raise InputError("--from and other flags together", hint="the file says it all, or the flags do")
         _refuse_two(path, replace or (path.exists() and path.samefile(source)))
         return load_schedule(source.absolute(), project=project, name=name), path
-    if not said and path.is_file():
+    if not said and os.path.lexists(path):
         return load_schedule(path, project=project), path
     for word in ("playbook", "when"):
         if word not in said:
@@ -55,7 +58,7 @@ def drafted(
 
 
 def _refuse_two(path: Path, replace: bool) -> None:
-    if path.exists() and not replace:
+    if os.path.lexists(path) and not replace:  # a link that leads nowhere, too: it would be written through
         raise InputError(
             f"there is a schedule '{path.stem}'", where=Position(str(path)), hint="--replace writes it anew"
         )
@@ -65,7 +68,7 @@ def _said(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the flags say, as the file would."""
     said: dict[str, Any] = {}
     for name in ("playbook", "limit", "mode", "zone", "jitter", "missed", "overlap"):
-        if flags.get(name):
+        if flags.get(name) is not None:  # an empty limit is no limit at all: the file's reader refuses it
             said[name] = flags[name]
     for flag, word in (("inventories", "inventory"), ("when", "when"), ("windows", "windows")):
         if flags.get(flag):
@@ -73,10 +76,10 @@ def _said(flags: Mapping[str, Any]) -> dict[str, Any]:
             said[word] = given[0] if len(given) == 1 and word != "windows" else given
     permission = {"kinds": flags.get("permit"), "at_most": flags.get("at_most"), "until": flags.get("until")}
     permission |= {"by": flags.get("by")}
-    if any(permission.values()):
+    if any(value is not None for value in permission.values()):
         kinds = [word.strip() for word in str(permission["kinds"] or "").split(",") if word.strip()]
-        granted: dict[str, Any] = {name: value for name, value in permission.items() if value}
-        said["permission"] = granted | ({"kinds": kinds} if kinds else {})
+        granted: dict[str, Any] = {name: value for name, value in permission.items() if value is not None}
+        said["permission"] = granted | ({"kinds": kinds} if "kinds" in granted else {})
     if said and "zone" not in said:
         said["zone"] = local_zone()
     order = ("playbook", "inventory", "limit", "mode", "when", "zone")
@@ -116,9 +119,20 @@ def _plain(value: Any) -> Any:
 
 
 def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path = path.resolve()  # a link stays one
+    folder, path = path.parent, path.resolve()  # a link stays one
     sibling = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        folder.mkdir(exist_ok=True)
+        _put(path, sibling, text)
+    except OSError as error:
+        with suppress(OSError):
+            sibling.unlink()
+        raise InputError(
+            f"the file cannot be written: {error.strerror}", where=Position(str(path)), hint=_WRITABLE
+        ) from error
+
+
+def _put(path: Path, sibling: Path, text: str) -> None:
     sibling.write_bytes(text.encode("utf-8"))
     if path.exists():
         was = path.stat()
@@ -127,6 +141,12 @@ def _replace(path: Path, text: str) -> None:
                 os.chown(sibling, was.st_uid, was.st_gid)  # the service's account must read it still
         sibling.chmod(was.st_mode & 0o7777)
     sibling.replace(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raise InputError where a schedule's file cannot be taken out of its folder."""
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError("the file cannot be removed", where=Position(str(path)), hint=_WRITABLE)
 
 
 def pause(schedule: Schedule, why: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from remedy.cli.scheduling import Past
 
 _SOON = timedelta(days=14)
+_LOOK = 50  # due times
 
 
 def state(schedule: Schedule, now: datetime) -> str:
@@ -66,6 +67,25 @@ def next_run(schedule: Schedule, now: datetime) -> Due | None:
     """Return the next due time that runs, None where none does; a pause is left aside."""
     first = first_permitted(schedule, now)
     return None if first is None else first.due
+
+
+def next_text(following: Due | None) -> str:
+    """Say when a schedule runs next."""
+    if following is None:
+        return "and never: remedy schedule show says why"
+    return f"next at {following.wall:%a %Y-%m-%d %H:%M %Z}"
+
+
+def lost_to_jitter(schedule: Schedule, now: datetime) -> str | None:
+    """Say how many of the next times would run, and do not because their jitter leads to where nothing may start."""
+    if not schedule.jitter:
+        return None
+    opening = schedule.opening
+    meant = [due for due in islice(schedule.dues(now), _LOOK) if not due.gap and opening.closed(due.at) is None]
+    lost = sum(opening.closed(due.at + schedule.late_by(due)) is not None for due in meant)
+    if not lost:
+        return None
+    return f"{lost} of the next {len(meant)} times do not run: their jitter leads out of the windows or into a blackout"
 
 
 def notes(schedule: Schedule, due: Due) -> list[str]:

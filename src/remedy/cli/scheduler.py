@@ -91,11 +91,17 @@ def scheduler(vault_files: tuple[str, ...], private_key: str | None, user: str |
 def _opened(project: Project, stop: Event, say: Callable[[str], None]) -> Database | None:
     """Return the history database, waited for as long as its server is away; None where `stop` was set before."""
     import time
+    from contextlib import suppress
 
+    from remedy.errors import InputError
     from remedy.history import HistoryError, open_database
     from remedy.schedule import schedule_files
     from remedy.schedule.away import note_all
     from remedy.schedule.trouble import AGAIN, Trouble
+
+    def note() -> None:
+        with suppress(InputError):  # of a folder that cannot be read the daemon says so when it is at work
+            note_all(project.state, schedule_files(project), why)
 
     why, noted = "", -AGAIN
     trouble = Trouble(say, "the history database answers")
@@ -109,11 +115,11 @@ def _opened(project: Project, stop: Event, say: Callable[[str], None]) -> Databa
             why = error.message
             if time.monotonic() - noted >= AGAIN:
                 noted = time.monotonic()
-                note_all(project.state, schedule_files(project), why)
+                note()
             stop.wait(_RETRY)
             continue
         if why:  # up to now: what came due meanwhile could not be started
-            note_all(project.state, schedule_files(project), why)
+            note()
         trouble.over()
         return database
     return None

@@ -180,15 +180,21 @@ def check(
             unattended=_unattended(schedule, complete=complete),
         )
     except InputError as error:
-        if error.where is None:
-            error.where = at.get("limit") or where
-        elif error.where.file.startswith("command line"):
-            error.where = at.get("vars", start)
+        _place(error, schedule)
         raise
     _refuse_attended(schedule, playbook)
     needs = check_targets(schedule, project, flags, credentials)
     here = [each.name for each in hosts if _is_here(session.inventory.layers(each))]
     return Checked(len(hosts), here, needs)
+
+
+def _place(error: InputError, schedule: Schedule) -> None:
+    """Give an error of a run's words the place in the schedule's file that they come from."""
+    at, start = schedule.document.values_at, Position(str(schedule.path), 1, 1)
+    if error.where is None:
+        error.where = at.get("limit") or at.get("inventory") or at.get("playbook", start)
+    elif error.where.file.startswith("command line"):
+        error.where = at.get("vars", start)
 
 
 def _refuse_attended(schedule: Schedule, playbook: Playbook) -> None:
@@ -230,12 +236,16 @@ def world(
         return now
 
     def play(began: Callable[[str], None]) -> int:
-        return play_named(
-            now.playbook,
-            mode=_mode(now),
-            flags=_flags(now, flags),
-            unattended=_unattended(now, began),
-        )
+        try:
+            return play_named(
+                now.playbook,
+                mode=_mode(now),
+                flags=_flags(now, flags),
+                unattended=_unattended(now, began),
+            )
+        except InputError as error:
+            _place(error, now)
+            raise
 
     # As in a run: what is told to end while it waits says so, and its due time is not left open.
     for number in (signal.SIGTERM, signal.SIGHUP):

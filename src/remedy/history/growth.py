@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -67,8 +68,8 @@ class Point(NamedTuple):
 class Growth(Struct, frozen=True, kw_only=True):
     """One thing of one host that is measured; `unit` is bytes or count, `object` a mount, a database, "".
 
-    `per_day` is its net growth, None where the points are too few or too close together (`reason`); `days_left` until
-    it meets its limit, None where it does not within ten years.
+    `per_day` is its net growth, None where the points are too few or too close together, or where it has not been
+    measured for long (`reason`); `days_left` until it meets its limit, None where it does not within ten years.
     """
 
     host: str
@@ -115,9 +116,12 @@ def growths(
     """
     kinds = [kind for kind in _KINDS if not resources or kind.name in resources]
     chosen = _hosts(database, hosts)
+    series = list(_series(database, since, kinds, chosen))
+    newest: dict[tuple[str, str], datetime] = {}
+    for (kind, host, _), points in series:
+        newest[kind.name, host] = max(points[-1].time, newest.get((kind.name, host), points[-1].time))
     found = [
-        _grown(kind, host, about, points)
-        for (kind, host, about), points in _series(database, since, kinds, chosen)
+        _grown(kind, host, about, points, newest[kind.name, host]) for (kind, host, about), points in series
     ]
     return sorted(found, key=_urgency)
 
@@ -177,8 +181,12 @@ def _points(kind: _Kind, moments: dict[datetime, dict[str, float]]) -> Iterator[
         yield Point(moment, used, limit or None)  # a limit of 0 is none: Redis without maxmemory
 
 
-def _grown(kind: _Kind, host: str, about: str, points: list[Point]) -> Growth:
+def _grown(kind: _Kind, host: str, about: str, points: list[Point], newest: datetime) -> Growth:
+    """Return what became of one thing; `newest`: when its host was last asked for things of its kind."""
     told = Growth(host=host, resource=kind.name, object=about, unit=kind.unit, points=tuple(points))
+    if _is_gone(points, newest):
+        since = f"{points[-1].time:%Y-%m-%d}"
+        return replace(told, reason=f"not measured since {since}, unlike others of its host: it may be gone")
     per_day, reason = _trend(points)
     if per_day is None:
         return replace(told, reason=reason)
@@ -191,6 +199,15 @@ def _grown(kind: _Kind, host: str, about: str, points: list[Point]) -> Growth:
         elif per_day > _STEADY * last.limit and room / per_day <= _FAR:
             left = room / per_day
     return replace(told, per_day=per_day, days_left=left)
+
+
+def _is_gone(points: list[Point], newest: datetime) -> bool:
+    """Say whether a thing has missed so many looks at its host that it must be gone: unmounted, dropped.
+
+    Not all looks are at everything, so what counts is the longest time that it was left out before.
+    """
+    gaps = (late.time - early.time for early, late in pairwise(points))
+    return newest - points[-1].time > max(_LEAST_SPAN, 2 * max(gaps, default=_LEAST_SPAN))
 
 
 def _trend(points: list[Point]) -> tuple[float | None, str | None]:

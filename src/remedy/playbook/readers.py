@@ -60,7 +60,7 @@ def either(words: Iterable[str]) -> str:
 def text(value: Any, name: str, position: Position) -> Text:
     """Read a text; a plain number counts as the text it was written as."""
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
-        raise wrong(value, name, position, "a text")
+        raise wrong(value, name, position, "a text" if value != "" else "a text that is not empty")
     return value if isinstance(value, Text) else Text(str(value), position)
 
 

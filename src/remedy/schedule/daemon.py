@@ -8,7 +8,7 @@ started, or recorded as missed, as soon as it is back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,14 @@ from remedy.schedule.away import note_all
 from remedy.schedule.book import Book
 from remedy.schedule.children import Children
 from remedy.schedule.decide import span
-from remedy.schedule.file import load_schedule, project_key, schedule_files, written_at
+from remedy.schedule.file import (
+    load_schedule,
+    misnamed,
+    misnamed_files,
+    project_key,
+    schedule_files,
+    written_at,
+)
 from remedy.schedule.jobs import JobStore, lease_name
 from remedy.schedule.lease import Lease, runs_lease
 from remedy.schedule.model import ONCE, Schedule
@@ -136,6 +143,7 @@ class Daemon:
         self._noted = 0.0  # when it was last remembered that the database is away, 0 while it is not
         self._why = ""
         self._seen: Signature | None = None
+        self._unread = Trouble(say, "the schedules can be read again")
         self._plans: dict[str, str] = {}
         self._doubt = False  # something may be due that nobody has begun
 
@@ -195,7 +203,7 @@ class Daemon:
                 self._open()
             elif self._doubt:
                 self._doubt = False
-                for path in schedule_files(self._project):
+                for path in self._files():
                     with suppress(RemedyError):  # said when the file was looked at
                         self._catch_up(load_schedule(path, project=self._project))
         elif self._scheduler is not None or self._seen is None:
@@ -207,7 +215,7 @@ class Daemon:
         """Remember that nothing can be started, now and then while it lasts: who finds what was due then says why."""
         now = time.monotonic()
         if last or not self._noted or now - self._noted >= AGAIN:
-            note_all(self._project.state, schedule_files(self._project), why)
+            note_all(self._project.state, self._files(), why)
             self._noted, self._why = 0.0 if last else now, why
 
     def _open(self) -> None:
@@ -264,23 +272,32 @@ class Daemon:
 
     def _look(self) -> None:
         """Bring the jobs in line with the files, where those have changed."""
-        found = _signature(self._project)
+        try:
+            files, odd = schedule_files(self._project), misnamed_files(self._project)
+        except RemedyError as error:
+            self._unread.tell(str(error))  # the jobs stay: each due time will then say what is wrong
+            return
+        self._unread.over()
+        found = _signature([*files, *odd])
         if found == self._seen:
             return
         before, self._seen = self._seen, found
+        changed = {path for path in found if before is None or before.get(path) != found[path]}
+        for path in changed.intersection(odd):
+            self._say(misnamed(path))
         wanted: dict[str, Any] = {}
-        for path in schedule_files(self._project):
+        for path in files:
             try:
                 schedule = load_schedule(path, project=self._project)
             except RemedyError as error:
                 # Its job, if it has one, stays: each due time will then say what is wrong.
-                self._say(f"{path.stem} cannot be used: {error}")
+                if path in changed:
+                    self._say(f"{path.stem} cannot be used: {error}")
                 wanted |= {path.stem: None, path.stem + _OPENING: None}
                 continue
             wanted |= self._wanted(schedule)
             clock.first_look(clock.reading_file(self._project.state, path))
-            new = before is not None and before.get(path) != found.get(path)
-            self._catch_up(schedule, _written(path) if new else None)
+            self._catch_up(schedule, _written(path) if before is not None and path in changed else None)
         for job in self._scheduler.get_jobs():
             if job.id not in wanted:
                 self._scheduler.remove_job(job.id)
@@ -290,6 +307,12 @@ class Daemon:
         for id, trigger in wanted.items():
             if trigger is not None:
                 self._put(id, trigger)
+
+    def _files(self) -> list[Path]:
+        """Return the files of the schedules, none where they cannot be read now: who looks at them says so."""
+        with suppress(RemedyError):
+            return schedule_files(self._project)
+        return []
 
     def _save(self) -> None:
         try:
@@ -337,12 +360,13 @@ def _written(path: Path) -> datetime:
     return now if written is None else min(max(written, noticed), now)
 
 
-def _signature(project: Project) -> Signature:
+def _signature(files: Iterable[Path]) -> Signature:
     found: Signature = {}
-    for path in schedule_files(project):
+    for path in files:
         try:
             state = path.stat()
         except OSError:
+            found[path] = (0, 0, 0)
             continue
         found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
     return found

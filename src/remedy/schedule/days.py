@@ -132,5 +132,7 @@ def month_number(word: str) -> int:
 
 
 def _hint(word: str, known: object, otherwise: str) -> str:
+    if " " in word or word == "weekly":  # what is near would be many more days: 'monday' for 'first monday'
+        return otherwise
     near = nearest(word, known)  # type: ignore[arg-type]  # any iterable of names
     return near if near.startswith("did you mean") else otherwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,9 +22,11 @@ from remedy.schedule.when import read_when
 from remedy.schedule.windows import Opening
 
 FOLDER = "schedules"
+_ENDING = ".yml"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 EXPECTED_NAME = "expected a name such as disk-nightly: up to 63 of a-z, 0-9, '-' and '_'"
 _YEAR = timedelta(days=366)
+_LEAST_GRACE = 30  # seconds
 _EXPECTED = "expected 'playbook' and 'when'"
 
 
@@ -51,19 +54,61 @@ def project_key(project: Project) -> str:
 
 
 def schedule_files(project: Project) -> list[Path]:
-    """Return the files of a project's schedules, sorted by name."""
+    """Return the files of a project's schedules, sorted by name; InputError where their folder cannot be read.
+
+    What is no file, and links that lead nowhere, are among them: who reads one says what is wrong.
+    """
+    return [path for path in _entries(project) if path.suffix == _ENDING]
+
+
+def misnamed_files(project: Project) -> list[Path]:
+    """Return files that look like schedules, and that nothing reads, sorted by name; raises InputError."""
+    return [path for path in _entries(project) if path.suffix.lower() in (".yaml", _ENDING) and path.suffix != _ENDING]
+
+
+def misnamed(path: Path) -> str:
+    """Say why nothing reads a file."""
+    return f"{path.name} is not read: name it {path.stem}{_ENDING}"
+
+
+def _entries(project: Project) -> list[Path]:
     folder = schedules_folder(project)
-    return sorted(path for path in folder.glob("*.yml") if path.is_file()) if folder.is_dir() else []
+    try:
+        # Not what editors hide beside a file.
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not folder.is_symlink():
+            return []
+        raise InputError(
+            f"the schedules cannot be read: {error.strerror}",
+            where=Position(str(folder)),
+            hint="expected a folder that whoever runs them may read",
+        ) from error
 
 
 def schedule_file(project: Project, name: str) -> Path:
     """Return the file of a schedule; InputError names the nearest."""
-    path = schedules_folder(project) / f"{name}.yml"
-    if NAME.fullmatch(name) and path.is_file():
+    path = schedules_folder(project) / f"{name}{_ENDING}"
+    if NAME.fullmatch(name) and os.path.lexists(path):
         return path
-    known = [each.stem for each in schedule_files(project)]
+    files = schedule_files(project)
+    if path in files:
+        raise InputError(f"'{name}' cannot name a schedule", where=Position(str(path)), hint=EXPECTED_NAME)
+    known = [each.stem for each in files if NAME.fullmatch(each.stem)]
     hint = nearest(name, known) if known else "there is none yet: remedy schedule add"
+    hint = next((misnamed(each) for each in misnamed_files(project) if each.stem == name), hint)
     raise InputError(f"no schedule '{name}'", hint=f"{hint}\n  looked in {schedules_folder(project)}")
+
+
+def is_gone(path: Path) -> bool:
+    """Say whether a file is not there, which is not known where its folder cannot be looked into."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def load_schedule(path: Path, *, project: Project, name: str = "", text: str | None = None) -> Schedule:
@@ -157,6 +202,12 @@ def vet(schedule: Schedule, now: datetime) -> None:
                 where=where,
                 hint="no month has such a day; look at it again",
             )
+    if schedule.grace < _LEAST_GRACE:
+        raise InputError(
+            f"with a grace of {schedule.grace:g} s a start would mostly be too late, and be recorded as missed",
+            where=at.get("grace", start),
+            hint=f"expected at least {_LEAST_GRACE} s, such as 10m: timers and processes take seconds to begin",
+        )
     permission = schedule.permission
     if permission is not None and permission.expired(now, schedule.zone):
         inside = schedule.document["permission"].values_at

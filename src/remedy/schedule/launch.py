@@ -13,6 +13,7 @@ from remedy.history import HistoryError
 from remedy.schedule.book import DONE, ENDED_SILENTLY, REFUSED, RUNNING, Book, Entry
 from remedy.schedule.broken import note
 from remedy.schedule.decide import SKIPPED, span
+from remedy.schedule.file import is_gone
 from remedy.schedule.lease import Lease, runs_lease
 from remedy.schedule.model import PLAY, WAIT, Schedule
 from remedy.schedule.times import Due
@@ -112,7 +113,7 @@ class Launch:
             self.schedule = world.again()
         except InputError as error:
             self.over = True
-            if not before.path.exists():
+            if is_gone(before.path):
                 return "its file was removed meanwhile"
             note(world.state, before.path, f"{error.where}: {error.message}")
             raise

@@ -4,8 +4,8 @@ Disks, inodes, memory, swap, connections, databases, binary logs, write-ahead lo
 disk_usage, setup, mysql_info, postgresql_info, postgresql_disk, redis_info and docker_usage told it in all runs of this
 history. The host is not asked. Returns `resources`, the soonest full first: resource, object (a mount, a server, a
 database), unit (bytes or count), used, limit and percent (None without a limit), per_day (None where the measures are
-too few: reason), days_left (None: not within ten years), measured (how often), curve; and `short`, those that are full
-within `below`.
+too few, or others of the host were measured long after it: reason), days_left (None: not within ten years), measured
+(how often), curve; and `short`, those that are full within `below`.
 """
 
 from __future__ import annotations
