@@ -202,7 +202,7 @@ def test_a_schedule_hands_its_variables_on_and_findings_are_its_exit_code(here: 
          "schedules/bad.yml:3:7: 'zone' is the text ''\n  expected a text that is not empty"),
         ("playbook: look\nwhen: daily at 02:00\ngrace: 0\n",
          "schedules/bad.yml:3:8: with a grace of 0 s a start would mostly be too late, and be recorded as missed\n"
-         "  expected at least 30 s, such as 10m"),
+         "  expected at least 10 s, such as 10m"),
         ("playbook: look\nwhen: daily at 02:00\nzone: Mars/Olympus\n",
          "schedules/bad.yml:3:7: no time zone 'Mars/Olympus'"),
         ("playbook: look\nmode: play\nwhen: daily at 02:00\npermission:\n  kinds: [R]\n  at_most: 1\n"

@@ -26,7 +26,7 @@ _ENDING = ".yml"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 EXPECTED_NAME = "expected a name such as disk-nightly: up to 63 of a-z, 0-9, '-' and '_'"
 _YEAR = timedelta(days=366)
-_LEAST_GRACE = 30  # seconds
+_LEAST_GRACE = 10  # seconds
 _EXPECTED = "expected 'playbook' and 'when'"
 
 
