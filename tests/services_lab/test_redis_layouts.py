@@ -98,6 +98,25 @@ def test_a_server_that_is_bound_to_another_address_is_well(bench: Bench, cache: 
         cache.shell("systemctl stop redis-local")
 
 
+def test_a_server_with_tls_alone_is_not_down(bench: Bench, cache: Cache) -> None:
+    cache.shell(_SESSIONS)
+    cache.shell(f"""cd /etc/redis; conf=redis-sessions.conf
+      openssl req -x509 -newkey rsa:2048 -nodes -keyout own.key -out own.pem -subj /CN=localhost -days 9 2> /dev/null
+      printf '%s\\n' 'port 0' 'tls-port 6390' 'tls-auth-clients no' 'dir /var/lib/redis/sessions' > $conf
+      for each in cert-file:pem key-file:key ca-cert-file:pem; do
+        echo "tls-${{each%:*}} /etc/redis/own.${{each#*:}}" >> $conf; done
+      chown redis own.key own.pem; systemctl restart {SESSIONS}
+      for k in $(seq 100); do redis-cli -p 6390 --tls --cacert own.pem ping && exit 0; sleep .1; done; exit 1""")
+    done = bench.runbook("redis-down", redis_unit=SESSIONS)
+    assert (done.code, list(findings(done)), done.report["changes"]) == (2, ["redis-login"], [])
+    assert findings(done)["redis-login"]["title"] == f"{SESSIONS}.service runs, but remedy may not ask it (TLS)"
+    bench.folder.joinpath("own.pem").write_text(cache.shell("cat /etc/redis/own.pem") + "\n")
+    tls = {"redis_tls": True, "redis_ca_certs": str(bench.folder / "own.pem")}
+    for named in ({"redis_unit": SESSIONS}, {"redis_login_port": 6390}):
+        done = bench.runbook("redis-down", **named, **tls)
+        assert (done.code, done.report["findings"]) == (0, []), reason(done)
+
+
 @pytest.mark.parametrize("start", ["exec ", ""], ids=["that becomes it", "that waits for it"])
 def test_a_script_may_start_it_on_any_port(bench: Bench, cache: Cache, start: str) -> None:
     """Nothing in the unit says that it is a Redis, where its file is, and which port it has."""
