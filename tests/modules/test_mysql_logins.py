@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,18 @@ FILE = '[client]\nuser = remedy\npassword = "of my own"\nhost = db.elsewhere\npo
 
 
 class Site:
-    """The host of a step; `theirs`: its ~/.my.cnf."""
+    """The host of a step; `theirs`: its ~/.my.cnf; `places`: where the server on the port asked for listens."""
 
     name, user = "db1", "admin"
 
-    def __init__(self, theirs: str = "") -> None:
+    def __init__(self, theirs: str = "", places: Sequence[Any] = ()) -> None:
         self.theirs = theirs
+        self.places = places
         self.hidden: list[object] = []
 
     def ask(self, module: str, **params: Any) -> dict[str, Any]:
-        return {"options": {"/home/admin/.my.cnf": self.theirs}}
+        files = {"/home/admin/.my.cnf": self.theirs} if params["option_files"] else {}
+        return {"options": files, "places": self.places}
 
     def hide(self, secret: object) -> None:
         self.hidden.append(secret)
@@ -69,6 +72,17 @@ def test_the_tasks_own_parameters_come_first(mine: Path) -> None:
     theirs = "[client]\nhost=127.0.0.1\nport=3307\n"
     found = login(Site(theirs), local_config_file=str(mine), login_password="said", login_port=3308)
     assert (found.user, found.password, found.addresses) == ("remedy", "said", (("127.0.0.1", 3308),))
+
+
+def test_a_port_alone_names_the_server_that_listens_there_and_never_the_usual_socket(mine: Path) -> None:
+    theirs = "[client]\nsocket=/run/mysqld/mysqld.sock\n"
+    site = Site(theirs, places=["/run/mysqld/second.sock", ["127.0.0.1", 3307]])
+    assert login(site, login_port=3307).addresses == ("/run/mysqld/second.sock", ("127.0.0.1", 3307))
+    assert login(site, login_port=3307, config_file=None).addresses[0] == "/run/mysqld/second.sock"
+    assert login(Site(theirs), login_port=3307).addresses == (("127.0.0.1", 3307),)
+    assert login(site, login_port=3307, login_host="db2").addresses == (("db2", 3307),)
+    assert login(site, login_port=3307, login_unix_socket="/srv/own.sock").addresses == ("/srv/own.sock",)
+    assert login(site).addresses == ("/run/mysqld/mysqld.sock",)
 
 
 def test_one_that_others_may_read_is_refused(mine: Path) -> None:

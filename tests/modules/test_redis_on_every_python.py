@@ -177,3 +177,39 @@ def test_a_port_is_where_it_listens(
     listens: list[str], values: dict[str, str], command: str, port: int
 ) -> None:
     assert _redis_host.port(listens, values, command) == port
+
+
+@pytest.mark.parametrize(
+    ("listens", "port", "address"),
+    [
+        ([], 6379, None),
+        (["0.0.0.0:6379", "[::]:6379"], 6379, None),
+        (["10.0.0.5:6379", "127.0.0.1:6379"], 6379, None),
+        (["10.0.0.5:6379", "10.0.0.5:16379"], 6379, "10.0.0.5"),
+        (["127.0.0.1:6390", "10.0.0.5:6379"], 6379, "10.0.0.5"),
+        (["[::]:6379"], 6379, "::1"),
+        (["/run/redis.sock"], 0, None),
+        (["/run/redis.sock"], None, None),
+    ],
+)
+def test_an_address_is_told_where_it_is_not_that_of_the_host_itself(
+    listens: list[str], port: int | None, address: str | None
+) -> None:
+    assert _redis_host.address(listens, port) == address
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "known"),
+    [
+        ("/usr/bin/redis-server /etc/redis/6380 --supervised systemd", "/etc/redis/6380", True),
+        ("/usr/bin/redis-server --port 6380", None, True),
+        ("/usr/bin/numactl -i all /usr/bin/valkey-server /etc/v.cfg", "/etc/v.cfg", True),
+        ("/bin/sh -c exec redis-server /etc/a.conf", "/etc/a.conf", True),
+        ("/usr/local/bin/redis-server-start", None, False),
+        ("/usr/local/bin/start-cache", None, False),
+    ],
+)
+def test_a_command_line_is_a_server_s_own_or_a_script_s(command: str, file: str | None, known: bool) -> None:
+    shown = f"ExecStart={{ path={command.split()[0]} ; argv[]={command} ; ignore_errors=no ; pid=7 }}"
+    found = redis_servers._FILE.search(shown)
+    assert (found and found.group(1), bool(redis_servers._SERVER.search(shown))) == (file, known)

@@ -51,7 +51,7 @@ def enter(site: Site, login: Login) -> Session:
     def log_in() -> Session:
         nonlocal asked
         try:
-            return Session(site, login)
+            return usual(site, login)
         except Failed as failed:
             # A server that has no session left at all says so to whoever comes. One that asks first who that is had
             # the kept one free, and gives it to no account without the privilege.
@@ -61,10 +61,7 @@ def enter(site: Site, login: Login) -> Session:
     try:
         return supported(admitted(log_in, is_full))
     except Failed as failed:
-        if "mysql_error" not in failed.result and "no service answers" in failed.message:
-            elsewhere = _listening(site) if login.addresses == SOCKETS else ()
-            if elsewhere:
-                return enter(site, replace(login, addresses=elsewhere))
+        if _nobody(failed):
             failed.result["mysql_error"] = NO_SERVICE
         if not is_full(failed):
             raise
@@ -93,18 +90,34 @@ def enter(site: Site, login: Login) -> Session:
     )
 
 
+def usual(site: Site, login: Login) -> Session:
+    """Log in by the usual way: at the usual places, or where the host's only server listens if it does elsewhere."""
+    try:
+        return Session(site, login)
+    except Failed as failed:
+        elsewhere = _listening(site) if _nobody(failed) and login.addresses == SOCKETS else ()
+        if not elsewhere:
+            raise
+    return Session(site, replace(login, addresses=elsewhere))
+
+
+def _nobody(failed: Failed) -> bool:
+    """Say whether a login failed because nobody takes connections there."""
+    return "mysql_error" not in failed.result and "no service answers" in failed.message
+
+
 def is_full(failed: Failed) -> bool:
     """Say whether a login failed because every connection is taken."""
     return bool(failed.result.get("mysql_error") == FULL)
 
 
-def doors(site: Site, usual: str) -> list[Address]:
-    """Return where else the server listens that was asked at `usual`: TCP alone, for an account with a password.
+def doors(site: Site, reached: str) -> list[Address]:
+    """Return where else the server listens that was asked at `reached`: TCP alone, for an account with a password.
 
     Of another host's server none is known: the host's own may have the same port.
     """
     with suppress(Failed):  # nobody may look there: then there is no other door
-        pid = site.ask(HOST, datadir=None, options=[], reached=usual)["pid"] if usual else None
+        pid = site.ask(HOST, datadir=None, options=[], reached=reached)["pid"] if reached else None
         for server in site.ask("mysql_servers")["servers"] if pid is not None else ():
             places = [each if isinstance(each, str) else (each[0], each[1]) for each in server["listens"]]
             if server["container"] or server["pid"] != pid:
@@ -113,7 +126,7 @@ def doors(site: Site, usual: str) -> list[Address]:
             return [
                 place
                 for place in other
-                if shown(place).rpartition(":")[2] != usual.rpartition(":")[2] and place[1] not in _NOT_SQL
+                if shown(place).rpartition(":")[2] != reached.rpartition(":")[2] and place[1] not in _NOT_SQL
             ]
     return []
 

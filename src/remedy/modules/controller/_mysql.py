@@ -38,7 +38,8 @@ LOGIN_PARAMS = (
           "socket who connects (unix_socket, auth_socket)."),
     Param("login_unix_socket", "path", help="The server's socket on the host; else the usual places are tried."),
     Param("login_host", help="The server's address as seen from the host; else its socket."),
-    Param("login_port", "int", default=_PORT, help="The server's port, with login_host."),
+    Param("login_port", "int", default=_PORT, help="The server's port. Without login_host another one than 3306 names "
+          "that of the host's own servers which listens there, and its socket."),
     Param("server_public_key", "path", help="The server's RSA key, a file of this machine, for which "
           "caching_sha2_password and sha256_password encrypt the password. It may be needed where the server is not on "
           "the host itself."),
@@ -234,10 +235,14 @@ class Session:
 def login_of(site: Site, params: dict[str, Any]) -> Login:
     """Return how to log in: the task's parameters, then option files (here, on the host), then its user and sockets."""
     known: dict[str, str] = {}
-    if params.get("config_file"):
-        told = site.ask(FILES, option_files=[params["config_file"]], index=None, datadir=None)
-        for text in told["options"].values():
-            known.update(client_options(text))
+    asked = int(params.get("login_port") or _PORT)
+    meant = None if asked == _PORT or params.get("login_host") or params.get("login_unix_socket") else asked
+    told: dict[str, Any] = {"options": {}}
+    if params.get("config_file") or meant:
+        files = [params["config_file"]] if params.get("config_file") else []
+        told = site.ask(FILES, option_files=files, index=None, datadir=None, port=meant)
+    for text in told["options"].values():
+        known.update(client_options(text))
     if params.get("local_config_file"):
         # An account of one file with the password of another would be a login that nobody wrote down.
         known.pop("user", None)
@@ -246,14 +251,17 @@ def login_of(site: Site, params: dict[str, Any]) -> Login:
     password = params.get("login_password") or known.get("password") or ""
     site.hide(password)
     host = params.get("login_host") or known.get("host")
-    asked = int(params.get("login_port") or _PORT)
     port = int(known.get("port") or asked) if asked == _PORT else asked
-    path = params.get("login_unix_socket") or (None if params.get("login_host") else known.get("socket"))
+    path = params.get("login_unix_socket") or (None if params.get("login_host") or meant else known.get("socket"))
     addresses = SOCKETS
     if path:
         addresses = (str(path),)
     elif host and host != "localhost":
         addresses = ((str(host), port),)
+    elif meant:
+        # Never the usual sockets: they are those of the server on the usual port.
+        listens = [each if isinstance(each, str) else (str(each[0]), int(each[1])) for each in told.get("places") or ()]
+        addresses = tuple(listens) or (("127.0.0.1", meant),)
     user = params.get("login_user") or known.get("user") or site.user or "root"
     key, tls = _key(params.get("server_public_key")), tls_of(params, str(host or ""))
     return Login(str(user), str(password), addresses, key, tls)

@@ -38,7 +38,8 @@ LOGIN_PARAMS = (
           "server asks its socket who connects (peer)."),
     Param("login_host", help="The server's address as seen from the host; else its socket, with a password 127.0.0.1."),
     Param("login_port", "int", default=5432, aliases=("port",), help="The server's port; it names the socket, too."),
-    Param("login_unix_socket", "path", help="The server's socket on the host, or its folder."),
+    Param("login_unix_socket", "path", help="The server's socket on the host, or its folder; else the usual places, "
+          "then where the host's own server on that port has it."),
     Param("login_db", default="postgres", aliases=("db", "database"), help="The database."),
     Param("ssl_mode", default="prefer", choices=("disable", "allow", "prefer", *_TLS), help="require, verify-ca and "
           "verify-full log in by TLS; the others by the tunnel, whose way is SSH's, without."),
@@ -249,9 +250,32 @@ class Session:
 
 def session(site: Site, login: Login) -> Session:
     """Return the run's session on a server: opened by the first step that needs it, and kept to the run's end."""
-    found = site.held(login, lambda: admitted(lambda: Session(site, login), _full))
+    found = site.held(login, lambda: admitted(lambda: reaching(site, login), _full))
     found.site = site
     return found
+
+
+def reaching(site: Site, login: Login) -> Session:
+    """Log in at the usual places; where nobody answers, at the socket of the host's own server on that port."""
+    try:
+        return Session(site, login)
+    except Failed as failed:
+        usual = len(login.addresses) > 1  # no place was named
+        own = _sockets(site, login) if usual and "no service answers" in failed.message else ()
+        if not own:
+            raise
+    return Session(site, replace(login, addresses=own))
+
+
+def _sockets(site: Site, login: Login) -> tuple[Address, ...]:
+    """Return the sockets of the host's own servers on the port of a login."""
+    ports = [each[1] for each in login.addresses if not isinstance(each, str)]
+    with suppress(Failed):
+        servers = site.ask("postgresql_servers", log_lines=0)["servers"]
+        here = [each for each in servers if not each["container"] and each["port"] in ports]
+        folders = [str(each["sockets"]) for each in here if str(each["sockets"]).startswith("/")]
+        return tuple(f"{folder.rstrip('/')}/.s.PGSQL.{ports[0]}" for folder in folders)
+    return ()
 
 
 def _full(failed: Failed) -> bool:

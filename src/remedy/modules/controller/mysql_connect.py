@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from remedy.agent.kinds import Failed, Param, Probe
-from remedy.modules.controller._doors import FULL, is_full, opened
-from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, Session, login_of
+from remedy.modules.controller._doors import FULL, is_full, opened, usual
+from remedy.modules.controller._mysql import LOGIN_PARAMS, LOGIN_VARIABLES, login_of
 
 PARAMS = (
     Param("app_user", help="The application's account. Else the variable mysql_app_user."),
@@ -52,15 +52,15 @@ class Connect(Probe):
 
     def _as_application(self, user: str) -> str:
         self.host.hide(self.params["app_password"] or "")
-        usual = login_of(self.host, {**self.params, "login_user": user, "config_file": None,
+        known = login_of(self.host, {**self.params, "login_user": user, "config_file": None,
                                      "local_config_file": None,
                                      "login_password": self.params["app_password"]})  # fmt: skip
-        login = replace(usual, user=user, password=str(self.params["app_password"] or ""))
+        login = replace(known, user=user, password=str(self.params["app_password"] or ""))
         if self.params["app_host"]:
             name = str(self.params["app_host"])
             tls = replace(login.tls, name=name) if login.tls else None
             login = replace(login, addresses=((name, int(self.params["app_port"])),), tls=tls)
-        session = Session(self.host, login)
+        session = usual(self.host, login)
         try:
             session.rows("SELECT 1")
             return f"the application's account {user} logged in, and was answered"
@@ -71,7 +71,7 @@ class Connect(Probe):
         opened(self.host, self.params, looks=True)
         login = login_of(self.host, self.params)
         try:
-            session = Session(self.host, login)
+            session = usual(self.host, login)
         except Failed as failed:
             if is_full(failed):
                 raise Failed(f"no connection is free: {failed.message}", mysql_error=FULL) from None

@@ -88,6 +88,8 @@ class Variable(Resource):
     def key(self) -> str:
         """Return the variable's name, and whose it is."""
         where = self.params.get("login_unix_socket") or self.params.get("login_host") or ""
+        if not where and self.params["login_port"] != 3306:
+            where = f"port {self.params['login_port']}"
         return f"mysql:{self.variable}" + (f" at {where}" if where else "")
 
     def read(self) -> dict[str, Any]:

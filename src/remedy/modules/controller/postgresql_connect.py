@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from remedy.agent.kinds import Failed, Param, Probe
-from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, Session, login_of
+from remedy.modules.controller._postgres import LOGIN_PARAMS, LOGIN_VARIABLES, login_of, reaching
 from remedy.modules.controller.postgresql_info import connections
 
 PARAMS = (
@@ -57,7 +57,7 @@ class Connect(Probe):
         }
         if self.params["app_host"]:
             given["login_unix_socket"] = None
-        session = Session(self.host, login_of(self.host, {**self.params, **given}))
+        session = reaching(self.host, login_of(self.host, {**self.params, **given}))
         try:
             session.rows("SELECT 1 AS one")
         finally:
@@ -66,7 +66,7 @@ class Connect(Probe):
 
     def _as_anybody(self) -> dict[str, Any]:
         login = login_of(self.host, self.params)
-        session = Session(self.host, login)
+        session = reaching(self.host, login)
         try:
             found = connections(session)
         finally:

@@ -15,6 +15,7 @@ PARAMS = (
     Param("option_files", "list", elements="str", help="Option files to read; a missing one is left out."),
     Param("index", "path", help="The index of the binary logs; None: they are not asked for."),
     Param("datadir", "path", help="What relative names in the index start from."),
+    Param("port", "int", help="Tell in `places` where that server of this host takes connections which listens there."),
     Param("reached", help="Where its server was reached: else than by a process of this host its files are elsewhere."),
 )
 
@@ -30,6 +31,8 @@ class MysqlFiles(Probe):
             path = os.path.expanduser(written)
             if os.path.isfile(path):
                 found["options"][path] = _text(path)
+        if self.params.get("port"):
+            found["places"] = _mysql_options.places(self.params["port"])
         if self.params["index"]:
             found.update(self._binlogs())
         return found

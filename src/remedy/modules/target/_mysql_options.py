@@ -2,7 +2,8 @@
 
 As the server does: the files of its command line or the usual ones, `!include` and `!includedir` where they stand,
 the files of a folder by their names; of several places that set an option the last one counts, and the command line
-after all of them. https://mariadb.com/kb/en/configuring-mariadb-with-option-files/
+after all of them. One of several instances (mariadb@NAME) has groups of its own beside the usual ones, by the suffix
+that it was started with. https://mariadb.com/kb/en/configuring-mariadb-with-option-files/
 """
 
 import os
@@ -34,18 +35,42 @@ def process(datadir, reached=None):
     `reached` is where a client got to it: a server in a container, or on another host, may name the same folder.
     """
     found = []
-    for name in os.listdir("/proc"):
+    for pid in servers():
         try:
-            if name.isdigit() and _read("/proc/%s/comm" % name).strip() in _PROGRAMS:
-                if not os.path.samefile("/proc/%s/root" % name, "/"):
-                    continue
-                if datadir is None or os.path.samefile("/proc/%s/cwd" % name, native(datadir)):
-                    found.append(int(name))
+            if datadir is None or os.path.samefile("/proc/%d/cwd" % pid, native(datadir)):
+                found.append(pid)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended, or only root may look
     if reached:
         found = [pid for pid in found if _listening.serves(pid, reached)]
     return found[0] if len(found) == 1 else None
+
+
+def places(port):
+    """Return where the server on a port of this host takes connections, its sockets first; [] where none is seen."""
+    for pid in servers():
+        try:
+            found = _listening.places(pid)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended, or only root may look
+        there = [each for each in found if not isinstance(each, str) and each[1] == port]
+        if there:
+            inside = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+            # MySQL's X protocol has a socket of its own, which speaks no SQL.
+            sockets = [each for each in found if isinstance(each, str) and "mysqlx" not in each]
+            return sockets + [[inside.get(address, address), port] for address, _ in there]
+    return []
+
+
+def servers():
+    """Give the ids of the servers outside containers."""
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and _read("/proc/%s/comm" % name).strip() in _PROGRAMS:
+                if os.path.samefile("/proc/%s/root" % name, "/"):
+                    yield int(name)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended, or only root may look
 
 
 def elsewhere(datadir, reached):
@@ -78,6 +103,7 @@ class Options(object):
         self._pid = pid
         words = _read("/proc/%d/cmdline" % pid).split("\0")[:-1] if pid else []
         self.words = words[1:]
+        self.suffix = self._suffix()  # of its own groups: .second, of [mysqld.second]
         self.folders = []  # of !includedir, in their order
 
     def entries(self, drop_in=None):
@@ -105,13 +131,13 @@ class Options(object):
         if not os.path.exists(program):
             return False, None  # it sees other files than this host has
         first = [word for word in self.words if word.startswith(("--defaults", "--no-defaults"))]
-        home = [
-            word[5:] for word in _read("/proc/%d/environ" % self._pid).split("\0") if word.startswith("HOME=")
-        ]
         done = self._host.run(
             [program] + first + ["--print-defaults"],
             ok=None,
-            environment={"HOME": home[0] if home else "/nonexistent"},
+            environment={
+                "HOME": self._environment("HOME") or "/nonexistent",
+                "MYSQL_GROUP_SUFFIX": self.suffix,
+            },
             c_locale=True,
             timeout=20,
         )
@@ -123,16 +149,29 @@ class Options(object):
         values = [value for known, value in values if known == plain(name)]
         return True, values[-1] if values else None
 
+    def _suffix(self):
+        for word in self.words:
+            if word.startswith("--defaults-group-suffix="):
+                return word.partition("=")[2]
+        return self._environment("MYSQL_GROUP_SUFFIX")
+
+    def _environment(self, name):
+        """Return a variable of the server's environment, "" where it has none."""
+        lines = _read("/proc/%d/environ" % self._pid).split("\0") if self._pid else []
+        return next((line[len(name) + 1 :] for line in lines if line.startswith(name + "=")), "")
+
+    def _counts(self, group):
+        """Say whether the server reads a group: a usual one, or the same with its suffix."""
+        suffix = self.suffix.lower()
+        own = group[: -len(suffix)] if suffix and group.endswith(suffix) else group
+        return _GROUPS.fullmatch(group) or _GROUPS.fullmatch(own)
+
     def _files(self):
         if any(word == "--no-defaults" for word in self.words):
             raise Failed("the server was started with --no-defaults and reads no option file")
         told = dict(
             word.split("=", 1) for word in self.words if word.startswith("--defaults") and "=" in word
         )
-        if "--defaults-group-suffix" in told:
-            raise Failed(
-                "the server was started with --defaults-group-suffix: which of its groups counts is not known here"
-            )
         if "--defaults-file" in told:
             return [told["--defaults-file"]]
         found, seen = [], set()
@@ -161,7 +200,7 @@ class Options(object):
                 found += self._file(line[len("!include") :].strip(), drop_in, deep + 1)
             elif line.startswith("["):
                 group = line.strip("[] \t").lower()
-            elif line and line[0] not in "#;" and _GROUPS.fullmatch(group):
+            elif line and line[0] not in "#;" and self._counts(group):
                 name, equals, value = line.partition("=")
                 found.append(
                     Entry(

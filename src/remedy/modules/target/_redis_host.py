@@ -74,6 +74,14 @@ def port(listens, values, command=""):
     return others[0] if meant not in heard and meant and len(others) == 1 else meant
 
 
+def address(listens, port):
+    """Return at which address a server is reached on its port, None: at 127.0.0.1, or it does not run."""
+    heard = [each.rpartition(":")[0].strip("[]") for each in listens if each.endswith(":%s" % port)]
+    if not heard or "0.0.0.0" in heard or "127.0.0.1" in heard:
+        return None
+    return "::1" if "::" in heard or "::1" in heard else heard[0]
+
+
 def connections(port, pid=None):
     """Return [address, quiet seconds] of who is connected, the longest first; where no one can ask the server.
 

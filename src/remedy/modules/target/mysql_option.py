@@ -1,10 +1,12 @@
 """Set an option of a MySQL or MariaDB server for its next start, in a drop-in of its own beside its option files.
 
 The drop-in lies in the last folder that the server's option files include, and is called zz-remedy.cnf, so that it
-is read after the others there. What would be read after it, and the server's command line, are looked at first:
+is read after the others there; one of several instances (mariadb@NAME) has a drop-in for its own groups,
+zz-remedy_NAME.cnf. What would be read after it, and the server's command line, are looked at first:
 where they set the option otherwise, the task is refused and names the place. After the write the server's own
 program is asked what it reads (--print-defaults); where that is another value, the drop-in is put back and the task
-fails. The server that runs is left as it is: see mysql_variables. Returns `path`, `value` (what the server would
+fails. Other servers of the host that would read the value from there, too, are named in a warning. The server that
+runs is left as it is: see mysql_variables. Returns `path`, `value` (what the server would
 read) and `proved` (the server's program said so).
 """
 
@@ -27,8 +29,8 @@ EXAMPLES = """
 - mysql_option: {option: max_connections, state: absent}
 """
 
-_NAME = "zz-remedy.cnf"
-_HEAD = "# Written by remedy; `remedy rollback` and mysql_option change it.\n[mysqld]\n"
+_NAME = "zz-remedy%s.cnf"
+_HEAD = "# Written by remedy; `remedy rollback` and mysql_option change it.\n[mysqld%s]\n"
 
 
 def check_params(params):
@@ -48,6 +50,7 @@ def kind(params):
 class Option(Resource):
     _known = None
     _path = None
+    _suffix = ""  # of the groups of one of several instances
 
     @property
     def option(self):
@@ -87,6 +90,7 @@ class Option(Resource):
                 "the server would still read %s=%s, and not %s from %s: the drop-in was put back as it was"
                 % (self.option, value, want["value"], self.path)
             )
+        self._tell_others()
 
     def diff(self, have, want):
         before, after = (
@@ -106,6 +110,12 @@ class Option(Resource):
 
     def _options(self):
         pid = _mysql_options.process(self.params["datadir"])
+        if pid is None and self.params["datadir"] and list(_mysql_options.servers()):
+            # The usual files would be those of another server.
+            raise Failed(
+                "the server with its data in %s does not run, and another one does: which option files are its own "
+                "is not seen; start it first" % self.params["datadir"]
+            )
         return _mysql_options.Options(self.host, pid)
 
     def _place(self):
@@ -119,7 +129,27 @@ class Option(Resource):
                 "'!includedir /etc/mysql/conf.d/' (a folder that is there) to the end of %s"
                 % (next(iter(options._files()), "/etc/my.cnf"))
             )
-        return os.path.join(options.folders[-1], _NAME)
+        self._suffix = options.suffix
+        if not re.match(r"[\w.-]*$", self._suffix):
+            raise Failed("the suffix of its groups, '%s', is none for the name of a file" % self._suffix)
+        # "_" is sorted after ".": the file of the usual groups is read before those of the instances.
+        own = "_" + self._suffix.lstrip(".") if self._suffix else ""
+        return os.path.join(options.folders[-1], _NAME % own)
+
+    def _tell_others(self):
+        """Warn of other servers of the host that read the value from the same drop-in."""
+        meant = _mysql_options.process(self.params["datadir"])
+        for pid in _mysql_options.servers():
+            try:
+                entries = _mysql_options.Options(self.host, pid).entries()
+                last = _mysql_options.last(entries, self.option)
+                if pid != meant and last is not None and last.place.rpartition(":")[0] == self.path:
+                    self.host.warn(
+                        "the server in %s reads %s from %s, too, at its next start: give it a value of its own "
+                        "where that is not meant" % (os.readlink("/proc/%d/cwd" % pid), self.option, self.path)
+                    )
+            except (Failed, OSError):
+                continue  # it reads no such files, or has ended
 
     def _winner(self):
         """Raise Failed where something read after the drop-in sets the option otherwise."""
@@ -139,7 +169,7 @@ class Option(Resource):
                 content = file.read()
         except FileNotFoundError:
             return {}
-        if not content.startswith(_HEAD.partition("\n")[0]):
+        if not content.startswith(_HEAD % self._suffix):
             raise Failed("%s is there and not remedy's: rename it" % self.path)
         found = {}
         for line in content.splitlines():
@@ -155,7 +185,7 @@ class Option(Resource):
             return
         lines = ['%s = "%s"\n' % item if re.search(r"[#;\s]", item[1]) else "%s = %s\n" % item
                  for item in sorted(values.items())]  # fmt: skip
-        content = (_HEAD + "".join(lines)).encode("utf-8")
+        content = (_HEAD % self._suffix + "".join(lines)).encode("utf-8")
         self.host.files.write(self.path, [content], mode="0644", owner=0, group=0)
 
 

@@ -1,20 +1,21 @@
 """Tell which Redis and Valkey servers a host has, whether they run, and why one does not.
 
-Looks at units, processes, containers, files and logs alone: no server is asked, so it works where one is down,
-hung or full. Sentinels are left out, and units that are disabled and stopped. Returns `servers` and `server`: the
-one that `unit`, `container` or `port` names, else the one on the port, else the only one, else None. Of each:
-`name`, `unit`, `container`, `image`, `state` (running, stopped, failed, starting, hung: all its processes are
-stopped by a signal, its container is paused), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`,
-`user`, `listens`, `port` (where it listens, else that of its command line or file; a container's published one;
-None: it is not known where it is reached, as of a container that is stopped or has no network), `address` (a
-container's own, where it has published no port; it may be another one after a start), `config_file`, `config` (the
-main settings of the file; of a password only `password`: whether who gives no name needs one), `connected` (TCP
-connections to its port), `by_address` (from where they are, the most first, at most 20), `persists` (it has save
-points or an append-only file), `appends` (its process has an append-only file open; None: it is not to be seen),
-`saved` (seconds since its dump or append-only file was written, None: there is none), `disk` (of its dumps),
-`open_files`, `rss`, `log` (its last lines), `problem` (kind: config, port, dump, append-only, disk, memory,
-permission; text) and `port_owner` (who else has its port). With `reached` also `serves`: whether the one that is
-meant takes connections there (None: nobody can tell).
+Looks at units, processes, containers, files and logs alone: no server is asked, so it works where one is down, hung
+or full. Sentinels are left out, and units that are disabled and stopped. Returns `servers` and `server`: the one that
+`unit`, `container`, `socket` or `port` names, else the one on the port, else the only one, else None. Of each:
+`name`, `unit`, `container`, `image`, `state` (running, stopped, failed, starting, hung: all its processes are stopped
+by a signal, its container is paused), `unit_state` (active, sub, result, exit, restarts, enabled), `pid`, `user`,
+`listens`, `port` (where it listens, else that of its command line or file, and that for TLS where it has no other; 0:
+it takes no TCP; a container's published one; None: it is not known where it is reached, as of a container that is
+stopped or has no network, or of a unit whose script starts it), `address` (None: 127.0.0.1; else the address that it
+is bound to; a container's own, where it has published no port, which may be another one after a start), `socket` (its
+Unix socket), `config_file`, `config` (the main settings of the file; of a password only `password`: whether who gives
+no name needs one), `connected` (TCP connections to its port), `by_address` (from where they are, the most first, at
+most 20), `persists` (it has save points or an append-only file), `appends` (its process has an append-only file open;
+None: it is not to be seen), `saved` (seconds since its dump or append-only file was written, None: there is none),
+`disk` (of its dumps), `open_files`, `rss`, `log` (its last lines), `problem` (kind: config, port, dump, append-only,
+disk, memory, permission; text) and `port_owner` (who else has its port). With `reached` also `serves`: whether the
+one that is meant takes connections there (None: nobody can tell).
 """
 
 import collections
@@ -23,36 +24,38 @@ import re
 import time
 
 from remedy.agent.kinds import Failed, Param, Probe
-from remedy.modules.target import _containers, _holders, _listening, _ports, _redis_host
+from remedy.modules.target import _containers, _holders, _listening, _ports, _redis_host, _redis_problem
 from remedy.modules.target._systemd import Units, booted
 
 _NAME = re.compile(r"(redis|valkey|keydb)", re.IGNORECASE)
 # A command may also name where a client's server is: redis://cache:6379.
 _PROGRAM = re.compile(r"(^|[\s/])(redis|valkey|keydb)(-stack)?-server\b", re.IGNORECASE)
+_SERVER = re.compile(r"argv\[\]=(?:[^;\n]*[\s/])?(?:redis|valkey|keydb)(?:-stack)?-server(?=\s)")
+_FILE = re.compile(_SERVER.pattern + r"\s+(/[^\s;\"']+)")
 _OTHERS = re.compile(r"sentinel|exporter|remedy-drill|commander|insight", re.IGNORECASE)
 _EXITS = {"1": "a wrong configuration or port", "137": "killed (out of memory?)", "139": "segmentation fault"}
 _SHOWN = (
     "port bind protected-mode unixsocket maxclients timeout maxmemory maxmemory-policy save appendonly dir dbfilename"
     " appendfilename appenddirname logfile stop-writes-on-bgsave-error replicaof slaveof"
 ).split()
-_PROBLEMS = (
-    ("disk", r"No space left on device"),
-    ("append-only", r"(Bad file format|Unexpected end of file) reading the append only file|AOF.*truncated"),
-    ("dump", r"Short read or OOM loading DB|Wrong signature trying to load|RDB.*(corrupt|CRC error)"),
-    ("memory", r"Out Of Memory allocating|Can't allocate|Cannot allocate memory"),
-    ("permission", r"Can('t|not) (open|chdir|create|read).*Permission denied"),
-)
-_CONFIG = re.compile(r"at line (\d+)\n\s*>>> '(.*)'\n\s*(.*)")
 
 PARAMS = (
     Param("unit", help="The unit of the server that is meant; .service is meant without a suffix."),
     Param("container", help="The container that is meant, by its name."),
     Param("port", "int", help="The port that is meant; else 6379."),
+    Param("socket", "path", help="The Unix socket of the server that is meant, which comes before the port."),
+    Param("host", help="The address that is meant, where several servers have the port."),
     Param("reached", help="Where one was reached, HOST:PORT or a socket's path: is that the one that is meant?"),
     Param("log_lines", "int", default=15, help="How many of the last lines of its log to return."),
 )
 
-VARIABLES = {"unit": "redis_unit", "container": "redis_container", "port": "redis_login_port"}
+VARIABLES = {
+    "unit": "redis_unit",
+    "container": "redis_container",
+    "port": "redis_login_port",
+    "socket": "redis_login_unix_socket",
+    "host": "redis_login_host",
+}
 
 EXAMPLES = """
 - redis_servers:
@@ -102,19 +105,28 @@ class Servers(Probe):
     def _chosen(self, found):
         unit, container = self.params["unit"], self.params["container"]
         if unit:
-            name = unit if "." in unit else unit + ".service"
-            found = [each for each in found if each["unit"] == name or name in each["names"]]
+            found = [each for each in found if self._named() in [each["unit"]] + each["names"]]
         elif container:
             found = [each for each in found if each["container"] == container]
+        socket, host = self.params.get("socket"), self.params.get("host")
         port = self.params["port"] or _redis_host.PORT
-        on_port = [each for each in found if each["port"] == port and not each["address"]]
-        # One that runs before one that is only installed.
-        on_port.sort(key=lambda each: each["state"] in ("stopped", "failed"))
-        if on_port:
-            return on_port[0]
-        return (
-            found[0] if len(found) == 1 and not (self.params["port"] and not unit and not container) else None
+        if socket:
+            there = [each for each in found if each["socket"] and _same(each["socket"], socket)]
+        else:
+            there = [each for each in found if each["port"] == port and not (each["container"] and each["address"])]
+        # One that runs before one that is only installed; that at the address, else that of the host itself.
+        reached = "%s:%d" % (host, port) if host else None
+        there.sort(
+            key=lambda each: (
+                each["state"] in ("stopped", "failed"),
+                not (reached and self._serves(each, reached)),
+                bool(each["address"]),
+            )
         )
+        if there:
+            return there[0]
+        named = self.params["port"] and not socket and not unit and not container
+        return found[0] if len(found) == 1 and not named else None
 
     def _of_units(self):
         if not booted():
@@ -124,31 +136,30 @@ class Servers(Probe):
         for words in (["list-unit-files"], ["list-units", "--all", "--plain"]):
             _, out, _ = units.call(*(words + ["--type=service", "--no-legend", "--full"]))
             names.update(line.split()[0] for line in out.splitlines() if line.split())
-        for pid in _redis_host.processes():
-            if not _redis_host.root_of(pid):
-                names.add(_holders.unit(pid) or "")
-        wanted = [name for name in sorted(names) if _NAME.search(name) and not _OTHERS.search(name)]
+        held = {pid: _holders.unit(pid) for pid in _redis_host.processes() if not _redis_host.root_of(pid)}
+        called = {name for name in names | set(filter(None, held.values())) if _NAME.search(name)}
+        called = {name for name in called if not _OTHERS.search(name)} | {self._named()} - {None}
         by_id = {}
-        for name in wanted:
+        for name in sorted(called | set(filter(None, held.values()))):
             if not name.endswith("@.service"):
                 try:
                     status = units.show(name)
                 except Failed:
                     continue
+                # One of another name is a Redis's own where that is its main process: others run one among much else.
+                if name not in called and held.get(int(status.get("MainPID") or 0)) != name:
+                    continue
                 if status["LoadState"] in ("loaded", "masked"):
                     by_id.setdefault(status["Id"], (status, []))[1].append(name)
         return [
-            self._of_unit(units, status, names)
+            self._of_unit(units, status, names, held)
             for _, (status, names) in sorted(by_id.items())
             if self._meant(status, names)
         ]
 
     def _meant(self, status, names):
         """Say whether a unit is to run: one that is disabled and stopped is not, nor one whose program has gone."""
-        unit = self.params["unit"]
-        if status["ActiveState"] not in ("inactive", "deactivating"):
-            return True
-        if unit and (unit if "." in unit else unit + ".service") in names:
+        if status["ActiveState"] not in ("inactive", "deactivating") or self._named() in names:
             return True
         installed = any(self.host.which(program) for program in _redis_host.PROGRAMS)
         return installed and status.get("UnitFileState") in (
@@ -158,9 +169,18 @@ class Servers(Probe):
             "linked",
         )
 
-    def _of_unit(self, units, status, names):
+    def _named(self):
+        """Return the unit that is meant as systemd has it, None where none is named."""
+        unit = self.params["unit"]
+        return unit if not unit or "." in unit else unit + ".service"
+
+    def _of_unit(self, units, status, names, held):
         unit = status["Id"]
         pid = int(status.get("MainPID") or 0) or None
+        if pid not in held:
+            # Its main process may be a script that waits for the server.
+            own = [each for each in sorted(held) if held[each] == unit]
+            pid = own[0] if len(own) == 1 else pid
         exit_code = status.get("ExecMainStatus") or "0"
         about = {
             "name": unit,
@@ -178,8 +198,10 @@ class Servers(Probe):
             },
         }
         _, out, _ = units.call("show", "--property=ExecStart", "--", unit)
-        path = re.search(r"argv\[\]=\S+\s+(/\S+\.conf)\b", out)
-        return self._described(about, path.group(1) if path else None, out)
+        # Where the server itself is not on the command line, a script may start it on any port.
+        path = re.search(r"argv\[\]=\S+\s+(/\S+\.conf)\b", out) or _FILE.search(out)
+        known = path or _SERVER.search(out) or re.search(r"\s--port\s", out)
+        return self._described(about, path.group(1) if path else None, out, bool(known))
 
     def _of_containers(self):
         def wanted(each):
@@ -196,22 +218,27 @@ class Servers(Probe):
                 about["pid"] = next((pid for pid in servers if _containers.inside(pid, first)), first)
         return [self._described(about) for about in found]
 
-    def _described(self, about, path=None, command=""):
+    def _described(self, about, path=None, command="", known=True):
         pid = about["pid"]
         root = _redis_host.root_of(pid)
         path = path or (None if about.get("container") else _config_of(pid))
         config = _redis_host.config(path, root) if path else None
         values = config["values"] if config else {}
         listens = _ports.of_process(pid) if pid else []
+        port = _redis_host.port(listens, values, command)
+        port = port or _number(values.get("tls-port"))  # it takes TLS alone
+        port = port if known or listens else None
+        sockets = [each for each in listens if each.startswith("/")] + [values.get("unixsocket") or None]
         found = {
             "unit": None,
             "container": None,
             "image": None,
-            "address": None,
+            "address": _redis_host.address(listens, port),
+            "socket": None if about.get("container") else sockets[0],
             "names": [],
             "unit_state": None,
             "state": "running",
-            "port": _redis_host.port(listens, values, command),
+            "port": port,
             "user": _owner(pid),
             "listens": listens,
             "config_file": path,
@@ -235,13 +262,13 @@ class Servers(Probe):
         found["log"] = self._log(found, values.get("logfile"), root)
         found["port_owner"] = None
         if found["state"] in ("stopped", "failed", "starting"):
-            found["port_owner"] = _ports.owner(found["port"])
-        if pid and not root:
+            found["port_owner"] = _ports.owner(found["port"]) if found["port"] else None
+        if pid and not root and found["port"] is not None:
             clients = _redis_host.connections(found["port"], pid)
             found["connected"] = len(clients)
             counts = collections.Counter(place.rpartition(":")[0] for place, _ in clients)
             found["by_address"] = dict(counts.most_common(20))
-        found["problem"] = self._problem(found, path)
+        found["problem"] = _redis_problem.problem(found, path)
         return found
 
     def _log(self, found, logfile, root):
@@ -262,29 +289,6 @@ class Servers(Probe):
             except OSError:
                 pass
         return lines
-
-    def _problem(self, found, path):
-        if found["state"] not in ("stopped", "failed", "starting"):
-            return None
-        text = "\n".join(found["log"])
-        wrong = list(_CONFIG.finditer(text))
-        if wrong and path and _line(path, int(wrong[-1].group(1))) == wrong[-1].group(2).strip():
-            told = "line %s of %s: '%s': %s" % (
-                wrong[-1].group(1),
-                path,
-                _hidden(wrong[-1].group(2)),
-                wrong[-1].group(3),
-            )
-            return {"kind": "config", "text": told}
-        if found["port_owner"]:
-            return {"kind": "port", "text": "port %d is taken by %s" % (found["port"], found["port_owner"])}
-        if found["state"] == "stopped":
-            return None  # somebody stopped it: its log is about what was before
-        for kind, shape in _PROBLEMS:
-            said = [line for line in found["log"] if re.search(shape, line, re.IGNORECASE)]
-            if said:
-                return {"kind": kind, "text": said[-1].strip()}
-        return None
 
 
 def _state(status):
@@ -355,20 +359,6 @@ def _config_of(pid):
     return paths[0].decode("utf-8", "surrogateescape") if paths else None
 
 
-def _line(path, number):
-    try:
-        with open(path, "rb") as file:
-            lines = file.read().decode("utf-8", "replace").splitlines()
-        return lines[number - 1].strip()
-    except (OSError, IndexError):
-        return None
-
-
-def _hidden(line):
-    name, _, rest = line.partition(" ")
-    return name + " ***" if rest and name.lower() in ("requirepass", "masterauth", "user") else line
-
-
 def _owner(pid):
     try:
         import pwd
@@ -376,6 +366,17 @@ def _owner(pid):
         return pwd.getpwuid(os.stat("/proc/%d" % pid).st_uid).pw_name
     except (OSError, KeyError, TypeError):
         return None
+
+
+def _number(text):
+    return int(text) if text and text.isdigit() else 0
+
+
+def _same(path, other):
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return os.path.normpath(path) == os.path.normpath(other)
 
 
 def _link(path):
