@@ -98,8 +98,9 @@ def test_among_several_servers_one_is_to_be_named(bench: Bench, cache: Cache) ->
 def test_one_that_was_started_too_often_and_then_stopped_is_started(bench: Bench, cache: Cache) -> None:
     """systemd counts the starts of a unit that has not failed, too, and would refuse this one."""
     drop_in = "/run/systemd/system/redis-server.service.d/often.conf"
+    limit = "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=2\n"
     cache.shell(f"mkdir -p {drop_in.rpartition('/')[0]}; systemctl stop redis-server; "
-                f"printf '[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=2\n' > {drop_in}; systemctl daemon-reload")  # fmt: skip
+                f"printf '{limit}' > {drop_in}; systemctl daemon-reload")  # fmt: skip
     try:
         cache.shell("for k in 1 2; do systemctl start redis-server; systemctl stop redis-server; done")
         found = findings(bench.runbook("redis-down", command="diagnose"))
