@@ -290,6 +290,13 @@ def test_a_timer_of_an_older_plan_is_noticed(here: Scene, tmp_path: Path, monkey
     unit = next((tmp_path / "config/systemd/user").glob("*.timer"))
     shown = str(unit)
     added, listed, timer, current = told()
+    assert added == f"the installed timer is not enabled ({shown}): {again}", "no manager answers here"
+    assert (listed, timer) == (f"; the installed timer is not enabled: {again}", f"timer:      {added}")
+    # What systemctl enable does.
+    link = unit.parent / "timers.target.wants" / unit.name
+    link.parent.mkdir()
+    link.symlink_to(unit)
+    added, listed, timer, current = told()
     assert added == f"an installed timer starts it: {shown}"
     assert (listed, timer, current) == ("", f"timer:      {added}", [True])
 

@@ -153,10 +153,21 @@ def _refuse_others(project: Project, files: Mapping[Path, str]) -> None:
 
 
 class Timer(NamedTuple):
-    """A timer that is installed for a schedule; `current`: it fires when the schedule's file says so."""
+    """A timer that is installed for a schedule; `current`: it fires when the schedule's file says so.
+
+    `enabled`: it begins with the machine, which `systemctl enable` does by a link.
+    """
 
     path: Path
     current: bool
+    enabled: bool
+
+    @property
+    def fault(self) -> str | None:
+        """Why it does not start the schedule as its file says."""
+        if not self.current:
+            return "is of an older plan"
+        return None if self.enabled else "is not enabled"
 
 
 def installed(project: Project, schedule: Schedule) -> list[Timer]:
@@ -171,7 +182,8 @@ def installed(project: Project, schedule: Schedule) -> list[Timer]:
             continue  # there is none; who has no home folder has no manager either
         root = str(project.root).replace("%", "%%")
         if f"WorkingDirectory={root}" in started:  # else another project's, whose folder has the same name
-            found.append(Timer(path, _plan(text) == _plan(timer(schedule))))
+            link = path.parent / "timers.target.wants" / path.name
+            found.append(Timer(path, _plan(text) == _plan(timer(schedule)), os.path.lexists(link)))
     return found
 
 

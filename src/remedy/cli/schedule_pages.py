@@ -119,9 +119,9 @@ def list_text(rows: Sequence[tuple[str, ...]]) -> str:
 
 def timer_text(timer: Timer, name: str) -> str:
     """Say whether an installed timer fires when the schedule's file says so."""
-    if timer.current:
+    if timer.fault is None:
         return f"an installed timer starts it: {timer.path}"
-    return f"the installed timer is of an older plan ({timer.path}): {_again(name)}"
+    return f"the installed timer {timer.fault} ({timer.path}): {_again(name)}"
 
 
 def _again(name: str) -> str:
@@ -130,8 +130,8 @@ def _again(name: str) -> str:
 
 def _started(schedule: Schedule, past: Past | None, timers: Sequence[Timer]) -> str:
     """Return what is to be said of who starts a schedule; nothing where all is well, or is not known."""
-    if not all(timer.current for timer in timers):
-        return f"; the installed timer is of an older plan: {_again(schedule.name)}"
+    if fault := next((timer.fault for timer in timers if timer.fault), None):
+        return f"; the installed timer {fault}: {_again(schedule.name)}"
     if schedule.paused is None and past is not None and past.served is None and not timers:
         return "; no daemon and no timer here starts it"
     return ""
@@ -257,7 +257,9 @@ def as_json(
             "holder": past.served.holder,
             "next": _iso(past.served.next) if past.served.next else None,
         },
-        "timers": [{"file": str(timer.path), "current": timer.current} for timer in timers],
+        "timers": [
+            {"file": str(timer.path), "current": timer.current, "enabled": timer.enabled} for timer in timers
+        ],
         "next": upcoming(schedule, now, number),
         "last": None
         if past is None
