@@ -31,7 +31,8 @@ _SLEEPERS = """
 for k in $(seq $1); do
   systemd-run -q --collect --unit=sleeper-$k sh -c "sleep 300 | mariadb --socket=$2 -uapp -papp"
 done
-sleep 3
+asked="SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app' AND COMMAND = 'Sleep' AND TIME >= 2"
+for k in $(seq 100); do [ "$(mariadb --socket=$2 -NBe "$asked")" = $1 ] && exit 0; sleep .2; done; exit 1
 """
 
 

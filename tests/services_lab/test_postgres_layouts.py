@@ -19,6 +19,7 @@ SECOND = f"postgresql@{MAJOR}-second.service"
 OWN = f"/etc/postgresql/{MAJOR}/second/conf.d/own.conf"
 NAMED = ("-e", "postgres_login_port=5433")
 BOOKS = ("postgres-connections", "postgres-slow", "postgres-disk", "postgres-replication", "maintenance-postgres")
+_ASKED = "runuser -u postgres -- psql -h /srv/sockets -p 5433 -AtXc"
 _ELSEWHERE = """printf '%s\\n' "listen_addresses = ''" "unix_socket_directories = '/srv/sockets'" "$1" > "$2"
 install -d -o postgres -g postgres /srv/sockets; systemctl restart "$3"
 for k in $(seq 100); do pg_isready -q -h /srv/sockets -p "$4" && exit 0; sleep .1; done; exit 1
@@ -58,7 +59,9 @@ def test_max_connections_is_raised_on_the_cluster_that_is_meant(bench: Bench, se
     server.shell(f"pg_createcluster {MAJOR} second -p 5433 > /dev/null; systemctl enable -q {SECOND}")
     server.shell(_ELSEWHERE, "max_connections = 8", OWN, SECOND, "5433")
     server.shell("for k in 1 2 3 4 5; do systemd-run -q --collect --uid=postgres --unit=held-$k "
-                 "psql -h /srv/sockets -p 5433 -c 'SELECT pg_sleep(300)'; done; sleep 1")  # fmt: skip
+                 "psql -h /srv/sockets -p 5433 -c 'SELECT pg_sleep(300)'; done")  # fmt: skip
+    held = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    server.shell(f'for k in $(seq 100); do [ "$({_ASKED} "$1")" = 5 ] && exit 0; sleep .2; done; exit 1', held)
     invocation = f"systemctl show -P InvocationID {UNIT}"
     before = server.shell(invocation)
     assert settled(played(bench, "postgres-connections")) == (0, [], [])
@@ -67,8 +70,7 @@ def test_max_connections_is_raised_on_the_cluster_that_is_meant(bench: Bench, se
     assert done.code == 0, done.stdout
     assert [each["id"] for each in done.report["findings"] if each["resolved"]] == ["postgres-connections"]
     assert f"unit:{SECOND}" in [each["object"] for each in done.report["changes"]]
-    asked = "runuser -u postgres -- psql -h /srv/sockets -p 5433 -AtXc 'SHOW max_connections'"
-    assert server.shell(asked).strip() == "30"
+    assert server.shell(f"{_ASKED} 'SHOW max_connections'").strip() == "30"
     assert server.shell(invocation) == before
     assert "max_connections" not in server.shell(f"cat {DATA}/postgresql.auto.conf")
     for book in BOOKS:
