@@ -60,6 +60,9 @@ def test_a_port_alone_names_one_of_several_instances(bench: Bench) -> None:
     for book in ("mysql-connections", "mysql-slow", "mysql-errors", "maintenance-mysql"):
         assert bench.diagnose(book, *NAMED) == {}
         assert bench.diagnose(book) == {}
+    for host in ({}, {"login_host": "localhost"}):
+        asked = bench.task("mysql_query", query="SELECT @@port AS port", login_port=3307, **host)
+        assert asked["result"]["query_result"] == [[{"port": 3307}]], asked
     shell(_SLEEPERS, "12", SOCKET)
     assert bench.diagnose("mysql-connections", "-e", "mysql_idle=2s") == {}
     done = bench.runbook("mysql-connections", *NAMED, "-e", "mysql_idle=2s", "-e", "mysql_max_connections=20")
