@@ -80,6 +80,8 @@ def test_a_port_alone_names_the_server_that_listens_there_and_never_the_usual_so
     assert login(site, login_port=3307).addresses == ("/run/mysqld/second.sock", ("127.0.0.1", 3307))
     assert login(site, login_port=3307, config_file=None).addresses[0] == "/run/mysqld/second.sock"
     assert login(Site(theirs), login_port=3307).addresses == (("127.0.0.1", 3307),)
+    assert login(site, login_port=3307, login_host="localhost").addresses[0] == "/run/mysqld/second.sock"
+    assert login(Site(theirs), login_port=3307, login_host="localhost").addresses == (("127.0.0.1", 3307),)
     assert login(site, login_port=3307, login_host="db2").addresses == (("db2", 3307),)
     assert login(site, login_port=3307, login_unix_socket="/srv/own.sock").addresses == ("/srv/own.sock",)
     assert login(site).addresses == ("/run/mysqld/mysqld.sock",)

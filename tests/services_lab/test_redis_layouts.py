@@ -131,6 +131,20 @@ def test_a_script_may_start_it_on_any_port(bench: Bench, cache: Cache, start: st
     assert cache.cli("-p", "6385", "-a", "sesame", "--no-auth-warning", "ping") == "PONG"
 
 
+def test_one_that_cannot_be_started_is_not_well_because_another_one_answers(bench: Bench, cache: Cache) -> None:
+    """Its port is its script's, so nobody knows it while it is down: that on port 6379 is not asked in its place."""
+    cache.shell(_SCRIPT, "exec ")
+    cache.shell("""systemctl stop cache
+      echo 'dir /etc/cache' >> /etc/cache/main.conf; echo garbage-garbage > /etc/cache/dump.rdb
+      systemctl start cache; for k in $(seq 100); do systemctl is-failed -q cache && exit 0; sleep .1; done; exit 1""")
+    try:
+        done = bench.runbook("redis-down", redis_unit="cache")
+        assert (done.code, set(findings(done))) == (2, {"redis-down", "redis-data"}), reason(done)
+        assert reason(done) == "cache.service is failed, and where it would be reached is not known"
+    finally:
+        cache.shell("rm /etc/cache/dump.rdb; systemctl reset-failed cache")
+
+
 def test_a_unit_that_is_none_is_told(bench: Bench, cache: Cache) -> None:
     for others in ("start", "stop"):
         cache.shell(f"systemctl {others} redis-server")

@@ -38,8 +38,8 @@ LOGIN_PARAMS = (
           "socket who connects (unix_socket, auth_socket)."),
     Param("login_unix_socket", "path", help="The server's socket on the host; else the usual places are tried."),
     Param("login_host", help="The server's address as seen from the host; else its socket."),
-    Param("login_port", "int", default=_PORT, help="The server's port. Without login_host another one than 3306 names "
-          "that of the host's own servers which listens there, and its socket."),
+    Param("login_port", "int", default=_PORT, help="The server's port. Without login_host, or with localhost, another "
+          "one than 3306 names that of the host's own servers which listens there, and its socket."),
     Param("server_public_key", "path", help="The server's RSA key, a file of this machine, for which "
           "caching_sha2_password and sha256_password encrypt the password. It may be needed where the server is not on "
           "the host itself."),
@@ -236,7 +236,8 @@ def login_of(site: Site, params: dict[str, Any]) -> Login:
     """Return how to log in: the task's parameters, then option files (here, on the host), then its user and sockets."""
     known: dict[str, str] = {}
     asked = int(params.get("login_port") or _PORT)
-    meant = None if asked == _PORT or params.get("login_host") or params.get("login_unix_socket") else asked
+    named = params.get("login_unix_socket") or params.get("login_host") not in (None, "", "localhost")
+    meant = None if asked == _PORT or named else asked
     told: dict[str, Any] = {"options": {}}
     if params.get("config_file") or meant:
         files = [params["config_file"]] if params.get("config_file") else []
