@@ -234,7 +234,7 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
     from remedy.cli.schedule_edit import read_due
     from remedy.errors import InputError
     from remedy.schedule.broken import note
-    from remedy.schedule.file import NAME, schedules_folder
+    from remedy.schedule.file import NAME, path_of
     from remedy.schedule.turn import Turn
 
     if prefix:
@@ -246,7 +246,7 @@ def run(name: str, due: str | None, anyway: bool, prefix: bool, **flags: Any) ->
         # Where it has a place its file is there, or perhaps is; whom it tells is not known either.
         if due is not None and error.where is not None and NAME.fullmatch(name):
             scheduling.say(f"{name}: what is due does not run: its file cannot be used")
-            note(project.state, schedules_folder(project) / f"{name}.yml", f"{error.where}: {error.message}")
+            note(project.state, path_of(project, name), f"{error.where}: {error.message}")
         raise
     at = read_due(due, one)
     with scheduling.history_of_a_run(project, one, flags, at=at, by_hand=due is None) as database:

@@ -17,7 +17,7 @@ from remedy.document import load_file, load_yaml
 from remedy.errors import InputError, Position
 from remedy.project import Project
 from remedy.schedule import Schedule, load_schedule
-from remedy.schedule.file import EXPECTED_NAME, NAME, schedule_files, schedules_folder
+from remedy.schedule.file import EXPECTED_NAME, NAME, path_of, schedule_files
 
 _LOGIN = ("user", "private_key", "vault_files", "vault_ids", "forks")
 _WRITABLE = "expected a folder that you may write to; nothing was changed"
@@ -35,7 +35,7 @@ def drafted(
     """Return the schedule that flags or a file describe, and where it belongs; raises InputError."""
     if not NAME.fullmatch(name):
         raise InputError(f"'{name}' cannot name a schedule", hint=EXPECTED_NAME)
-    path = schedules_folder(project) / f"{name}.yml"
+    path = path_of(project, name)
     if not os.path.lexists(path):
         schedule_files(project)  # whether it is there cannot be seen in a folder that cannot be read
     said = _said(flags)

@@ -86,9 +86,14 @@ def _entries(project: Project) -> list[Path]:
         ) from error
 
 
+def path_of(project: Project, name: str) -> Path:
+    """Return where the file of a schedule is, or would be."""
+    return schedules_folder(project) / f"{name}{_ENDING}"
+
+
 def schedule_file(project: Project, name: str) -> Path:
     """Return the file of a schedule; InputError names the nearest."""
-    path = schedules_folder(project) / f"{name}{_ENDING}"
+    path = path_of(project, name)
     if NAME.fullmatch(name) and os.path.lexists(path):
         return path
     files = schedule_files(project)
