@@ -9,6 +9,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from remedy.errors import Interrupted, LinkLost, Unreachable
@@ -170,6 +171,17 @@ def test_a_cut_connection_is_lost_at_once(place, link_to):
     assert caught.value.reason == "link_lost"
     assert "ended in the middle of the work" in caught.value.message
     relay.close()
+
+
+def test_why_a_host_ends_a_connection_is_told(place, link_to):
+    link = link_to(place.target(place.sshd()))
+    link.receive(20)
+    stray = paramiko.Message(bytes([96, 0, 0, 0, 99]))  # RFC 4254, 5.3: the end of data, on a channel that is not there
+    link._connection.line.fabric.transport._send_user_message(stray)
+    with pytest.raises(LinkLost) as caught:
+        link.receive(5)
+    assert caught.value.reason == "link_lost"
+    assert "(the host said: ieof packet referred to nonexistent channel 99)" in caught.value.message
 
 
 def test_a_frozen_agent_is_given_up(place, link_to, impatient):

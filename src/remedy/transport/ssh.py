@@ -187,6 +187,8 @@ def log_in(
     import fabric
     import paramiko
 
+    from remedy.transport.channels import Transport
+
     silence = logging.getLogger("paramiko")
     if not silence.handlers:
         silence.addHandler(logging.NullHandler())  # else its errors appear on the terminal
@@ -195,7 +197,7 @@ def log_in(
     offered = library.Transport._preferred_pubkeys
 
     def transport(line: Any, **_: Any) -> Any:
-        made = paramiko.Transport(
+        made = Transport(
             line,
             default_window_size=WINDOW,
             disabled_algorithms=algorithms.forbidden_pubkeys(endpoint, offered),

@@ -14,6 +14,8 @@ def open_streamlocal(transport: Any, path: str, timeout: float) -> Any:
     """Return a channel to the socket at `path`; raises what Paramiko's own open_channel raises."""
     import paramiko
 
+    from remedy.transport.channels import Orderly
+
     channel_open = bytes([90])  # RFC 4254, 5.1
     with transport.lock:
         number = transport._next_channel()
@@ -29,7 +31,7 @@ def open_streamlocal(transport: Any, path: str, timeout: float) -> Any:
         transport._channels.put(number, channel)
         answered = transport.channel_events[number] = threading.Event()
         transport.channels_seen[number] = True
-        channel._set_transport(transport)
+        channel._set_transport(Orderly(transport))
         channel._set_window(_WINDOW, _PACKET)
     transport._send_user_message(message)
     waited = 0.0

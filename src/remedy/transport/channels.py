@@ -1,0 +1,58 @@
+"""Paramiko's transport, put right: nothing is sent on a channel after its end, and a host's last words are kept.
+
+Paramiko makes a message under its channel's lock and sends it after that (else it could deadlock while keys are
+exchanged). So an end of data, or data, can leave after a CLOSE that another thread has made later. OpenSSH has
+forgotten the channel by then, and ends the whole connection: "ieof packet referred to nonexistent channel". Where a
+new channel has got the number meanwhile, that one gets the message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import paramiko
+
+_CLOSE = bytes([97])  # RFC 4254, 5.3
+_library: Any = paramiko
+
+
+class Transport(_library.Transport):  # type: ignore[misc]  # the parts that are used here are nowhere typed
+    """A connection whose channels are orderly."""
+
+    def open_channel(self, *arguments: Any, **options: Any) -> Any:
+        """Open a channel as Paramiko does."""
+        channel = super().open_channel(*arguments, **options)
+        channel._set_transport(Orderly(self))
+        return channel
+
+    def _send_message(self, data: Any) -> None:
+        """Send a message, unless its channel has ended; whoever calls holds the lock that all senders share."""
+        way = getattr(data, "way", None)
+        if way is not None:
+            if way.ended:
+                return
+            way.ended = data.asbytes()[:1] == _CLOSE
+        super()._send_message(data)
+
+    def _parse_disconnect(self, m: Any) -> None:
+        """Keep why a host ends a connection that works; who may not log in is told otherwise."""
+        reason = _library.Message(m.get_remainder())
+        super()._parse_disconnect(m)
+        if self.is_authenticated():
+            reason.get_int()  # a code, of which every server uses the same two
+            self.saved_exception = _library.SSHException(f"the host said: {reason.get_text()}")
+
+
+class Orderly:
+    """A transport as one channel sees it: what that sends bears the channel's mark."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.ended = False
+
+    def _send_user_message(self, message: Any) -> None:
+        message.way = self
+        self._transport._send_user_message(message)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
