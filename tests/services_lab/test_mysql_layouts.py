@@ -89,6 +89,26 @@ def test_a_port_alone_names_one_of_several_instances(bench: Bench) -> None:
     assert "127.0.0.1:3307" in done.report["findings"][0]["evidence"]
 
 
+@pytest.mark.parametrize("how", ["stop mariadb", "kill --signal=KILL mariadb"])
+def test_an_instance_is_not_taken_for_the_server_that_is_down(how: str, bench: Bench) -> None:
+    shell = bench.db.shell
+    shell(_SECOND)
+    shell(_SLEEPERS, "12", SOCKET)
+    own = "/run/systemd/system/mariadb.service.d"
+    shell(f"mkdir -p {own}; printf '[Service]\\nRestart=no\\n' > {own}/no.conf; systemctl daemon-reload; "
+          f"systemctl {how}; "
+          "for k in $(seq 100); do systemctl is-active -q mariadb || break; sleep .1; done; "
+          f"rm -r {own}; systemctl daemon-reload; ! systemctl is-active -q mariadb")  # fmt: skip
+    for book, *more in (("mysql-connections", "-e", "mysql_idle=2s"), ("mysql-slow",), ("maintenance-mysql",)):
+        done = bench.runbook(book, *more)
+        assert done.code != 0, (book, done.stdout)
+        assert "mariadb@second.service is another server: name it by its port if it is meant" in done.stdout, book
+        assert changes(done) == []
+    asked = "SELECT @@max_connections, COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app'"
+    assert shell(f'{SECOND} -NBe "{asked}"').split() == ["12", "12"]
+    assert list(bench.diagnose("mysql-connections", *NAMED)) == ["mysql-connections"]
+
+
 def test_a_drop_in_that_another_instance_reads_too_is_told(bench: Bench) -> None:
     bench.db.shell(_SECOND)
     task = {"mysql_variables": {"variable": "wait_timeout", "value": 700, "mode": "persist"}}

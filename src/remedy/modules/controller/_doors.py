@@ -95,7 +95,11 @@ def usual(site: Site, login: Login) -> Session:
     try:
         return Session(site, login)
     except Failed as failed:
-        elsewhere = _listening(site) if _nobody(failed) and login.addresses == SOCKETS else ()
+        if not _nobody(failed) or login.addresses != SOCKETS:
+            raise
+        elsewhere, other = _listening(site)
+        if other:
+            raise Failed(f"{failed.message}; {other}", **failed.result) from None
         if not elsewhere:
             raise
     return Session(site, replace(login, addresses=elsewhere))
@@ -131,15 +135,22 @@ def doors(site: Site, reached: str) -> list[Address]:
     return []
 
 
-def _listening(site: Site) -> tuple[Address, ...]:
-    """Return where the host's only server listens, its sockets first; nothing where there are several."""
+def _listening(site: Site) -> tuple[tuple[Address, ...], str]:
+    """Return where the host's only server listens, its sockets first, and nothing where there are several; or why the
+    only one that runs is not the one that is meant.
+    """
     with suppress(Failed):
-        servers = [each for each in site.ask("mysql_servers")["servers"] if not each["container"]]
+        about = site.ask("mysql_servers")
+        servers = [each for each in about["servers"] if not each["container"]]
         if len(servers) == 1:
+            own = servers[0]["unit"]
+            down = [f"{each['name']} is {each['state']}" for each in about["units"] if each["down"]]
+            if down and own in [each["name"] for each in about["units"]]:
+                return (), f"{', '.join(down)}, and {own} is another server: name it by its port if it is meant"
             places = servers[0]["listens"]
             found = [each for each in places if isinstance(each, str)]
-            return (*found, *(_inside((each[0], each[1])) for each in places if not isinstance(each, str)))
-    return ()
+            return (*found, *(_inside((each[0], each[1])) for each in places if not isinstance(each, str))), ""
+    return (), ""
 
 
 def supported(session: Session) -> Session:

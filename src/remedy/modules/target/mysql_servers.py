@@ -6,8 +6,8 @@ writes none or this user may not see; container: it has a root of its own, and i
 there; docker: of a container of Docker its name, image, and address and port where it is reached from the host,
 address None: 127.0.0.1, port None: not known), `binlogs`: the folders of those outside containers, `units`: those of
 the usual names (mariadb, mysql, mysqld and their instances) that exist (name, state, sub, enabled, result, exit: the
-last exit status), and `down`: those of them that are to run (enabled, failed, or starting and not there yet) where no
-server runs outside containers, with the last lines of their `log`.
+last exit status, down: it is to run, being enabled, failed, or starting and not there yet), and `down`: those of them
+that are down where no server runs outside containers, with the last lines of their `log`.
 """
 
 import os
@@ -54,7 +54,7 @@ class Servers(Probe):
         folders = sorted({each["binlogs"] for each in found if each["binlogs"] and not each["container"]})
         units = self._units()
         runs = [each for each in found if not each["container"]]
-        down = [] if runs else [dict(each, log=self._log(each["name"])) for each in units if _is_down(each)]
+        down = [] if runs else [dict(each, log=self._log(each["name"])) for each in units if each["down"]]
         return {"servers": found, "binlogs": folders, "units": units, "down": down}
 
     def _name_containers(self, found):
@@ -88,7 +88,7 @@ def _described(out):
     for block in out.split("\n\n"):
         about = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if about.get("LoadState") not in (None, "not-found", "masked"):
-            units[about["Id"]] = {
+            unit = units[about["Id"]] = {
                 "name": about["Id"],
                 "state": about.get("ActiveState"),
                 "sub": about.get("SubState"),
@@ -96,6 +96,7 @@ def _described(out):
                 "result": about.get("Result"),
                 "exit": int(about.get("ExecMainStatus") or 0),
             }
+            unit["down"] = _is_down(unit)
     return [units[name] for name in sorted(units)]
 
 
