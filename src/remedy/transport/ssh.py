@@ -187,7 +187,7 @@ def log_in(
     import fabric
     import paramiko
 
-    from remedy.transport.channels import Transport
+    from remedy.transport.ssh_transport import Transport
 
     silence = logging.getLogger("paramiko")
     if not silence.handlers:

@@ -14,7 +14,7 @@ def open_streamlocal(transport: Any, path: str, timeout: float) -> Any:
     """Return a channel to the socket at `path`; raises what Paramiko's own open_channel raises."""
     import paramiko
 
-    from remedy.transport.channels import Orderly
+    from remedy.transport.ssh_transport import Orderly
 
     channel_open = bytes([90])  # RFC 4254, 5.1
     with transport.lock:

@@ -1,13 +1,18 @@
-"""Paramiko's transport, put right: nothing is sent on a channel after its end, and a host's last words are kept.
+"""Paramiko's transport, put right in three things.
 
-Paramiko makes a message under its channel's lock and sends it after that (else it could deadlock while keys are
-exchanged). So an end of data, or data, can leave after a CLOSE that another thread has made later. OpenSSH has
-forgotten the channel by then, and ends the whole connection: "ieof packet referred to nonexistent channel". Where a
-new channel has got the number meanwhile, that one gets the message.
+- It makes a message under its channel's lock and sends it after that (else it could deadlock while keys are exchanged).
+  So an end of data, or data, can leave after a CLOSE that another thread has made later. OpenSSH has forgotten the
+  channel by then, and ends the whole connection: "ieof packet referred to nonexistent channel". Where a new channel
+  has got the number meanwhile, that one gets the message.
+- Its thread answers the end of a channel itself, also while keys are exchanged (each 512 MiB): then it would wait for
+  its own work, and give the connection up after 30 seconds.
+- Why a host ends the connection, it only logs.
 """
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import Any
 
 import paramiko
@@ -17,13 +22,24 @@ _library: Any = paramiko
 
 
 class Transport(_library.Transport):  # type: ignore[misc]  # the parts that are used here are nowhere typed
-    """A connection whose channels are orderly."""
+    """A connection whose channels are orderly, which never waits for itself and keeps a host's last words."""
 
     def open_channel(self, *arguments: Any, **options: Any) -> Any:
         """Open a channel as Paramiko does."""
         channel = super().open_channel(*arguments, **options)
         channel._set_transport(Orderly(self))
         return channel
+
+    def _send_user_message(self, data: Any) -> None:
+        """Send a message once keys are exchanged; for the thread that exchanges them, another one waits."""
+        if threading.current_thread() is self and not self.clear_to_send.is_set():
+            threading.Thread(target=self._send_later, args=(data,), name="remedy-after-kex", daemon=True).start()
+        else:
+            super()._send_user_message(data)
+
+    def _send_later(self, data: Any) -> None:
+        with suppress(Exception):  # the connection has ended: whoever works with it is told otherwise
+            super()._send_user_message(data)
 
     def _send_message(self, data: Any) -> None:
         """Send a message, unless its channel has ended; whoever calls holds the lock that all senders share."""

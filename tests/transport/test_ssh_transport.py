@@ -90,3 +90,36 @@ def test_data_after_the_end_of_its_channel_reaches_no_other(connected, address) 
         assert file.readline() == b"in time\n"
     other.close()
     assert connection.alive
+
+
+def test_a_channel_that_ends_while_keys_are_exchanged_keeps_nobody_waiting(connected, port) -> None:
+    connection = connected()
+    line = connection.line
+    ticking = line.open_stream("while sleep .2; do echo tick || exit; done")
+    ending = line.open_stream("sleep .5")
+    line.fabric.transport.clear_to_send.clear()  # as from its own KEXINIT on, until the keys are new
+    assert ending.receive(10) == b""
+    for _ in range(5):
+        assert ticking.receive(10).startswith(b"tick")
+    line.fabric.transport.clear_to_send.set()
+    assert talk(reach(connection, [("127.0.0.1", port)])) == "hello -1"
+    ending.close()
+    ticking.close()
+
+
+def test_many_channels_work_while_keys_are_exchanged_again_and_again(connected, address) -> None:
+    connection = connected()
+    connection.line.fabric.transport.packetizer.REKEY_BYTES = 1 << 18
+    greetings: list[str] = []
+
+    def work() -> None:
+        for _ in range(25):
+            greetings.append(talk(reach(connection, [address])))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(greetings) == 100
+    assert connection.alive
