@@ -12,7 +12,7 @@ from typing import Any
 from remedy.transport.connection import Connection
 
 _STUCK = 30.0  # seconds for a write of a few bytes; past them the whole connection is stuck
-_CLOSING = 2.0
+_CLOSING = 10.0  # the same for its end: a machine that is busy for a moment is no dead connection
 
 
 class Line:
