@@ -106,7 +106,7 @@ class Postgres:
         lines: list[psycopg.Connection] = []
         try:
             for _ in range(count):
-                lines.append(psycopg.connect(where, password=password, autocommit=True))
+                lines.append(_connected(where, password))
                 lines[-1].pgconn.send_query(statement.encode())
             pids = [line.info.backend_pid for line in lines]
             begun = "query <> '' AND (state <> 'active' OR wait_event IN ('PgSleep', 'SpinDelay'))"
@@ -195,3 +195,16 @@ class Bench:
         assert done.report, done.stderr
         (found,) = done.report["tasks"]
         return dict(found)
+
+
+def _connected(where: str, password: str, seconds: float = 10) -> psycopg.Connection:
+    """Connect; one that is turned away, as another session has not quite ended, comes again."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return psycopg.connect(where, password=password, autocommit=True)
+        except psycopg.OperationalError as error:
+            full = any(each in str(error) for each in ("too many", "reserved"))
+            if not full or time.monotonic() > until:
+                raise
+        time.sleep(0.1)

@@ -454,6 +454,16 @@ def test_the_socket_of_a_container_is_reached_where_the_host_has_it(bench: Bench
     assert "Peer authentication failed" in refused["reason"]
 
 
+HELD = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle'"
+
+
+def idle_clients(docks: Docks, name: str) -> None:
+    """Let the application have every connection of a server of 20 that it may have."""
+    docks.shell("for k in $(seq 17); do docker exec -d $2 $1 -U app -f /idle.sql app; done", PSQL, name)
+    docks.shell("for k in $(seq 100); do [ $(echo \"$1\" | docker exec -i $3 $2 -XAt) = 17 ] && exit 0; "
+                "sleep .1; done; exit 1", HELD, PSQL, name)  # fmt: skip
+
+
 def test_postgres_connections_works_where_it_is_told_the_container(bench: Bench, docks: Docks) -> None:
     idle = "/root/idle.sql"
     docks.shell("echo 'SELECT 1 \\watch 300' > $1", idle)
@@ -461,10 +471,7 @@ def test_postgres_connections_works_where_it_is_told_the_container(bench: Bench,
     at = {"postgres_login_host": "127.0.0.1", "postgres_login_port": 5433,
           **{f"postgres_{name}": value for name, value in KEEPER.items()}}  # fmt: skip
     assert bench.runbook("postgres-connections", **at).code == 0
-    held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle'"
-    docks.shell("for k in $(seq 17); do docker exec -d shop $1 -U app -f /idle.sql app; done", PSQL)
-    docks.shell("for k in $(seq 100); do [ $(echo \"$1\" | docker exec -i shop $2 -XAt) = 17 ] && exit 0; "
-                "sleep .1; done; exit 1", held, PSQL)  # fmt: skip
+    idle_clients(docks, "shop")
     begun = docks.about("shop")["State"]["StartedAt"]
     found = findings(bench.runbook("postgres-connections", command="diagnose", **at))
     assert list(found) == ["postgres-connections"]
@@ -472,10 +479,10 @@ def test_postgres_connections_works_where_it_is_told_the_container(bench: Bench,
     told = bench.runbook("postgres-connections", **raised, **at)
     assert told.code == 2
     assert "which one postgres_login_host leads to is not known here: restart it yourself" in reason(told)
-    assert docks.psql("shop", held) == "17"
+    assert docks.psql("shop", HELD) == "17"
     done = bench.runbook("postgres-connections", postgres_idle="0.1s", **at)
     assert done.code == 0, reason(done)
-    assert docks.psql("shop", held) == "0"
+    assert docks.psql("shop", HELD) == "0"
     assert docks.about("shop")["State"]["StartedAt"] == begun
     docks.docker("stop", "shop")
     gone = bench.runbook("postgres-connections", command="diagnose", **at)
@@ -515,7 +522,7 @@ def test_a_full_postgres_costs_no_session_of_the_hosts_own(published: bool, benc
         docks.shell(f"systemd-run -q --collect --unit=idle-app sh -c '{app} -f {idle}'")
         there = "pgrep -f 'postgres: app postgres .* idle$'"
         docks.shell(f"for k in $(seq 100); do {there} && exit 0; sleep .1; done; exit 1")
-        docks.shell("for k in $(seq 17); do docker exec -d full $1 -U app -f /idle.sql app; done", PSQL)
+        idle_clients(docks, "full")  # first: superusers would take of theirs
         docks.shell("for k in 1 2 3; do docker exec -d full $1 -U postgres -f /idle.sql postgres; done", PSQL)
         docks.shell("for k in $(seq 100); do docker exec full $1 -U postgres -c 'SELECT 1' postgres 2>&1 "
                     "| grep -q 'too many clients' && exit 0; sleep .1; done; exit 1", PSQL)  # fmt: skip
