@@ -6,7 +6,7 @@
   has got the number meanwhile, that one gets the message.
 - Its thread answers the end of a channel itself, also while keys are exchanged (each 512 MiB): then it would wait for
   its own work, and give the connection up after 30 seconds.
-- Why a host ends the connection, it only logs.
+- Why a host ends the connection, it only logs; and words that are no UTF-8 it takes for an error of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import paramiko
 
 _CLOSE = bytes([97])  # RFC 4254, 5.3
+_SHOWN = 300  # characters of a host's last words: with what leads to them less than any message shows of them
 _library: Any = paramiko
 
 
@@ -52,11 +53,10 @@ class Transport(_library.Transport):  # type: ignore[misc]  # the parts that are
 
     def _parse_disconnect(self, m: Any) -> None:
         """Keep why a host ends a connection that works; who may not log in is told otherwise."""
-        reason = _library.Message(m.get_remainder())
-        super()._parse_disconnect(m)
-        if self.is_authenticated():
-            reason.get_int()  # a code, of which every server uses the same two
-            self.saved_exception = _library.SSHException(f"the host said: {reason.get_text()}")
+        m.get_int()  # a code, of which every server uses the same two
+        words = " ".join(m.get_string().decode(errors="replace").split())[:_SHOWN]
+        if words and self.is_authenticated():
+            self.saved_exception = _library.SSHException(f"the host said: {words}")
 
 
 class Orderly:
