@@ -14,6 +14,7 @@ import pytest
 from remedy.errors import LinkLost, Unreachable
 from remedy.transport import open_link, run_raw
 from remedy.transport.reach import Line, reach
+from remedy.transport.streamlocal import open_streamlocal
 
 from .conftest import Listener
 from .test_tunnel import connected, path, port, talk
@@ -128,6 +129,31 @@ def test_many_channels_work_while_keys_are_exchanged_again_and_again(connected, 
         each.join()
     assert len(greetings) == 100
     assert connection.alive
+
+
+def test_who_is_refused_a_channel_learns_why_also_where_others_are_at_once(connected, address) -> None:
+    connection = connected("DisableForwarding yes")
+    told: list[object] = []
+    together = threading.Barrier(4)
+
+    def ask() -> None:
+        for _ in range(25):
+            together.wait(20)
+            try:
+                if isinstance(address, str):
+                    open_streamlocal(connection.line.fabric.transport, address, 10)
+                else:
+                    connection.line.open_channel("direct-tcpip", address, 10)
+            except Exception as error:
+                told.append(getattr(error, "code", error))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    code = 2 if isinstance(address, str) else 1  # RFC 4254, 5.1: connect failed, administratively prohibited
+    assert told == [code] * 100
 
 
 class Leaving(paramiko.ServerInterface):
