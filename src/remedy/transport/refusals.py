@@ -95,9 +95,10 @@ def _explain(attempt: Attempt) -> tuple[str, str, str]:
     if attempt.identity is not None and (found := _become(attempt, attempt.identity, who, words)):
         return found
     if not attempt.ending.alive:
+        why = _shortened(str(attempt.ending.error or ""))
         return (
             "link_lost",
-            f"the connection to {connection.address} ended while the agent started{words}",
+            f"the connection to {connection.address} ended while the agent started{f' ({why})' if why else ''}{words}",
             "try again",
         )
     if any(word in attempt.said for word in _NO_SHELL):

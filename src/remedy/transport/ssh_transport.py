@@ -1,4 +1,4 @@
-"""Paramiko's transport, put right in three things.
+"""Paramiko's transport, put right in four things.
 
 - It makes a message under its channel's lock and sends it after that (else it could deadlock while keys are exchanged).
   So an end of data, or data, can leave after a CLOSE that another thread has made later. OpenSSH has forgotten the
@@ -6,7 +6,8 @@
   has got the number meanwhile, that one gets the message.
 - Its thread answers the end of a channel itself, also while keys are exchanged (each 512 MiB): then it would wait for
   its own work, and give the connection up after 30 seconds.
-- Why a host ends the connection, it only logs.
+- Why a host ends the connection, it only logs; and words that are no UTF-8 it takes for an error of its own.
+- Why a channel was refused, it keeps in one place for all threads: of several at once one learned it, or another's.
 """
 
 from __future__ import annotations
@@ -18,17 +19,46 @@ from typing import Any
 import paramiko
 
 _CLOSE = bytes([97])  # RFC 4254, 5.3
+_SHOWN = 300  # characters of a host's last words: with what leads to them less than any message shows of them
 _library: Any = paramiko
 
 
 class Transport(_library.Transport):  # type: ignore[misc]  # the parts that are used here are nowhere typed
     """A connection whose channels are orderly, which never waits for itself and keeps a host's last words."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._opening = threading.local()
+        self._refused: dict[int | None, Exception] = {}
+
     def open_channel(self, *arguments: Any, **options: Any) -> Any:
         """Open a channel as Paramiko does."""
-        channel = super().open_channel(*arguments, **options)
+        try:
+            channel = super().open_channel(*arguments, **options)
+        finally:
+            self._opening.number = None
         channel._set_transport(Orderly(self))
         return channel
+
+    def get_exception(self) -> Any:
+        """Return why the channel was refused that this thread asked for, else why the connection ended."""
+        number, self._opening.number = getattr(self._opening, "number", None), None
+        return self._refused.pop(number, None) or super().get_exception()
+
+    def _next_channel(self) -> Any:
+        number = self._opening.number = super()._next_channel()
+        return number
+
+    def _parse_channel_open_failure(self, m: Any) -> None:
+        """Tell who waits for a channel why there is none."""
+        number, code = m.get_int(), m.get_int()
+        with self.lock:
+            answered = self.channel_events.pop(number, None)
+            if answered is not None:
+                self._channels.delete(number)
+                why = _library.common.CONNECTION_FAILED_CODE.get(code, "(unknown code)")
+                self._refused[number] = _library.ChannelException(code, why)
+                answered.set()
 
     def _send_user_message(self, data: Any) -> None:
         """Send a message once keys are exchanged; for the thread that exchanges them, another one waits."""
@@ -52,11 +82,10 @@ class Transport(_library.Transport):  # type: ignore[misc]  # the parts that are
 
     def _parse_disconnect(self, m: Any) -> None:
         """Keep why a host ends a connection that works; who may not log in is told otherwise."""
-        reason = _library.Message(m.get_remainder())
-        super()._parse_disconnect(m)
-        if self.is_authenticated():
-            reason.get_int()  # a code, of which every server uses the same two
-            self.saved_exception = _library.SSHException(f"the host said: {reason.get_text()}")
+        m.get_int()  # a code, of which every server uses the same two
+        words = " ".join(m.get_string().decode(errors="replace").split())[:_SHOWN]
+        if words and self.is_authenticated():
+            self.saved_exception = _library.SSHException(f"the host said: {words}")
 
 
 class Orderly:
