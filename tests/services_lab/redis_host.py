@@ -71,9 +71,11 @@ class Cache:
         self.shell(script, pattern.replace("#", "&"), str(count))
 
     def squeeze(self) -> None:
-        """Let it be full: its limit becomes what it uses, live and in its file."""
-        used = "$(redis-cli info memory | awk -F: '/^used_memory:/ {print $2 - 30000}')"
-        self.shell(f"redis-cli config set maxmemory {used} && redis-cli config rewrite")
+        """Let it be full: its limit becomes what it uses, live and in its file, once what filled it is cleared away."""
+        ask = "redis-cli info memory | awk -F: '/^used_memory:/ {print $2 - 30000}'"
+        steady = "[ $((is - was)) -lt 2000 ] && [ $((was - is)) -lt 2000 ]"
+        wait = f"was=0; until is=$({ask}); {steady}; do was=$is; sleep .3; done"
+        self.shell(f"{wait}; redis-cli config set maxmemory $is && redis-cli config rewrite")
 
     def keys(self, pattern: str) -> int:
         return int(self.shell('redis-cli --scan --pattern "$1" | wc -l', pattern))
