@@ -140,3 +140,18 @@ def test_a_server_whose_socket_is_elsewhere_is_well(bench: Bench) -> None:
     for book in ("mysql-connections", "mysql-slow", "mysql-errors", "maintenance-mysql"):
         done = bench.runbook(book)
         assert (done.code, done.report["findings"]) == (0, []), (book, done.stdout)
+
+
+def test_a_server_that_is_starting_still_is_no_other_one(bench: Bench) -> None:
+    """Its unit counts as down until all that belongs to its start is done, while it takes connections already."""
+    own = "/run/systemd/system/mariadb.service.d"
+    bench.db.shell(f"printf '[mysqld]\\nskip-networking\\nsocket=/var/lib/mysql/own.sock\\n' > {FOLDER}/75-own.cnf; "
+                   f"mkdir -p {own}; printf '[Service]\\nExecStartPost=sleep 60\\n' > {own}/slow.conf; "
+                   "systemctl daemon-reload; systemctl restart --no-block mariadb; "
+                   "for k in $(seq 100); do mariadb --socket=/var/lib/mysql/own.sock -e 'SELECT 1' && break; "
+                   "sleep .1; done; "
+                   "[ $(systemctl is-active mariadb) = activating ]")  # fmt: skip
+    try:
+        assert bench.diagnose("mysql-connections") == {}
+    finally:
+        bench.db.shell(f"rm -r {own}; systemctl daemon-reload; systemctl stop mariadb")

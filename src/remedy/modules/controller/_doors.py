@@ -143,9 +143,9 @@ def _listening(site: Site) -> tuple[tuple[Address, ...], str]:
         about = site.ask("mysql_servers")
         servers = [each for each in about["servers"] if not each["container"]]
         if len(servers) == 1:
-            own = servers[0]["unit"]
-            down = [f"{each['name']} is {each['state']}" for each in about["units"] if each["down"]]
-            if down and own in [each["name"] for each in about["units"]]:
+            own, units = servers[0]["unit"], about["units"]
+            down = [f"{each['name']} is {each['state']}" for each in units if each["down"] and each["name"] != own]
+            if down and own in [each["name"] for each in units]:
                 return (), f"{', '.join(down)}, and {own} is another server: name it by its port if it is meant"
             places = servers[0]["listens"]
             found = [each for each in places if isinstance(each, str)]
